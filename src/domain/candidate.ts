@@ -1,0 +1,171 @@
+import { isLater, relateAccounts } from "./credential.js";
+import type { Fingerprint } from "./generation.js";
+import { placementKey, type Generation, type LedgerState, type Live, type Placement } from "./ledger.js";
+import type { HeldCredential, ObservedTarget, Orders } from "./observation.js";
+import type { SourceVerdict } from "./source-verdict.js";
+
+/** Programs refresh shortly before the end of an access token; people sign in at any time. */
+const REFRESH_WINDOW_MS = 10 * 60_000;
+
+/** Why an agent's unknown generation is surely the next one of the source's chain (rule R5a). */
+export type Proof = "live-generation" | "same-account" | "source-lost-parent" | "refreshed-at-expiry" | "ordered";
+
+/** A target that may hold a newer generation than the source, because its own program refreshed (rule R5). */
+export interface Candidate {
+  readonly target: ObservedTarget;
+  readonly held: HeldCredential;
+  readonly generation: Fingerprint;
+  /** Null: it may be another sign-in, so a person decides. */
+  readonly proof: Proof | null;
+}
+
+interface Context {
+  readonly verdict: SourceVerdict;
+  readonly targets: readonly ObservedTarget[];
+  readonly ledger: LedgerState;
+  readonly live: Live | null;
+  readonly orders: Orders;
+  readonly now: number;
+}
+
+/** Every target that may hold what the source should hold, in no order. */
+export function findCandidates(context: Context): Candidate[] {
+  const candidates: Candidate[] = [];
+  for (const target of context.targets) {
+    const candidate = asCandidate(target, context);
+    if (candidate !== null) candidates.push(candidate);
+  }
+  return candidates;
+}
+
+/**
+ * The candidate to adopt: the latest expiry among the proven. An unproven one never stands in a proven one's way,
+ * since it stays where it is, held.
+ */
+export function bestProven(candidates: readonly Candidate[]): Candidate | null {
+  let best: Candidate | null = null;
+  for (const candidate of candidates) {
+    if (candidate.proof === null) continue;
+    if (candidate.proof === "ordered") return candidate;
+    if (best === null || isLater(candidate.held.expiresAt, best.held.expiresAt)) best = candidate;
+  }
+  return best;
+}
+
+function asCandidate(target: ObservedTarget, context: Context): Candidate | null {
+  const { held } = target;
+  if (target.binding !== "follow" || target.share !== "full") return null;
+  if (held.kind !== "credential" || held.credential.type !== "oauth" || held.generation === null) return null;
+  if (relateAccounts(target.account, context.live?.account ?? null) === "different") return null;
+  const candidate = { target, held, generation: held.generation };
+  if (isOrdered(target, held.generation, context)) return { ...candidate, proof: "ordered" };
+  if (context.live === null) return null;
+
+  if (held.generation === context.live.generation) {
+    return outdatesSource(held, context.live, target, context) ? { ...candidate, proof: "live-generation" } : null;
+  }
+  if (context.ledger.generations.has(held.generation)) return null;
+  const placement = context.ledger.placements.get(placementKey(target.store, target.profile));
+  const parent = placement === undefined ? undefined : context.ledger.generations.get(placement.generation);
+  if (placement === undefined || parent === undefined || parent.chain !== context.live.chain) return null;
+  if (!laterThanSource(held, target, context.verdict) || !sourceIsBehind(parent, context)) return null;
+  return { ...candidate, proof: prove(target, placement, parent, context) };
+}
+
+function isOrdered(target: ObservedTarget, generation: Fingerprint, { orders, ledger, live }: Context): boolean {
+  if (orders.adopt === null || orders.adopt.store !== target.store) return false;
+  if (orders.adopt.profile !== null && orders.adopt.profile !== target.profile) return false;
+  return generation === live?.generation || !ledger.generations.has(generation);
+}
+
+/** Whether a holder of the live generation has what the source lost: the source is behind it, or the access token is newer. */
+function outdatesSource(held: HeldCredential, live: Live, target: ObservedTarget, { verdict, ledger }: Context): boolean {
+  if (held.issue !== live.issue) {
+    const reissued = !ledger.issues.has(held.issue) && isLater(withoutMargin(held, target), live.expiresAt);
+    return reissued && verdict.kind === "live";
+  }
+  switch (verdict.kind) {
+    case "held":
+      return verdict.reason === "source-rolled-back" && isMember(verdict.held.generation, live, ledger);
+    case "logged-out":
+      return !verdict.timeLimit && verdict.replaced !== live.generation && isMember(verdict.replaced, live, ledger);
+    case "missing":
+    case "unreadable":
+    case "live":
+    case "becomes-live":
+      return false;
+  }
+}
+
+function isMember(generation: Fingerprint | null, live: Live, ledger: LedgerState): boolean {
+  return generation !== null && ledger.generations.get(generation)?.chain === live.chain;
+}
+
+function laterThanSource(held: HeldCredential, target: ObservedTarget, verdict: SourceVerdict): boolean {
+  const expiresAt = withoutMargin(held, target);
+  switch (verdict.kind) {
+    case "live":
+    case "becomes-live":
+    case "held":
+      return isLater(expiresAt, verdict.held.expiresAt);
+    case "logged-out":
+      return true;
+    case "missing":
+    case "unreadable":
+      return false;
+  }
+}
+
+/** The true end of a token that credsyncd may have written with a margin. */
+export function withoutMargin(held: HeldCredential, target: ObservedTarget): number | null {
+  return held.expiresAt === null ? null : held.expiresAt - target.expiryMarginMs;
+}
+
+/** Whether the source may still be where the agent was when it refreshed: at the parent, before it, or logged out from there. */
+function sourceIsBehind(parent: Generation, { verdict, ledger }: Context): boolean {
+  switch (verdict.kind) {
+    case "live":
+      return atOrBefore(verdict.held.generation, parent, ledger);
+    case "becomes-live":
+      return verdict.reason === "rotation" || verdict.reason === "reissue";
+    case "held":
+      if (verdict.reason !== "source-rolled-back" || verdict.provenSignIn) return false;
+      if (verdict.held.generation !== null && !ledger.generations.has(verdict.held.generation)) return true;
+      return atOrBefore(verdict.held.generation, parent, ledger);
+    case "logged-out":
+      return !verdict.timeLimit && atOrBefore(verdict.replaced, parent, ledger);
+    case "missing":
+    case "unreadable":
+      return false;
+  }
+}
+
+/** What credsyncd itself wrote to the source does not count as the source having moved on. */
+function atOrBefore(generation: Fingerprint | null, parent: Generation, ledger: LedgerState): boolean {
+  const known = generation === null ? undefined : ledger.generations.get(generation);
+  return known !== undefined && known.chain === parent.chain && ownSequence(known, ledger) <= parent.sequence;
+}
+
+/** The place in the chain of the last generation up to this one that the source's own program brought. */
+function ownSequence(generation: Generation, ledger: LedgerState): number {
+  const adopted = new Set<number>();
+  for (const member of ledger.generations.values()) {
+    if (member.chain === generation.chain && member.adopted) adopted.add(member.sequence);
+  }
+  let { sequence } = generation;
+  while (sequence > 1 && adopted.has(sequence)) sequence -= 1;
+  return sequence;
+}
+
+function prove(target: ObservedTarget, placement: Placement, parent: Generation, context: Context): Proof | null {
+  const { verdict, ledger, live, now } = context;
+  if (relateAccounts(target.account, live?.account ?? null) === "same") return "same-account";
+  if (verdict.kind === "logged-out" && verdict.replaced !== null) {
+    const lost = ledger.generations.get(verdict.replaced);
+    if (lost?.fingerprint === parent.fingerprint) return "source-lost-parent";
+    if (lost?.chain === parent.chain && ownSequence(lost, ledger) === parent.sequence) return "source-lost-parent";
+  }
+  const atExpiry = parent.expiresAt !== null && now >= parent.expiresAt - REFRESH_WINDOW_MS;
+  if (target.listed && atExpiry && target.surroundings === placement.surroundings) return "refreshed-at-expiry";
+  return null;
+}

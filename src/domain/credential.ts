@@ -1,0 +1,54 @@
+import type { Secret } from "./secret.js";
+
+/** An OAuth login; `refresh` is null where a program was given the access token only. */
+export interface OauthCredential {
+  readonly type: "oauth";
+  readonly access: Secret;
+  readonly refresh: Secret | null;
+  /** When the access token ends (epoch ms), or null where the store does not say. */
+  readonly expiresAt: number | null;
+  /** When the sign-in itself ends (epoch ms): no refresh extends it. Null where unknown. */
+  readonly signInEndsAt: number | null;
+}
+
+/** A long-lived bearer token without a refresh token, such as `claude setup-token` makes. */
+export interface TokenCredential {
+  readonly type: "token";
+  readonly token: Secret;
+  readonly expiresAt: number | null;
+}
+
+export interface ApiKeyCredential {
+  readonly type: "api_key";
+  readonly key: Secret;
+}
+
+export type Credential = OauthCredential | TokenCredential | ApiKeyCredential;
+
+/** Whose a credential is, as far as the store says; every part may be unknown. */
+export interface Account {
+  readonly uuid: string | null;
+  readonly email: string | null;
+}
+
+/** How two accounts relate when each may be known only in part. */
+export type AccountRelation = "same" | "different" | "unknown";
+
+/** Compares by uuid where both sides have one, else by e-mail. */
+export function relateAccounts(left: Account | null, right: Account | null): AccountRelation {
+  if (left === null || right === null) return "unknown";
+  if (left.uuid !== null && right.uuid !== null) return left.uuid === right.uuid ? "same" : "different";
+  if (left.email !== null && right.email !== null) return left.email === right.email ? "same" : "different";
+  return "unknown";
+}
+
+/** When a credential's access ends (epoch ms); null where it never does or the store does not say. */
+export function expiryOf(credential: Credential): number | null {
+  return credential.type === "api_key" ? null : credential.expiresAt;
+}
+
+/** Whether one expiry (epoch ms) is after another; one that is not stated never comes. */
+export function isLater(left: number | null, right: number | null): boolean {
+  if (left === null) return right !== null;
+  return right !== null && left > right;
+}

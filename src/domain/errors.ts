@@ -1,0 +1,63 @@
+/** What went wrong with one store; the code alone decides what is done about it. */
+export type StoreErrorCode =
+  | "locked" // a lock stayed busy
+  | "conflict" // the store changed between the look and the write
+  | "torn" // half-written; its writer may not be finished
+  | "no-space"
+  | "io"
+  | "malformed"
+  | "too-large"
+  | "not-a-file"
+  | "foreign-owner"
+  | "permission"
+  | "unsupported"
+  | "symlink";
+
+/** A failure of one store, which stops no other store. Its message never holds content of a credential. */
+export class StoreError extends Error {
+  readonly code: StoreErrorCode;
+  readonly hint: string;
+
+  constructor(code: StoreErrorCode, message: string, hint: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = "StoreError";
+    this.code = code;
+    this.hint = hint;
+  }
+}
+
+/** Whether the same attempt may succeed a little later without anyone doing anything. */
+export function isTransient(code: StoreErrorCode): boolean {
+  switch (code) {
+    case "locked":
+    case "conflict":
+    case "torn":
+    case "no-space":
+    case "io":
+      return true;
+    case "malformed":
+    case "too-large":
+    case "not-a-file":
+    case "foreign-owner":
+    case "permission":
+    case "unsupported":
+    case "symlink":
+      return false;
+  }
+}
+
+/** Why a command ends without success; the command line maps it to an exit code. */
+export type FailureCode = "general" | "usage" | "bad-data" | "source-unavailable" | "busy" | "permission" | "config";
+
+/** A failure that a person reads: what happened, and what to do next. */
+export class Failure extends Error {
+  readonly code: FailureCode;
+  readonly hint: string | null;
+
+  constructor(code: FailureCode, message: string, hint: string | null, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = "Failure";
+    this.code = code;
+    this.hint = hint;
+  }
+}

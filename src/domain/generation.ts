@@ -1,0 +1,46 @@
+import type { Account, Credential } from "./credential.js";
+import type { Secret } from "./secret.js";
+
+/** A keyed one-way name of a secret: equal secrets, equal names, and no way back. */
+export type Fingerprint = string & { readonly brand?: "fingerprint" };
+
+/** Names a text by the key of this state directory. */
+export type FingerprintOf = (text: Secret) => Fingerprint;
+
+/** What the planner may know of a credential: its names, never its tokens. */
+export interface Identity {
+  /** The generation: the refresh token's fingerprint (the secret's own for tokens and keys); null for access-only OAuth. */
+  readonly generation: Fingerprint | null;
+  /** The issue: the access token's fingerprint (the secret's own for tokens and keys). */
+  readonly issue: Fingerprint;
+}
+
+/** Names a credential's generation and issue. */
+export function identify(credential: Credential, fingerprintOf: FingerprintOf): Identity {
+  switch (credential.type) {
+    case "oauth":
+      return {
+        generation: credential.refresh === null ? null : fingerprintOf(credential.refresh),
+        issue: fingerprintOf(credential.access),
+      };
+    case "token": {
+      const name = fingerprintOf(credential.token);
+      return { generation: name, issue: name };
+    }
+    case "api_key": {
+      const name = fingerprintOf(credential.key);
+      return { generation: name, issue: name };
+    }
+  }
+}
+
+/** Replaces an account's parts by fingerprints, so that the ledger holds no personal data. */
+export function fingerprintAccount(
+  account: Account | null,
+  fingerprintOf: FingerprintOf,
+  secretOf: (text: string) => Secret,
+): Account | null {
+  if (account === null || (account.uuid === null && account.email === null)) return null;
+  const name = (text: string | null): string | null => (text === null ? null : fingerprintOf(secretOf(text.trim().toLowerCase())));
+  return { uuid: name(account.uuid), email: name(account.email) };
+}

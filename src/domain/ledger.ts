@@ -1,0 +1,298 @@
+import type { Account } from "./credential.js";
+import type { Fingerprint } from "./generation.js";
+import type { ProfileId, StoreName } from "./store.js";
+
+export type ChainId = string;
+
+/** Why a credential became live. */
+export type LiveReason = "first-sight" | "rotation" | "reissue" | "sign-in" | "account-switch" | "adoption" | "accepted";
+
+/** An issue became live. Written before anything is pushed. */
+export interface LiveEvent {
+  readonly kind: "live";
+  readonly at: number;
+  readonly sourceProfile: ProfileId;
+  readonly chain: ChainId;
+  readonly generation: Fingerprint;
+  readonly issue: Fingerprint;
+  readonly expiresAt: number | null;
+  readonly signInEndsAt: number | null;
+  /** Fingerprinted. */
+  readonly account: Account | null;
+  readonly reason: LiveReason;
+  /** The store that brought it: the source, or the agent's store that was adopted from. */
+  readonly from: StoreName;
+}
+
+/** A generation was read that is a member of the chain but not its live one (the loser of two rotations). */
+export interface MemberEvent {
+  readonly kind: "member";
+  readonly at: number;
+  readonly sourceProfile: ProfileId;
+  readonly chain: ChainId;
+  readonly generation: Fingerprint;
+  readonly issue: Fingerprint;
+  readonly expiresAt: number | null;
+}
+
+/** A profile of a store was seen holding, or was given, a known issue. */
+export interface PlacedEvent {
+  readonly kind: "seen" | "written";
+  readonly at: number;
+  readonly store: StoreName;
+  readonly profile: ProfileId;
+  readonly generation: Fingerprint;
+  readonly issue: Fingerprint;
+  /** Fingerprint of the profile's other fields, for the proof that nothing else was edited. */
+  readonly surroundings: Fingerprint;
+  readonly durationMs?: number;
+  /** In a compacted ledger only: what earlier events had made of this placement. */
+  readonly carried?: Pick<Placement, "reverts" | "revertedAt" | "stub">;
+}
+
+/** A store's profile was seen logged out; `replaced` is the generation it was last known to hold. */
+export interface StubEvent {
+  readonly kind: "stub";
+  readonly at: number;
+  readonly store: StoreName;
+  readonly profile: ProfileId;
+  readonly replaced: Fingerprint | null;
+  readonly timeLimit: boolean;
+}
+
+/** A consumer put something else back over the live issue. */
+export interface RevertEvent {
+  readonly kind: "revert";
+  readonly at: number;
+  readonly store: StoreName;
+  readonly profile: ProfileId;
+}
+
+/** A hold began (`reason`) or ended (`null`); for the history only, it decides nothing. */
+export interface HoldEvent {
+  readonly kind: "hold";
+  readonly at: number;
+  readonly store: StoreName;
+  readonly profile: ProfileId;
+  readonly reason: string | null;
+}
+
+/** The fingerprints that follow were made with this key; another key makes all that came before meaningless. */
+export interface KeyEvent {
+  readonly kind: "key";
+  readonly at: number;
+  readonly keyId: string;
+}
+
+export type LedgerEvent = LiveEvent | MemberEvent | PlacedEvent | StubEvent | RevertEvent | HoldEvent | KeyEvent;
+
+export interface Generation {
+  readonly fingerprint: Fingerprint;
+  readonly chain: ChainId;
+  /** Its place in the chain, from 1; a later one descends from an earlier one. */
+  readonly sequence: number;
+  /** The latest expiry (epoch ms) among its issues. */
+  readonly expiresAt: number | null;
+  /** Whether an agent's rotation, not the source, brought it. */
+  readonly adopted: boolean;
+}
+
+export interface Live {
+  readonly chain: ChainId;
+  readonly generation: Fingerprint;
+  readonly issue: Fingerprint;
+  readonly expiresAt: number | null;
+  readonly signInEndsAt: number | null;
+  readonly account: Account | null;
+  readonly since: number;
+}
+
+/** What is remembered of one profile of one store. */
+export interface Placement {
+  readonly generation: Fingerprint;
+  readonly issue: Fingerprint;
+  readonly surroundings: Fingerprint;
+  readonly at: number;
+  /** How often the live issue was put out of place since it became live. */
+  readonly reverts: number;
+  readonly revertedAt: number | null;
+  /** Set while the profile is logged out: the generation that the stub replaced. */
+  readonly stub: { readonly replaced: Fingerprint | null; readonly timeLimit: boolean } | null;
+}
+
+/** Everything the ledger knows, folded from its events. */
+export interface LedgerState {
+  readonly keyId: string | null;
+  readonly generations: ReadonlyMap<Fingerprint, Generation>;
+  /** The generation of every issue. */
+  readonly issues: ReadonlyMap<Fingerprint, Fingerprint>;
+  readonly chainLengths: ReadonlyMap<ChainId, number>;
+  /** The account of every chain, as last known (fingerprinted). */
+  readonly chainAccounts: ReadonlyMap<ChainId, Account | null>;
+  /** By source profile. */
+  readonly live: ReadonlyMap<ProfileId, Live>;
+  readonly placements: ReadonlyMap<string, Placement>;
+  readonly holds: ReadonlyMap<string, string>;
+}
+
+type Mutable<State> = { -readonly [Key in keyof State]: State[Key] extends ReadonlyMap<infer K, infer V> ? Map<K, V> : State[Key] };
+
+export const emptyLedger: LedgerState = {
+  keyId: null,
+  generations: new Map(),
+  issues: new Map(),
+  chainLengths: new Map(),
+  chainAccounts: new Map(),
+  live: new Map(),
+  placements: new Map(),
+  holds: new Map(),
+};
+
+/** The key of a profile of a store in the ledger's maps. */
+export function placementKey(store: StoreName, profile: ProfileId): string {
+  return JSON.stringify([store, profile]);
+}
+
+/** Folds events into a state; the given state stays as it was. */
+export function foldLedger(state: LedgerState, events: Iterable<LedgerEvent>): LedgerState {
+  const next: Mutable<LedgerState> = {
+    keyId: state.keyId,
+    generations: new Map(state.generations),
+    issues: new Map(state.issues),
+    chainLengths: new Map(state.chainLengths),
+    chainAccounts: new Map(state.chainAccounts),
+    live: new Map(state.live),
+    placements: new Map(state.placements),
+    holds: new Map(state.holds),
+  };
+  for (const event of events) foldEvent(next, event);
+  return next;
+}
+
+function foldEvent(state: Mutable<LedgerState>, event: LedgerEvent): void {
+  switch (event.kind) {
+    case "key":
+      if (event.keyId !== state.keyId) {
+        for (const map of [state.generations, state.issues, state.chainLengths, state.chainAccounts]) map.clear();
+        for (const map of [state.live, state.placements, state.holds]) map.clear();
+        state.keyId = event.keyId;
+      }
+      return;
+    case "member":
+      foldGeneration(state, event, false);
+      return;
+    case "live":
+      foldGeneration(state, event, event.reason === "adoption");
+      state.chainAccounts.set(event.chain, event.account ?? state.chainAccounts.get(event.chain) ?? null);
+      state.live.set(event.sourceProfile, {
+        chain: event.chain,
+        generation: event.generation,
+        issue: event.issue,
+        expiresAt: event.expiresAt,
+        signInEndsAt: event.signInEndsAt,
+        account: event.account,
+        since: event.at,
+      });
+      return;
+    case "seen":
+    case "written":
+      foldPlacement(state, event);
+      return;
+    case "stub": {
+      const key = placementKey(event.store, event.profile);
+      const before = state.placements.get(key) ?? unplaced(event.at);
+      state.placements.set(key, { ...before, stub: { replaced: event.replaced, timeLimit: event.timeLimit } });
+      return;
+    }
+    case "revert": {
+      const key = placementKey(event.store, event.profile);
+      const before = state.placements.get(key);
+      if (before) state.placements.set(key, { ...before, reverts: before.reverts + 1, revertedAt: event.at });
+      return;
+    }
+    case "hold": {
+      const key = placementKey(event.store, event.profile);
+      if (event.reason === null) state.holds.delete(key);
+      else state.holds.set(key, event.reason);
+      return;
+    }
+  }
+}
+
+/** A stub seen where nothing was known before: it replaced nothing that the ledger could name. */
+function unplaced(at: number): Placement {
+  return { generation: "", issue: "", surroundings: "", at, reverts: 0, revertedAt: null, stub: null };
+}
+
+function foldGeneration(state: Mutable<LedgerState>, event: LiveEvent | MemberEvent, adopted: boolean): void {
+  const known = state.generations.get(event.generation);
+  if (known === undefined) {
+    const sequence = (state.chainLengths.get(event.chain) ?? 0) + 1;
+    state.chainLengths.set(event.chain, sequence);
+    state.generations.set(event.generation, {
+      fingerprint: event.generation,
+      chain: event.chain,
+      sequence,
+      expiresAt: event.expiresAt,
+      adopted,
+    });
+  } else {
+    state.generations.set(event.generation, { ...known, expiresAt: latest(known.expiresAt, event.expiresAt) });
+  }
+  state.issues.set(event.issue, event.generation);
+}
+
+function latest(left: number | null, right: number | null): number | null {
+  return left === null || right === null ? (left ?? right) : Math.max(left, right);
+}
+
+function foldPlacement(state: Mutable<LedgerState>, event: PlacedEvent): void {
+  const key = placementKey(event.store, event.profile);
+  const before = state.placements.get(key);
+  const same = before !== undefined && before.generation === event.generation && before.issue === event.issue;
+  state.placements.set(key, {
+    generation: event.generation,
+    issue: event.issue,
+    surroundings: event.surroundings,
+    at: event.at,
+    reverts: same ? before.reverts : 0,
+    revertedAt: same ? before.revertedAt : null,
+    stub: null,
+    ...event.carried,
+  });
+}
+
+/** How many of the newest events a compaction keeps as they are, for `history`. */
+const KEPT_FOR_HISTORY = 2000;
+
+/**
+ * Replaces old events by the fewest that leave the same state; the newest stay as they are.
+ *
+ * Folding the result gives the same state as folding the events. Generations are never dropped: an old copy must be
+ * recognised however old it is.
+ */
+export function compactLedger(events: readonly LedgerEvent[], kept = KEPT_FOR_HISTORY): LedgerEvent[] {
+  const lastKey = Math.max(
+    0,
+    events.findLastIndex((event) => event.kind === "key"),
+  );
+  const cut = Math.max(lastKey, events.length - kept);
+  const old = events.slice(lastKey, cut);
+  const state = foldLedger(emptyLedger, old);
+  return [
+    ...old.filter((event) => event.kind === "key" || event.kind === "live" || event.kind === "member"),
+    ...[...state.placements].map(([key, placement]) => placementEvent(key, placement)),
+    ...[...state.holds].map(([key, reason]): HoldEvent => ({ kind: "hold", at: 0, ...splitKey(key), reason })),
+    ...events.slice(cut),
+  ];
+}
+
+function placementEvent(key: string, placement: Placement): PlacedEvent {
+  const { reverts, revertedAt, stub, ...placed } = placement;
+  return { kind: "seen", ...splitKey(key), ...placed, carried: { reverts, revertedAt, stub } };
+}
+
+function splitKey(key: string): { store: StoreName; profile: ProfileId } {
+  const [store, profile] = JSON.parse(key) as [StoreName, ProfileId];
+  return { store, profile };
+}

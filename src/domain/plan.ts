@@ -1,0 +1,297 @@
+import { bestProven, findCandidates, withoutMargin, type Candidate } from "./candidate.js";
+import type { Credential, OauthCredential } from "./credential.js";
+import type { Fingerprint } from "./generation.js";
+import {
+  foldLedger,
+  placementKey,
+  type LedgerEvent,
+  type LedgerState,
+  type Live,
+  type LiveEvent,
+  type LiveReason,
+  type MemberEvent,
+} from "./ledger.js";
+import type { ObservedSource, ObservedTarget, Orders, Policy } from "./observation.js";
+import { judgeSource, type SourceVerdict } from "./source-verdict.js";
+import { judgeTarget, knownGeneration, type TargetVerdict } from "./target-verdict.js";
+
+export interface PlanInput {
+  readonly source: ObservedSource;
+  readonly targets: readonly ObservedTarget[];
+  readonly ledger: LedgerState;
+  readonly policy: Policy;
+  readonly orders: Orders;
+  /** Epoch ms. */
+  readonly now: number;
+}
+
+/** One profile to be given the live credential. */
+export interface PlannedWrite {
+  readonly target: ObservedTarget;
+  readonly credential: Credential;
+  readonly generation: Fingerprint;
+  readonly issue: Fingerprint;
+  readonly backup: boolean;
+  readonly revert: boolean;
+  readonly replaceAccount: boolean;
+}
+
+/** The source is to be given what an agent's program refreshed. */
+export interface Adoption {
+  readonly candidate: Candidate;
+  readonly credential: OauthCredential;
+  readonly generation: Fingerprint;
+  readonly issue: Fingerprint;
+  /** The source's own credential is not known to be spent, so it is kept in the backups first. */
+  readonly backup: boolean;
+}
+
+export interface TargetReport {
+  readonly target: ObservedTarget;
+  /** Null for a pinned or ignored agent. */
+  readonly verdict: TargetVerdict | null;
+}
+
+/** The whole of what one reconcile would do; `--dry-run` prints it and apply carries it out. */
+export interface Plan {
+  readonly source: SourceVerdict;
+  /** To be durable before anything is pushed. */
+  readonly record: readonly LedgerEvent[];
+  readonly adoption: Adoption | null;
+  readonly writes: readonly PlannedWrite[];
+  readonly reports: readonly TargetReport[];
+  /** What is live once `record` is written; null before the first usable login. */
+  readonly live: Live | null;
+  /** When to look again by itself (epoch ms); null where only a change can matter. */
+  readonly wakeAt: number | null;
+}
+
+/** Decides everything: what the source's content means, which agent's rotation to adopt, what each target is given. */
+export function planSync(input: PlanInput): Plan {
+  const { source, targets, policy, orders, now } = input;
+  const verdict = judgeSource(source, input);
+  const liveBefore = input.ledger.live.get(source.profile) ?? null;
+
+  const becoming = becomingLive(verdict, source, liveBefore, now);
+  const candidates = findCandidates({ verdict, targets, ledger: input.ledger, live: liveBefore, orders, now });
+  const chosen = mayAdopt(verdict, policy, orders) ? bestProven(candidates) : null;
+  const adoption = chosen === null ? null : adopt(chosen, verdict, input.ledger, liveBefore);
+
+  const liveEvents = [...becoming, ...(adoption === null ? [] : adoptionEvents(adoption, verdict, source, liveBefore, now))];
+  const ledger = foldLedger(input.ledger, liveEvents);
+  const live = ledger.live.get(source.profile) ?? null;
+  const carried = carriedCredential(verdict, adoption);
+
+  const context = {
+    ledger,
+    live,
+    blocked: carried === null ? blockedBy(verdict) : null,
+    liveType: carried?.type ?? null,
+    candidates: candidates.filter((candidate) => candidate !== chosen),
+    policy,
+    orders,
+    now,
+  };
+  const reports = targets.map((target): TargetReport => {
+    if (target.binding !== "follow") return { target, verdict: null };
+    return { target, verdict: judgeTarget(target, context) };
+  });
+  const writes = carried === null || live === null ? [] : plannedWrites(reports, carried, live);
+  return {
+    source: verdict,
+    record: [...liveEvents, ...placementEvents(reports, ledger, live, now), ...sourceEvents(source, verdict, input.ledger, now), ...revertEvents(writes, now)],
+    adoption,
+    writes,
+    reports,
+    live,
+    wakeAt: earliestWake(verdict, reports),
+  };
+}
+
+function becomingLive(verdict: SourceVerdict, source: ObservedSource, before: Live | null, at: number): LiveEvent[] {
+  if (verdict.kind !== "becomes-live" || source.state !== "present") return [];
+  const { held } = verdict;
+  if (held.generation === null) return [];
+  const keepsAccount = verdict.reason === "rotation" || verdict.reason === "reissue";
+  return [
+    {
+      kind: "live",
+      at,
+      sourceProfile: source.profile,
+      chain: verdict.chain,
+      generation: held.generation,
+      issue: held.issue,
+      expiresAt: held.expiresAt,
+      signInEndsAt: held.credential.type === "oauth" ? held.credential.signInEndsAt : null,
+      account: source.observed.account ?? (keepsAccount ? (before?.account ?? null) : null),
+      reason: verdict.reason,
+      from: source.store,
+    },
+  ];
+}
+
+function mayAdopt(verdict: SourceVerdict, policy: Policy, orders: Orders): boolean {
+  if (verdict.kind === "missing" || verdict.kind === "unreadable") return false;
+  return orders.adopt !== null || policy.onAgentRotation === "adopt";
+}
+
+function adopt(candidate: Candidate, verdict: SourceVerdict, ledger: LedgerState, live: Live | null): Adoption | null {
+  const { held, generation, target } = candidate;
+  if (held.credential.type !== "oauth") return null;
+  // What credsyncd wrote there may carry a margin; the ledger knows the true end.
+  const isLive = generation === live?.generation && held.issue === live.issue;
+  const expiresAt = isLive ? live.expiresAt : withoutMargin(held, target);
+  return {
+    candidate,
+    credential: { ...held.credential, expiresAt, signInEndsAt: live?.signInEndsAt ?? null },
+    generation,
+    issue: held.issue,
+    backup: sourceMayBeUnspent(verdict, candidate, ledger),
+  };
+}
+
+/** An adopted generation was made by spending its parent; anything else that the source holds may still be good. */
+function sourceMayBeUnspent(verdict: SourceVerdict, candidate: Candidate, ledger: LedgerState): boolean {
+  if (verdict.kind === "logged-out" || verdict.kind === "missing" || verdict.kind === "unreadable") return false;
+  const { generation } = verdict.held;
+  if (generation === null || generation === candidate.generation) return false;
+  const placement = ledger.placements.get(placementKey(candidate.target.store, candidate.target.profile));
+  const parent = ledger.generations.get(placement?.generation ?? "");
+  const known = ledger.generations.get(generation);
+  const spent = known !== undefined && parent !== undefined && known.chain === parent.chain && known.sequence <= parent.sequence;
+  return !spent || candidate.proof === "ordered";
+}
+
+function adoptionEvents(
+  adoption: Adoption,
+  verdict: SourceVerdict,
+  source: ObservedSource,
+  live: Live | null,
+  at: number,
+): (LiveEvent | MemberEvent)[] {
+  const { candidate, generation, issue } = adoption;
+  const reason: LiveReason = "adoption";
+  if (generation === live?.generation && issue === live.issue) return [];
+  const chain = live?.chain ?? (verdict.kind === "becomes-live" ? verdict.chain : generation);
+  return [
+    {
+      kind: "live",
+      at,
+      sourceProfile: source.profile,
+      chain,
+      generation,
+      issue,
+      expiresAt: adoption.credential.expiresAt,
+      signInEndsAt: adoption.credential.signInEndsAt,
+      account: live?.account ?? candidate.target.account,
+      reason,
+      from: candidate.target.store,
+    },
+  ];
+}
+
+function carriedCredential(verdict: SourceVerdict, adoption: Adoption | null): Credential | null {
+  if (adoption !== null) return adoption.credential;
+  return verdict.kind === "live" || verdict.kind === "becomes-live" ? verdict.held.credential : null;
+}
+
+function blockedBy(verdict: SourceVerdict): string {
+  switch (verdict.kind) {
+    case "missing":
+      return "source-missing";
+    case "unreadable":
+      return "source-unreadable";
+    case "logged-out":
+      return "logged-out";
+    case "held":
+      return verdict.reason;
+    case "live":
+    case "becomes-live":
+      return "source-missing";
+  }
+}
+
+function plannedWrites(reports: readonly TargetReport[], carried: Credential, live: Live): PlannedWrite[] {
+  const writes: PlannedWrite[] = [];
+  for (const { target, verdict } of reports) {
+    if (verdict?.kind !== "write") continue;
+    writes.push({
+      target,
+      credential: shareOf(carried, live, target),
+      generation: live.generation,
+      issue: live.issue,
+      backup: verdict.backup,
+      revert: verdict.revert,
+      replaceAccount: verdict.replaceAccount,
+    });
+  }
+  return writes;
+}
+
+/** What a target is given of the live credential: all of it, or (access-only) what cannot spend the chain. */
+function shareOf(credential: Credential, live: Live, target: ObservedTarget): Credential {
+  const expiresAt = live.expiresAt === null ? null : live.expiresAt + target.expiryMarginMs;
+  switch (credential.type) {
+    case "oauth":
+      return { ...credential, refresh: target.share === "full" ? credential.refresh : null, expiresAt };
+    case "token":
+      return { ...credential, expiresAt };
+    case "api_key":
+      return credential;
+  }
+}
+
+/** Targets seen holding something known, where the ledger does not say so yet. */
+function placementEvents(reports: readonly TargetReport[], ledger: LedgerState, live: Live | null, at: number): LedgerEvent[] {
+  const events: LedgerEvent[] = [];
+  for (const { target, verdict } of reports) {
+    if (verdict === null || verdict.kind === "write" || verdict.kind === "unrelated") continue;
+    const { store, profile, held, surroundings } = target;
+    const before = ledger.placements.get(placementKey(store, profile));
+    if (held.kind === "stub" && (before?.stub ?? null) === null) {
+      events.push({ kind: "stub", at, store, profile, replaced: before?.generation || null, timeLimit: held.timeLimit });
+    }
+    if (held.kind !== "credential") continue;
+    const known = knownGeneration(held, ledger);
+    if (known === null || !ledger.issues.has(held.issue)) continue;
+    const unchanged = before?.generation === known.fingerprint && before.issue === held.issue && before.stub === null;
+    // A placement of the live issue stays while something older is put in its place: that is how a revert is known.
+    const reverted = before !== undefined && before.generation === live?.generation && before.issue === live.issue;
+    if (unchanged || (reverted && verdict.kind !== "in-sync")) continue;
+    events.push({ kind: "seen", at, store, profile, generation: known.fingerprint, issue: held.issue, surroundings });
+  }
+  return events;
+}
+
+/** What the source holds, whatever it is: a stub that comes later is judged by what it replaced. */
+function sourceEvents(source: ObservedSource, verdict: SourceVerdict, ledger: LedgerState, at: number): LedgerEvent[] {
+  if (source.state !== "present" || verdict.kind === "unreadable" || verdict.kind === "missing") return [];
+  const { store, profile } = source;
+  const before = ledger.placements.get(placementKey(store, profile));
+  if (verdict.kind === "logged-out") {
+    if (before?.stub) return [];
+    return [{ kind: "stub", at, store, profile, replaced: verdict.replaced, timeLimit: verdict.timeLimit }];
+  }
+  const { held } = verdict;
+  if (held.generation === null) return [];
+  if (before?.generation === held.generation && before.issue === held.issue && before.stub === null) return [];
+  return [{ kind: "seen", at, store, profile, generation: held.generation, issue: held.issue, surroundings: source.observed.surroundings }];
+}
+
+function revertEvents(writes: readonly PlannedWrite[], at: number): LedgerEvent[] {
+  return writes
+    .filter((write) => write.revert)
+    .map((write) => ({ kind: "revert", at, store: write.target.store, profile: write.target.profile }));
+}
+
+function earliestWake(verdict: SourceVerdict, reports: readonly TargetReport[]): number | null {
+  const times = reports.flatMap((report) => (report.verdict?.kind === "drift" && report.verdict.until !== null ? [report.verdict.until] : []));
+  if (verdict.kind === "held" && verdict.until !== null) times.push(verdict.until);
+  return times.length === 0 ? null : Math.min(...times);
+}
+
+/** Whether carrying the plan out would change anything outside credsyncd's own state. */
+export function isEmptyPlan(plan: Plan): boolean {
+  return plan.adoption === null && plan.writes.length === 0;
+}
+

@@ -1,0 +1,40 @@
+/**
+ * A piece of a credential that must never be printed.
+ *
+ * Every way of turning it into text gives `[secret]`; only `stores/` and the fingerprint call {@link Secret.reveal}.
+ */
+export class Secret {
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  /** The text itself; for writing it into a store or fingerprinting it, never for output. */
+  reveal(): string {
+    return this.#text;
+  }
+
+  /** Compares in a time that depends on the lengths alone. */
+  equals(other: Secret): boolean {
+    const [left, right] = [this.#text, other.#text];
+    let difference = left.length ^ right.length;
+    for (let index = 0; index < left.length; index++) {
+      difference |= left.charCodeAt(index) ^ right.charCodeAt(index % (right.length || 1));
+    }
+    return difference === 0;
+  }
+
+  toString(): string {
+    return "[secret]";
+  }
+
+  toJSON(): string {
+    return "[secret]";
+  }
+
+  /** What `console.log` and `util.inspect` show (the key is the registered symbol, so that no `node:` import is needed). */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return "[secret]";
+  }
+}

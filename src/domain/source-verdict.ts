@@ -1,0 +1,167 @@
+import { isLater, relateAccounts } from "./credential.js";
+import type { Fingerprint } from "./generation.js";
+import { placementKey, type ChainId, type LedgerState, type Live, type LiveReason } from "./ledger.js";
+import type { HeldCredential, ObservedSource, Orders, Policy } from "./observation.js";
+
+/** Claude Code writes its login and its account file one after the other; after this long both are there. */
+const ACCOUNT_SETTLES_MS = 5000;
+
+export type SourceHold = "source-rolled-back" | "account-changed" | "account-unsettled";
+
+/** What the source's content means (rules R1, R2, R4, R7a). */
+export type SourceVerdict =
+  | { readonly kind: "missing" }
+  | { readonly kind: "unreadable"; readonly reason: string; readonly hint: string; readonly torn: boolean }
+  | { readonly kind: "logged-out"; readonly replaced: Fingerprint | null; readonly timeLimit: boolean }
+  /** The source holds the live issue. */
+  | { readonly kind: "live"; readonly held: HeldCredential }
+  /** What the source holds is to become live. */
+  | { readonly kind: "becomes-live"; readonly held: HeldCredential; readonly reason: LiveReason; readonly chain: ChainId }
+  /** Nothing is pushed from the source; `provenSignIn` also closes the way for an agent's rotation. */
+  | {
+      readonly kind: "held";
+      readonly held: HeldCredential;
+      readonly reason: SourceHold;
+      readonly explanation: string;
+      readonly provenSignIn: boolean;
+      /** When to look again by itself (epoch ms), or null. */
+      readonly until: number | null;
+    };
+
+interface Context {
+  readonly ledger: LedgerState;
+  readonly policy: Policy;
+  readonly orders: Orders;
+  readonly now: number;
+}
+
+/** Decides what the source's content means; the order of the questions is the order of rule R4's table. */
+export function judgeSource(source: ObservedSource, context: Context): SourceVerdict {
+  if (source.state === "missing") return { kind: "missing" };
+  if (source.state === "unreadable") return { kind: "unreadable", reason: source.reason, hint: source.hint, torn: source.torn };
+  const { held } = source.observed;
+  switch (held.kind) {
+    case "incomplete":
+      return { kind: "unreadable", reason: held.reason, hint: "sign in again with the program that owns this login", torn: false };
+    case "stub": {
+      const placement = context.ledger.placements.get(placementKey(source.store, source.profile));
+      const replaced = placement?.stub ? placement.stub.replaced : placement?.generation || null;
+      return { kind: "logged-out", replaced, timeLimit: held.timeLimit };
+    }
+    case "credential":
+      return judgeCredential(source, held, context);
+  }
+}
+
+type PresentSource = Extract<ObservedSource, { state: "present" }>;
+
+function judgeCredential(source: PresentSource, held: HeldCredential, context: Context): SourceVerdict {
+  const live = context.ledger.live.get(source.profile);
+  const accepted = context.orders.force.has(source.store);
+  const hold = (reason: SourceHold, explanation: string, provenSignIn = false): SourceVerdict => ({
+    kind: "held",
+    held,
+    reason,
+    explanation,
+    provenSignIn,
+    until: null,
+  });
+  const becomeLive = (reason: LiveReason, chain: ChainId): SourceVerdict => ({ kind: "becomes-live", held, reason, chain });
+
+  if (live === undefined) {
+    if (held.generation !== null) return becomeLive("first-sight", newChain(held.generation));
+    return {
+      kind: "unreadable",
+      reason: "the login has an access token but no refresh token",
+      hint: "a follower file cannot be a source: name the directory of the full login in the config",
+      torn: false,
+    };
+  }
+  if (held.generation === null) return hold("account-changed", "the login lost its refresh token");
+  if (held.generation === live.generation) return judgeSameGeneration(held, live, context.ledger, hold, becomeLive);
+
+  const known = context.ledger.generations.get(held.generation);
+  if (known !== undefined) {
+    // A static secret is never spent, so that putting an earlier one back is the owner's own choice.
+    if (known.chain === live.chain && held.credential.type !== "oauth") return becomeLive("rotation", live.chain);
+    if (known.chain === live.chain) return hold("source-rolled-back", "the source holds an older generation: a restored backup");
+    if (known.sequence < (context.ledger.chainLengths.get(known.chain) ?? 0)) {
+      return hold("source-rolled-back", "the source holds an older generation of another sign-in");
+    }
+    if (accepted || context.policy.onAccountChange === "push") return becomeLive("account-switch", known.chain);
+    return hold("account-changed", "the source switched back to another sign-in", true);
+  }
+  return judgeUnknown(source, { ...held, generation: held.generation }, live, accepted, context, hold, becomeLive);
+}
+
+type Hold = (reason: SourceHold, explanation: string, provenSignIn?: boolean) => SourceVerdict;
+type BecomeLive = (reason: LiveReason, chain: ChainId) => SourceVerdict;
+
+function judgeSameGeneration(held: HeldCredential, live: Live, ledger: LedgerState, hold: Hold, becomeLive: BecomeLive): SourceVerdict {
+  if (held.issue === live.issue) return { kind: "live", held };
+  const known = ledger.issues.has(held.issue);
+  if (!known && isLater(held.expiresAt, live.expiresAt)) return becomeLive("reissue", live.chain);
+  return hold("source-rolled-back", "the source holds an older access token of the live generation");
+}
+
+function judgeUnknown(
+  source: PresentSource,
+  held: HeldCredential & { readonly generation: Fingerprint },
+  live: Live,
+  accepted: boolean,
+  context: Context,
+  hold: Hold,
+  becomeLive: BecomeLive,
+): SourceVerdict {
+  const account = relateAccounts(source.observed.account, live.account);
+  const signInEndsAt = held.credential.type === "oauth" ? held.credential.signInEndsAt : null;
+  const changedKind = (held.credential.type === "oauth") !== wasOauth(live);
+  if (accepted) return becomeLive("accepted", newChain(held.generation));
+  if (changedKind) return hold("account-changed", "the login is of another kind than before");
+
+  const settlesAt = source.changedAt + ACCOUNT_SETTLES_MS;
+  if (context.now < settlesAt && !provesSameAccount(source, signInEndsAt, live)) {
+    return {
+      kind: "held",
+      held,
+      reason: "account-unsettled",
+      explanation: "a new login appeared; waiting a moment for its account to be written too",
+      provenSignIn: false,
+      until: settlesAt,
+    };
+  }
+  if (account === "different" || signInRose(signInEndsAt, live.signInEndsAt)) {
+    const oneSided = (source.observed.account === null) !== (live.account === null);
+    if ((account === "different" || oneSided) && context.policy.onAccountChange === "hold") {
+      return hold("account-changed", "the source was signed in to another account", true);
+    }
+    return becomeLive("sign-in", newChain(held.generation));
+  }
+  if (held.credential.type !== "oauth" || isLater(held.expiresAt, live.expiresAt)) return becomeLive("rotation", live.chain);
+  return hold("source-rolled-back", "the source holds an unknown login that ends before the live one: an old copy");
+}
+
+/**
+ * Whether an unknown generation is surely of the live one's account, without waiting for the account file: its own
+ * account is the same, its sign-in ends at the very same moment, or no account is known anywhere, so that none is awaited.
+ */
+function provesSameAccount(source: PresentSource, signInEndsAt: number | null, live: Live): boolean {
+  if (source.accountInCredential && relateAccounts(source.observed.account, live.account) === "same") return true;
+  if (signInEndsAt !== null && live.signInEndsAt !== null) return signInEndsAt === live.signInEndsAt;
+  return source.observed.account === null && live.account === null && signInEndsAt === live.signInEndsAt;
+}
+
+/** A refresh never raises the end of a sign-in and never adds one. */
+function signInRose(current: number | null, before: number | null): boolean {
+  return current !== null && (before === null || current > before);
+}
+
+function wasOauth(live: Live): boolean {
+  // A token's generation is its issue: both are the fingerprint of the one secret it has.
+  return live.generation !== live.issue;
+}
+
+/** A chain is named after its first generation. */
+function newChain(first: Fingerprint): ChainId {
+  return first;
+}

@@ -1,0 +1,77 @@
+import type { Account, Credential } from "./credential.js";
+import type { Secret } from "./secret.js";
+
+/** A store's logical name, such as `claude-code`, `openclaw:main` or `claude-code:/srv/box/.claude`. */
+export type StoreName = string;
+export type ProfileId = string;
+/** A hash of a store's content, for compare-and-swap; `absent` where there is none. */
+export type Revision = string;
+
+/** What a profile holds. */
+export type ProfileContent =
+  | { readonly kind: "credential"; readonly credential: Credential }
+  /** Logged out: the program blanked the tokens. `timeLimit`: because the sign-in reached its end. */
+  | { readonly kind: "stub"; readonly timeLimit: boolean }
+  /** Present, but lacking what its kind needs; `reason` says what, in words. */
+  | { readonly kind: "incomplete"; readonly reason: string };
+
+export interface StoredProfile {
+  readonly id: ProfileId;
+  /** The provider named in the store, or null where its format names none. */
+  readonly provider: string | null;
+  readonly content: ProfileContent;
+  readonly account: Account | null;
+  /** The profile's text without the credential's own fields: unchanged means that nothing else was edited. */
+  readonly surroundings: Secret;
+  /** The profile's exact text, for a backup. */
+  readonly image: Secret;
+}
+
+/** A store as it was read at one moment. */
+export interface StoreSnapshot {
+  readonly revision: Revision;
+  /** Tells the same file under two names apart from two files (device and inode); null where absent. */
+  readonly identity: string | null;
+  /** When the content last changed (epoch ms); null where absent. */
+  readonly changedAt: number | null;
+  /** Files whose change should wake the reconciler: the store and, behind a symlink, what it leads to. */
+  readonly files: readonly string[];
+  readonly profiles: readonly StoredProfile[];
+  /** The profile in use for each provider, where the store says so. */
+  readonly active: Readonly<Record<string, ProfileId>>;
+}
+
+/** How much of a login a target receives. */
+export type Share = "full" | "access-only";
+
+/** Puts one credential into one existing profile; nothing else of the profile changes. */
+export interface ProfilePatch {
+  readonly profile: ProfileId;
+  readonly credential: Credential;
+  /** Replaces identity fields that the profile already has; adds none. Null: they stay. */
+  readonly account: Account | null;
+}
+
+/** What a store is, for a person and for the contract suite. */
+export interface StoreDescription {
+  readonly name: StoreName;
+  readonly format: string;
+  readonly path: string;
+}
+
+/**
+ * The port between the reconciler and a program's credential storage. An adapter:
+ * - reads whole content or throws a `StoreError`; an absent store is a snapshot with revision `absent` and no profiles;
+ * - writes under the owning program's own locks, only if the revision still is `expected`, atomically, and reads back;
+ * - changes only the credential's fields of the named profiles, and creates neither stores nor profiles;
+ * - puts no content of the store into an error.
+ */
+export interface CredentialStore extends StoreDescription {
+  /** @throws StoreError */
+  read(signal: AbortSignal): Promise<StoreSnapshot>;
+  /**
+   * @returns the snapshot read back after the write
+   * @throws StoreError `conflict` when the revision is no longer `expected`; after any error the store is whole
+   */
+  write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot>;
+}
