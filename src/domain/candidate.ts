@@ -166,6 +166,6 @@ function prove(target: ObservedTarget, placement: Placement, parent: Generation,
     if (lost?.chain === parent.chain && ownSequence(lost, ledger) === parent.sequence) return "source-lost-parent";
   }
   const atExpiry = parent.expiresAt !== null && now >= parent.expiresAt - REFRESH_WINDOW_MS;
-  if (target.listed && atExpiry && target.surroundings === placement.surroundings) return "refreshed-at-expiry";
+  if (target.listed && atExpiry && target.surroundings() === placement.surroundings) return "refreshed-at-expiry";
   return null;
 }

@@ -9,6 +9,15 @@ export interface OauthCredential {
   readonly expiresAt: number | null;
   /** When the sign-in itself ends (epoch ms): no refresh extends it. Null where unknown. */
   readonly signInEndsAt: number | null;
+  /** What the server granted with it, for a store that must be made anew; null where the store does not say. */
+  readonly grant: Grant | null;
+}
+
+/** What a sign-in allows, in the words of Claude Code's file. */
+export interface Grant {
+  readonly scopes: readonly string[];
+  readonly subscriptionType: string | null;
+  readonly rateLimitTier: string | null;
 }
 
 /** A long-lived bearer token without a refresh token, such as `claude setup-token` makes. */

@@ -15,7 +15,8 @@ export type Held =
       readonly expiresAt: number | null;
     }
   | { readonly kind: "stub"; readonly timeLimit: boolean }
-  | { readonly kind: "incomplete"; readonly reason: string };
+  | { readonly kind: "incomplete"; readonly reason: string }
+  | { readonly kind: "absent" };
 
 export type HeldCredential = Extract<Held, { kind: "credential" }>;
 
@@ -28,7 +29,7 @@ export interface ObservedProfile {
   /** Fingerprinted. */
   readonly account: Account | null;
   /** Of the profile's other fields. */
-  readonly surroundings: Fingerprint;
+  readonly surroundings: () => Fingerprint;
 }
 
 /** A profile of a target, with what the configuration says of it. */
@@ -39,6 +40,8 @@ export interface ObservedTarget extends ObservedProfile {
   /** Of the same provider as the source, so that an unknown login in it concerns the user. */
   readonly related: boolean;
   readonly share: Share;
+  /** Whether an absent profile is made: the user named this very store. */
+  readonly creates: boolean;
   /** Added to every expiry written there (ms). */
   readonly expiryMarginMs: number;
 }

@@ -34,6 +34,7 @@ export interface PlannedWrite {
   readonly backup: boolean;
   readonly revert: boolean;
   readonly replaceAccount: boolean;
+  readonly create: boolean;
 }
 
 /** The source is to be given what an agent's program refreshed. */
@@ -223,6 +224,7 @@ function plannedWrites(reports: readonly TargetReport[], carried: Credential, li
       backup: verdict.backup,
       revert: verdict.revert,
       replaceAccount: verdict.replaceAccount,
+      create: target.held.kind === "absent",
     });
   }
   return writes;
@@ -258,7 +260,7 @@ function placementEvents(reports: readonly TargetReport[], ledger: LedgerState, 
     // A placement of the live issue stays while something older is put in its place: that is how a revert is known.
     const reverted = before !== undefined && before.generation === live?.generation && before.issue === live.issue;
     if (unchanged || (reverted && verdict.kind !== "in-sync")) continue;
-    events.push({ kind: "seen", at, store, profile, generation: known.fingerprint, issue: held.issue, surroundings });
+    events.push({ kind: "seen", at, store, profile, generation: known.fingerprint, issue: held.issue, surroundings: surroundings() });
   }
   return events;
 }
@@ -275,7 +277,7 @@ function sourceEvents(source: ObservedSource, verdict: SourceVerdict, ledger: Le
   const { held } = verdict;
   if (held.generation === null) return [];
   if (before?.generation === held.generation && before.issue === held.issue && before.stub === null) return [];
-  return [{ kind: "seen", at, store, profile, generation: held.generation, issue: held.issue, surroundings: source.observed.surroundings }];
+  return [{ kind: "seen", at, store, profile, generation: held.generation, issue: held.issue, surroundings: source.observed.surroundings() }];
 }
 
 function revertEvents(writes: readonly PlannedWrite[], at: number): LedgerEvent[] {

@@ -43,6 +43,8 @@ export function judgeSource(source: ObservedSource, context: Context): SourceVer
   switch (held.kind) {
     case "incomplete":
       return { kind: "unreadable", reason: held.reason, hint: "sign in again with the program that owns this login", torn: false };
+    case "absent":
+      return { kind: "missing" };
     case "stub": {
       const placement = context.ledger.placements.get(placementKey(source.store, source.profile));
       const replaced = placement?.stub ? placement.stub.replaced : placement?.generation || null;

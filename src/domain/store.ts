@@ -21,10 +21,12 @@ export interface StoredProfile {
   readonly provider: string | null;
   readonly content: ProfileContent;
   readonly account: Account | null;
+  /** Whether the account's id stands in the credential itself, not only in a file beside it that may lag. */
+  readonly accountInCredential: boolean;
   /** The profile's text without the credential's own fields: unchanged means that nothing else was edited. */
-  readonly surroundings: Secret;
+  readonly surroundings: () => Secret;
   /** The profile's exact text, for a backup. */
-  readonly image: Secret;
+  readonly image: () => Secret;
 }
 
 /** A store as it was read at one moment. */
@@ -37,17 +39,17 @@ export interface StoreSnapshot {
   /** Files whose change should wake the reconciler: the store and, behind a symlink, what it leads to. */
   readonly files: readonly string[];
   readonly profiles: readonly StoredProfile[];
-  /** The profile in use for each provider, where the store says so. */
-  readonly active: Readonly<Record<string, ProfileId>>;
 }
 
 /** How much of a login a target receives. */
 export type Share = "full" | "access-only";
 
-/** Puts one credential into one existing profile; nothing else of the profile changes. */
+/** Puts one credential into one profile; nothing else of the profile changes. */
 export interface ProfilePatch {
   readonly profile: ProfileId;
   readonly credential: Credential;
+  /** Makes the profile where it is absent, as far as the format allows. */
+  readonly create: boolean;
   /** Replaces identity fields that the profile already has; adds none. Null: they stay. */
   readonly account: Account | null;
 }
@@ -63,7 +65,7 @@ export interface StoreDescription {
  * The port between the reconciler and a program's credential storage. An adapter:
  * - reads whole content or throws a `StoreError`; an absent store is a snapshot with revision `absent` and no profiles;
  * - writes under the owning program's own locks, only if the revision still is `expected`, atomically, and reads back;
- * - changes only the credential's fields of the named profiles, and creates neither stores nor profiles;
+ * - changes only the credential's fields of the named profiles, and creates none unless the patch says so;
  * - puts no content of the store into an error.
  */
 export interface CredentialStore extends StoreDescription {
@@ -74,4 +76,6 @@ export interface CredentialStore extends StoreDescription {
    * @throws StoreError `conflict` when the revision is no longer `expected`; after any error the store is whole
    */
   write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot>;
+  /** The profile in use for each provider, where the store says so; for reports only. @throws StoreError */
+  readActive(signal: AbortSignal): Promise<Readonly<Record<string, ProfileId>>>;
 }

@@ -22,6 +22,7 @@ export type TargetVerdict =
   /** Not this source's business: another provider, kind or account. */
   | { readonly kind: "unrelated" }
   | { readonly kind: "in-sync" }
+  | { readonly kind: "absent" }
   | {
       readonly kind: "write";
       /** The overwritten credential is not known to be spent, so it is kept in the backups first. */
@@ -59,6 +60,7 @@ export function judgeTarget(target: ObservedTarget, context: TargetContext): Tar
     return target.listed ? hold("incomplete", held.reason) : { kind: "unrelated" };
   }
   if (!target.listed && !bound) return judgeStranger(target, context);
+  if (held.kind === "absent") return judgeAbsent(target, placement, context);
   if (live === null) return drift(context.blocked ?? "source-missing");
   if (held.kind === "stub") return judgeStub(placement, live, context);
   if (context.liveType !== null && held.credential.type !== context.liveType) {
@@ -99,7 +101,14 @@ function judgeStranger(target: ObservedTarget, { ledger, live, orders }: TargetC
   return hold("unknown-origin", "nothing shows that this login descends from the source's");
 }
 
-function judgeStub(placement: Placement | undefined, live: Live, { blocked, orders }: TargetContext & { orders: Orders }): TargetVerdict {
+/** A store that the user named is made once; where it vanished after that, someone logged out there. */
+function judgeAbsent(target: ObservedTarget, placement: Placement | undefined, { blocked, live, orders }: TargetContext): TargetVerdict {
+  const wanted = target.creates && (placement === undefined || orders.force.has(target.store));
+  if (!wanted) return { kind: "absent" };
+  return blocked !== null || live === null ? drift(blocked ?? "source-missing") : write(false);
+}
+
+function judgeStub(placement: Placement | undefined, live: Live, { blocked, orders }: TargetContext): TargetVerdict {
   if (blocked !== null) return drift(blocked);
   const rejected = placement?.stub?.replaced ?? placement?.generation ?? null;
   if (rejected === live.generation && orders.force.size === 0) {

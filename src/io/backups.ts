@@ -1,0 +1,87 @@
+import { createHash } from "node:crypto";
+import { readdir, readFile, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod/mini";
+import type { Fingerprint } from "../domain/generation.js";
+import type { BackupEntry, BackupMemory } from "../domain/memory.js";
+import { Secret } from "../domain/secret.js";
+import type { ProfileId, StoreName } from "../domain/store.js";
+import { replaceFile } from "./atomic-file.js";
+import { makePrivateDirectory } from "./private-directory.js";
+import { isAbsent } from "./system-error.js";
+
+/** How many backups of one store are kept; the only copy of a credential that is not known to be spent always is. */
+const KEPT_PER_STORE = 5;
+
+const fileShape = z.object({ at: z.number(), store: z.string(), profile: z.string(), fingerprint: z.string(), image: z.string() });
+
+export interface Backup extends BackupEntry {
+  readonly at: number;
+  readonly path: string;
+}
+
+/** Overwritten and removed credentials, a private file each. */
+export class Backups implements BackupMemory {
+  readonly #directory: string;
+  readonly #isSpent: (fingerprint: Fingerprint) => Promise<boolean>;
+
+  /** @param isSpent whether a credential is known to be of no use any more */
+  constructor(directory: string, isSpent: (fingerprint: Fingerprint) => Promise<boolean>) {
+    this.#directory = directory;
+    this.#isSpent = isSpent;
+  }
+
+  async save(entry: BackupEntry, at: number): Promise<void> {
+    await makePrivateDirectory(this.#directory);
+    const present = await this.list(entry.store);
+    if (present.some((backup) => backup.profile === entry.profile && backup.fingerprint === entry.fingerprint)) return;
+    const name = `${String(at)}-${hash(entry.store)}-${hash(`${entry.profile}\n${entry.fingerprint}`)}.json`;
+    const content = { at, store: entry.store, profile: entry.profile, fingerprint: entry.fingerprint, image: entry.image.reveal() };
+    await replaceFile(join(this.#directory, name), `${JSON.stringify(content)}\n`);
+    await this.#prune(present, entry);
+  }
+
+  /** The backups of a store, or of all, newest first. */
+  async list(store: StoreName | null): Promise<Backup[]> {
+    const backups: Backup[] = [];
+    for (const name of await this.#names()) {
+      if (store !== null && name.split("-")[1] !== hash(store)) continue;
+      const backup = await this.#read(join(this.#directory, name));
+      if (backup !== null && (store === null || backup.store === store)) backups.push(backup);
+    }
+    return backups.sort((left, right) => right.at - left.at);
+  }
+
+  async #names(): Promise<string[]> {
+    try {
+      return (await readdir(this.#directory)).filter((name) => name.endsWith(".json"));
+    } catch (error) {
+      if (isAbsent(error)) return [];
+      throw error;
+    }
+  }
+
+  async #read(path: string): Promise<Backup | null> {
+    try {
+      const parsed = fileShape.safeParse(JSON.parse(await readFile(path, "utf8")));
+      if (!parsed.success) return null;
+      const { at, store, profile, fingerprint, image } = parsed.data;
+      return { at, store, profile: profile satisfies ProfileId, fingerprint, image: new Secret(image), path };
+    } catch (error) {
+      if (isAbsent(error) || error instanceof SyntaxError) return null;
+      throw error;
+    }
+  }
+
+  /** Removes what is beyond the number kept, oldest first; `present` is what was there before the newest. */
+  async #prune(present: readonly Backup[], newest: BackupEntry): Promise<void> {
+    for (const backup of present.slice(KEPT_PER_STORE - 1)) {
+      const elsewhere = backup.fingerprint === newest.fingerprint;
+      if (elsewhere || (await this.#isSpent(backup.fingerprint))) await unlink(backup.path);
+    }
+  }
+}
+
+function hash(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 12);
+}

@@ -1,0 +1,63 @@
+import lockfile from "proper-lockfile";
+import { StoreError } from "../domain/errors.js";
+import type { Clock } from "../domain/clock.js";
+import { errnoOf } from "./system-error.js";
+
+export interface DirectoryLockOptions {
+  /** A lock whose directory was not touched for this long (ms) is broken. */
+  readonly staleMs: number;
+  /** How often the directory is touched while it is held (ms). */
+  readonly touchMs: number;
+  readonly waitMs: number;
+  readonly clock: Clock;
+}
+
+/** A held lock; the signal is aborted when someone else took it away, after which nothing may be written. */
+export interface HeldLock {
+  readonly lost: AbortSignal;
+  release(): Promise<void>;
+}
+
+const RETRY_MS = 20;
+
+/**
+ * Takes a lock that is a directory, kept alive by its modification time (the protocol of npm proper-lockfile, which
+ * Claude Code uses too).
+ *
+ * @throws StoreError `locked` when it stays held
+ */
+export async function takeDirectoryLock(path: string, options: DirectoryLockOptions, signal: AbortSignal): Promise<HeldLock> {
+  const deadline = options.clock.monotonic() + options.waitMs;
+  const lost = new AbortController();
+  for (;;) {
+    try {
+      const release = await lockfile.lock(path, {
+        lockfilePath: path,
+        realpath: false,
+        stale: options.staleMs,
+        update: options.touchMs,
+        // The package's default throws from a timer, which ends the process.
+        onCompromised: (error) => {
+          lost.abort(new StoreError("locked", `${path} was taken away by another program`, "it is tried again by itself", error));
+        },
+      });
+      return { lost: lost.signal, release: () => releaseUnlessLost(release, lost.signal) };
+    } catch (error) {
+      if (errnoOf(error) !== "ELOCKED") throw error;
+    }
+    if (signal.aborted || options.clock.monotonic() >= deadline) {
+      throw new StoreError("locked", `${path} is held by another program`, "it is tried again by itself");
+    }
+    await options.clock.sleep(RETRY_MS, signal);
+  }
+}
+
+async function releaseUnlessLost(release: () => Promise<void>, lost: AbortSignal): Promise<void> {
+  if (lost.aborted) return;
+  try {
+    await release();
+  } catch (error) {
+    // It was taken away in this very moment.
+    if (errnoOf(error) !== "ERELEASED" && errnoOf(error) !== "ENOTACQUIRED" && errnoOf(error) !== "ENOENT") throw error;
+  }
+}

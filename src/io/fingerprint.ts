@@ -1,0 +1,48 @@
+import { createHash, createHmac, randomBytes } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { Failure } from "../domain/errors.js";
+import type { FingerprintOf } from "../domain/generation.js";
+import { isAbsent } from "./system-error.js";
+
+/** The key that names secrets; who has it can test guesses, so it never leaves the state directory. */
+export interface FingerprintKey {
+  readonly id: string;
+  readonly fingerprintOf: FingerprintOf;
+}
+
+/** A key for one look, where no state directory exists yet. */
+export function ephemeralKey(): FingerprintKey {
+  return keyFrom(randomBytes(32).toString("hex"));
+}
+
+/**
+ * Reads the key of a state directory.
+ *
+ * @returns null where there is none yet
+ * @throws Failure when the file holds something else
+ */
+export async function readKey(path: string): Promise<FingerprintKey | null> {
+  try {
+    const hex = (await readFile(path, "utf8")).trim();
+    if (/^[0-9a-f]{64}$/.test(hex)) return keyFrom(hex);
+    throw new Failure("bad-data", `${path} does not hold a fingerprint key`, "remove it: a new one is made, and every store is looked at as if for the first time");
+  } catch (error) {
+    if (isAbsent(error)) return null;
+    throw error;
+  }
+}
+
+/** Makes the key of a state directory; whoever was first wins. */
+export async function createKey(path: string): Promise<FingerprintKey> {
+  const hex = randomBytes(32).toString("hex");
+  await writeFile(path, `${hex}\n`, { mode: 0o600, flag: "wx", flush: true });
+  return keyFrom(hex);
+}
+
+function keyFrom(hex: string): FingerprintKey {
+  const key = Buffer.from(hex, "hex");
+  return {
+    id: createHash("sha256").update(key).digest("hex").slice(0, 16),
+    fingerprintOf: (secret) => createHmac("sha256", key).update(secret.reveal()).digest("hex").slice(0, 32),
+  };
+}

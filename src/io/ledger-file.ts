@@ -1,0 +1,195 @@
+import { open, readFile, stat, type FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
+import * as z from "zod/mini";
+import { Failure } from "../domain/errors.js";
+import { compactLedger, emptyLedger, foldLedger, type LedgerEvent, type LedgerState } from "../domain/ledger.js";
+import type { LedgerMemory } from "../domain/memory.js";
+import { replaceFile, syncDirectory } from "./atomic-file.js";
+import { errnoOf, isAbsent } from "./system-error.js";
+
+const text = z.string();
+const time = z.number();
+const account = z.nullable(z.object({ uuid: z.nullable(text), email: z.nullable(text) }));
+const member = { at: time, sourceProfile: text, chain: text, generation: text, issue: text, expiresAt: z.nullable(time) };
+const stub = z.object({ replaced: z.nullable(text), timeLimit: z.boolean() });
+const eventShape = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("live"),
+    ...member,
+    signInEndsAt: z.nullable(time),
+    account,
+    reason: z.enum(["first-sight", "rotation", "reissue", "sign-in", "account-switch", "adoption", "accepted"]),
+    from: text,
+  }),
+  z.object({ kind: z.literal("member"), ...member }),
+  z.object({
+    kind: z.enum(["seen", "written"]),
+    at: time,
+    store: text,
+    profile: text,
+    generation: text,
+    issue: text,
+    surroundings: text,
+    durationMs: z.optional(z.number()),
+    carried: z.optional(z.object({ reverts: z.number(), revertedAt: z.nullable(time), stub: z.nullable(stub) })),
+  }),
+  z.object({ kind: z.literal("stub"), at: time, store: text, profile: text, replaced: z.nullable(text), timeLimit: z.boolean() }),
+  z.object({ kind: z.literal("revert"), at: time, store: text, profile: text }),
+  z.object({ kind: z.literal("hold"), at: time, store: text, profile: text, reason: z.nullable(text) }),
+  z.object({ kind: z.literal("key"), at: time, keyId: text }),
+]);
+
+/** A ledger is rewritten once it has this many lines more than twice what the rewriting left. */
+const COMPACT_SLACK = 8000;
+
+/**
+ * The ledger as a file of one JSON object a line, appended and synced.
+ *
+ * A last line that a crash cut short is dropped; a line that cannot be understood is passed over and counted.
+ */
+export class LedgerFile implements LedgerMemory {
+  readonly #path: string;
+  readonly #keyId: string;
+  #state: LedgerState = emptyLedger;
+  #lines = 0;
+  #linesAfterCompaction = 0;
+  /** What was read so far: up to this byte of this file. */
+  #read = { inode: 0, bytes: 0 };
+  /** Lines that could not be understood, for `doctor` and the log. */
+  unreadableLines = 0;
+
+  constructor(path: string, keyId: string) {
+    this.#path = path;
+    this.#keyId = keyId;
+  }
+
+  async load(): Promise<LedgerState> {
+    const file = await statIfPresent(this.#path);
+    if (file === null) {
+      this.#forget();
+    } else if (file.ino !== this.#read.inode || file.size !== this.#read.bytes) {
+      await this.#readAgain(file.ino);
+    }
+    return this.#ownState();
+  }
+
+  async append(events: readonly LedgerEvent[]): Promise<LedgerState> {
+    await this.load();
+    const first = events[0];
+    if (first === undefined) return this.#ownState();
+    const keyed = this.#state.keyId === this.#keyId ? events : [{ kind: "key" as const, at: first.at, keyId: this.#keyId }, ...events];
+    try {
+      await this.#appendDurably(keyed);
+      if (this.#lines > 2 * this.#linesAfterCompaction + COMPACT_SLACK) await this.#compact();
+    } catch (error) {
+      throw new Failure("general", `cannot write ${this.#path}: ${errnoOf(error) ?? "failed"}`, "free space and check its permissions: nothing is pushed until it can be written", error);
+    }
+    return this.#ownState();
+  }
+
+  /** Every event that is on disk, oldest first. */
+  async events(): Promise<LedgerEvent[]> {
+    const parsed = await readEvents(this.#path);
+    return parsed?.events ?? [];
+  }
+
+  /** Fingerprints made with another key say nothing: everything is at first sight again. */
+  #ownState(): LedgerState {
+    return this.#state.keyId === this.#keyId ? this.#state : emptyLedger;
+  }
+
+  #forget(): void {
+    this.#state = emptyLedger;
+    this.#lines = 0;
+    this.#read = { inode: 0, bytes: 0 };
+  }
+
+  async #readAgain(inode: number): Promise<void> {
+    const parsed = await readEvents(this.#path);
+    if (parsed === null) {
+      this.#forget();
+      return;
+    }
+    this.#state = foldLedger(emptyLedger, parsed.events);
+    this.#lines = parsed.events.length;
+    this.#linesAfterCompaction ||= compactLedger(parsed.events).length;
+    this.unreadableLines = parsed.unreadableLines;
+    this.#read = { inode, bytes: parsed.bytes };
+  }
+
+  async #appendDurably(events: readonly LedgerEvent[]): Promise<void> {
+    const file = await open(this.#path, "a+", 0o600);
+    try {
+      const isNew = (await file.stat()).size === 0;
+      const lines = events.map((event) => JSON.stringify(event)).join("\n");
+      await file.write(`${(await endsMidLine(file)) ? "\n" : ""}${lines}\n`);
+      await file.sync();
+      if (isNew) await syncDirectory(dirname(this.#path));
+      const { size, ino } = await file.stat();
+      this.#state = foldLedger(this.#state, events);
+      this.#lines += events.length;
+      this.#read = { inode: ino, bytes: size };
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #compact(): Promise<void> {
+    const compacted = compactLedger(await this.events());
+    await replaceFile(this.#path, compacted.map((event) => `${JSON.stringify(event)}\n`).join(""));
+    this.#linesAfterCompaction = compacted.length;
+    await this.load();
+  }
+}
+
+interface ParsedLedger {
+  readonly events: LedgerEvent[];
+  readonly bytes: number;
+  readonly unreadableLines: number;
+}
+
+async function readEvents(path: string): Promise<ParsedLedger | null> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    if (isAbsent(error)) return null;
+    throw new Failure("general", `cannot read ${path}: ${errnoOf(error) ?? "failed"}`, "check its permissions", error);
+  }
+  const events: LedgerEvent[] = [];
+  let unreadableLines = 0;
+  for (const line of bytes.toString("utf8").split("\n")) {
+    if (line === "") continue;
+    const event = parseLine(line);
+    if (event === null) unreadableLines += 1;
+    else events.push(event);
+  }
+  return { events, bytes: bytes.length, unreadableLines };
+}
+
+function parseLine(line: string): LedgerEvent | null {
+  try {
+    const parsed = eventShape.safeParse(JSON.parse(line));
+    return parsed.success ? (parsed.data as LedgerEvent) : null;
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+/** After a crash in the middle of a line the next event starts on a line of its own. */
+async function endsMidLine(file: FileHandle): Promise<boolean> {
+  const { size } = await file.stat();
+  if (size === 0) return false;
+  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, size - 1);
+  return buffer[0] !== 0x0a;
+}
+
+async function statIfPresent(path: string): Promise<{ ino: number; size: number } | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (isAbsent(error)) return null;
+    throw error;
+  }
+}

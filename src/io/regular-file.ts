@@ -1,0 +1,65 @@
+import { constants } from "node:fs";
+import { open, realpath } from "node:fs/promises";
+import { StoreError } from "../domain/errors.js";
+import { isAbsent, toStoreError } from "./system-error.js";
+
+/** Far above any real credential file, far below what would hurt. */
+const MAX_BYTES = 4 * 1024 * 1024;
+
+export interface RegularFile {
+  readonly text: string;
+  /** Where the name leads to, behind symbolic links. */
+  readonly realPath: string;
+  readonly identity: string;
+  readonly mode: number;
+  /** Epoch ms. */
+  readonly changedAt: number;
+}
+
+/**
+ * Reads a small text file that belongs to this user.
+ *
+ * @returns null where nothing is there
+ * @throws StoreError for a device or pipe, another owner, too many bytes, bytes that are no UTF-8, or a failed read
+ */
+export async function readRegularFile(path: string, maxBytes = MAX_BYTES): Promise<RegularFile | null> {
+  try {
+    // O_NONBLOCK: opening a pipe must not wait for its writer.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const stat = await file.stat();
+      if (!stat.isFile()) throw new StoreError("not-a-file", `${path} is not a regular file`, "replace it by the program's own file");
+      refuseForeignOwner(path, stat.uid);
+      if (stat.size > maxBytes) {
+        const hint = "no credential file is that large: move it away and sign in again, or restore it";
+        throw new StoreError("too-large", `${path} has ${String(stat.size)} bytes, more than ${String(maxBytes)}`, hint);
+      }
+      const text = decode(await file.readFile(), path);
+      return { text, realPath: await realpath(path), identity: `${String(stat.dev)}:${String(stat.ino)}`, mode: stat.mode, changedAt: stat.mtimeMs };
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (isAbsent(error)) return null;
+    throw toStoreError(error, path, "read");
+  }
+}
+
+/** Another user's file is theirs: writing it would change its owner, and following it would trust them. */
+function refuseForeignOwner(path: string, uid: number): void {
+  const own = process.geteuid?.();
+  if (own === undefined || uid === own) return;
+  throw new StoreError(
+    "foreign-owner",
+    `${path} belongs to user ${String(uid)}, not to user ${String(own)}`,
+    `run credsyncd as the user that owns it, or: chown ${String(own)} '${path}'`,
+  );
+}
+
+function decode(bytes: Buffer, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (error) {
+    throw new StoreError("malformed", `${path} is not UTF-8 text`, "restore it, or sign in again", error);
+  }
+}

@@ -1,0 +1,41 @@
+import { StoreError, type StoreErrorCode } from "../domain/errors.js";
+
+/** The system's error code (`ENOENT`, …), or null for anything that is not a system error. */
+export function errnoOf(error: unknown): string | null {
+  if (!(error instanceof Error) || !("code" in error)) return null;
+  return typeof error.code === "string" ? error.code : null;
+}
+
+/** Whether nothing is at the path, which is an answer and not a failure. */
+export function isAbsent(error: unknown): boolean {
+  const errno = errnoOf(error);
+  return errno === "ENOENT" || errno === "ENOTDIR";
+}
+
+/** Turns a failed file operation into a `StoreError` that names the path, the reason and the next step. */
+export function toStoreError(error: unknown, path: string, action: "read" | "write"): StoreError {
+  if (error instanceof StoreError) return error;
+  const errno = errnoOf(error);
+  if (errno === null) throw error;
+  const { code, reason, hint } = explain(errno, path, action);
+  return new StoreError(code, `cannot ${action} ${path}: ${reason}`, hint, error);
+}
+
+function explain(errno: string, path: string, action: "read" | "write"): { code: StoreErrorCode; reason: string; hint: string } {
+  switch (errno) {
+    case "EACCES":
+    case "EPERM":
+      return { code: "permission", reason: "permission denied", hint: `let this user ${action} it, for example: chown "$(id -un)" '${path}'` };
+    case "EROFS":
+      return { code: "permission", reason: "the file system is read-only", hint: "mount it writable, or set this agent to ignore in the config" };
+    case "ENOSPC":
+    case "EDQUOT":
+      return { code: "no-space", reason: "no space is left", hint: "free some space; it is tried again by itself" };
+    case "ELOOP":
+      return { code: "symlink", reason: "its symbolic links lead in a circle", hint: "replace the link by the file" };
+    case "EISDIR":
+      return { code: "not-a-file", reason: "it is a directory", hint: "move the directory away" };
+    default:
+      return { code: "io", reason: errno, hint: "it is tried again by itself; see the system log if it lasts" };
+  }
+}

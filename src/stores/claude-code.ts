@@ -1,0 +1,282 @@
+import { lstat, realpath } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import * as z from "zod/mini";
+import type { Account, Credential, Grant } from "../domain/credential.js";
+import { StoreError } from "../domain/errors.js";
+import { Secret } from "../domain/secret.js";
+import type { CredentialStore, ProfileContent, ProfilePatch, Revision, StoredProfile, StoreName, StoreSnapshot } from "../domain/store.js";
+import { replaceFile } from "../io/atomic-file.js";
+import { takeDirectoryLock, type HeldLock } from "../io/directory-lock.js";
+import { changeJson, parseJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
+import { readRegularFile, type RegularFile } from "../io/regular-file.js";
+import { ABSENT, revisionOf } from "../io/revision.js";
+import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
+import { variable, type Environment } from "./environment.js";
+import { parseOrTorn } from "./torn.js";
+
+/** The one profile of Claude Code's file, by its key there. */
+export const CLAUDE_PROFILE = "claudeAiOauth";
+
+/** Without this scope Claude Code takes a file for logged out, and never refreshes it. */
+const REQUIRED_SCOPE = "user:inference";
+/** A time below this is in seconds, which Claude Code would take for long past. */
+const FIRST_PLAUSIBLE_MS = 100_000_000_000;
+/** The account file also holds the history of every project, so it grows large. */
+const ACCOUNT_FILE_MAX_BYTES = 64 * 1024 * 1024;
+
+const scopesShape = z.array(z.string());
+const accountFileShape = z.object({
+  oauthAccount: z.optional(z.nullable(z.object({ accountUuid: z.optional(z.string()), emailAddress: z.optional(z.string()) }))),
+});
+
+/** Where Claude Code keeps its login and its account. */
+export interface ClaudeDirectories {
+  /** Holds `.credentials.json`. */
+  readonly storage: string;
+  /** The account file, `.claude.json`. */
+  readonly accountFile: string;
+}
+
+/**
+ * The directories by Claude Code's own rules: `CLAUDE_SECURESTORAGE_CONFIG_DIR` (set but empty: the default) moves the
+ * login alone, `CLAUDE_CONFIG_DIR` moves everything.
+ */
+export function claudeDirectories(environment: Environment): ClaudeDirectories {
+  const fallback = join(environment.home, ".claude");
+  const config = variable(environment, "CLAUDE_CONFIG_DIR");
+  const storage = environment.variables["CLAUDE_SECURESTORAGE_CONFIG_DIR"];
+  return {
+    storage: (storage === undefined ? (config ?? fallback) : storage.trim() || fallback).normalize("NFC"),
+    accountFile: join(config ?? environment.home, ".claude.json").normalize("NFC"),
+  };
+}
+
+/** Claude Code's `.credentials.json`. */
+export class ClaudeCodeStore implements CredentialStore {
+  readonly format = "claude-code";
+  readonly name: StoreName;
+  readonly path: string;
+  readonly #accountFile: string;
+  readonly #environment: Environment;
+  #account: { readonly revision: string; readonly account: Account | null } | null = null;
+
+  constructor(name: StoreName, directories: ClaudeDirectories, environment: Environment) {
+    this.name = name;
+    this.path = join(directories.storage, ".credentials.json");
+    this.#accountFile = directories.accountFile;
+    this.#environment = environment;
+  }
+
+  async read(): Promise<StoreSnapshot> {
+    const file = await readRegularFile(this.path);
+    if (file === null) return { revision: ABSENT, identity: null, changedAt: null, files: [this.path], profiles: [] };
+    const root = parseOrTorn(file, this.path, this.#environment.clock);
+    const profile = await this.#readProfile(file, root);
+    return {
+      revision: revisionOf(file.text),
+      identity: file.identity,
+      changedAt: file.changedAt,
+      files: file.realPath === this.path ? [this.path] : [this.path, file.realPath],
+      profiles: profile === null ? [] : [profile],
+    };
+  }
+
+  async write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+    const patch = patches[0];
+    if (patch === undefined || patches.length > 1) throw new Error("Claude Code's file holds one profile");
+    try {
+      await this.#refuseSymlink();
+      return await this.#underLocks(signal, async (locks) => {
+        const file = await readRegularFile(this.path);
+        if ((file === null ? ABSENT : revisionOf(file.text)) !== expected) throw this.#conflict();
+        const text = file === null ? newFile(patch, this.path) : changedFile(file.text, patch, this.path);
+        for (const lock of locks) if (lock.lost.aborted) throw this.#conflict();
+        await replaceFile(this.path, text);
+        const snapshot = await this.read();
+        if (snapshot.revision !== revisionOf(text)) throw this.#conflict();
+        return snapshot;
+      });
+    } catch (error) {
+      throw toStoreError(error, this.path, "write");
+    }
+  }
+
+  readActive(): Promise<Readonly<Record<string, string>>> {
+    return Promise.resolve({});
+  }
+
+  async #readProfile(file: RegularFile, root: unknown): Promise<StoredProfile | null> {
+    if (!isObject(root)) throw new StoreError("malformed", `${this.path} is not a JSON object`, "sign in again: claude auth login");
+    const login = root[CLAUDE_PROFILE];
+    if (login === undefined || login === null) return null;
+    const fields = isObject(login) ? login : {};
+    const own = typeof fields["accountUuid"] === "string" ? fields["accountUuid"] : null;
+    const content = isObject(login) ? readLogin(login) : { kind: "incomplete" as const, reason: "claudeAiOauth is not an object" };
+    return {
+      id: CLAUDE_PROFILE,
+      provider: null,
+      content,
+      account: mergeAccount(own, await this.#readAccount()),
+      accountInCredential: own !== null,
+      surroundings: () => new Secret(JSON.stringify({ ...fields, accessToken: 0, refreshToken: 0, expiresAt: 0 })),
+      image: () => new Secret(textAt(file.text, [CLAUDE_PROFILE], this.path) ?? "null"),
+    };
+  }
+
+  /** The account file changes all day, so it is parsed only when it did. An unreadable one tells nothing. */
+  async #readAccount(): Promise<Account | null> {
+    try {
+      const file = await readRegularFile(this.#accountFile, ACCOUNT_FILE_MAX_BYTES);
+      if (file === null) return null;
+      const revision = revisionOf(file.text);
+      if (this.#account?.revision !== revision) this.#account = { revision, account: parseAccount(file.text, this.#accountFile) };
+      return this.#account.account;
+    } catch (error) {
+      if (error instanceof StoreError) return null;
+      throw error;
+    }
+  }
+
+  /** Claude Code's own write would replace the link and leave what it leads to behind, so a link is no place for a login. */
+  async #refuseSymlink(): Promise<void> {
+    try {
+      if (!(await lstat(this.path)).isSymbolicLink()) return;
+    } catch (error) {
+      if (isAbsent(error)) return;
+      throw error;
+    }
+    throw new StoreError("symlink", `${this.path} is a symbolic link, which Claude Code replaces at its next refresh`, "put the file itself there");
+  }
+
+  /**
+   * Holds Claude Code's locks in its own order. The storage lock is held for the replacement alone: a client that waits
+   * for it with a fresh pair in hand gives up after seconds, and the login is lost.
+   */
+  async #underLocks<Result>(signal: AbortSignal, action: (locks: readonly HeldLock[]) => Promise<Result>): Promise<Result> {
+    const directory = dirname(this.path);
+    const legacy = `${await realpath(directory)}.lock`;
+    const locks: HeldLock[] = [];
+    const { clock } = this.#environment;
+    const refresh = { staleMs: 60_000, touchMs: 5000, waitMs: 8000, clock };
+    try {
+      locks.push(await takeDirectoryLock(join(directory, ".oauth_refresh.lock"), refresh, signal));
+      const second = await takeUnlessForbidden(legacy, refresh, signal);
+      if (second !== null) locks.push(second);
+      locks.push(await takeDirectoryLock(join(directory, ".storage-write.lock"), { ...refresh, staleMs: 15_000 }, signal));
+      return await action(locks);
+    } finally {
+      for (const lock of locks.reverse()) await lock.release();
+    }
+  }
+
+  #conflict(): StoreError {
+    return new StoreError("conflict", `${basename(this.path)} changed while it was about to be written`, "it is looked at again by itself");
+  }
+}
+
+/** Claude Code goes on where the lock beside its directory cannot be made, and so must its peers. */
+async function takeUnlessForbidden(path: string, options: Parameters<typeof takeDirectoryLock>[1], signal: AbortSignal): Promise<HeldLock | null> {
+  try {
+    return await takeDirectoryLock(path, options, signal);
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "EACCES" || errno === "EROFS" || errno === "EPERM") return null;
+    throw error;
+  }
+}
+
+function readLogin(login: Readonly<Record<string, unknown>>): ProfileContent {
+  const incomplete = (reason: string): ProfileContent => ({ kind: "incomplete", reason });
+  const { accessToken, refreshToken, expiresAt } = login;
+  if (accessToken === "") return { kind: "stub", timeLimit: login["loginEnded"] === "time_limit" };
+  if (typeof accessToken !== "string") return incomplete("the login has no access token");
+  if (refreshToken === "") return incomplete("the login has a blank refresh token");
+  if (refreshToken !== undefined && refreshToken !== null && typeof refreshToken !== "string") return incomplete("the refresh token is not text");
+  const grant = readGrant(login);
+  if (grant === null) return incomplete(`the login lacks the scope ${REQUIRED_SCOPE}, so that Claude Code takes it for logged out`);
+  const end = readExpiry(expiresAt);
+  if (end === undefined) return incomplete("expiresAt is not a time in milliseconds");
+  const access = new Secret(accessToken);
+  if (typeof refreshToken !== "string") {
+    if (end === null) return { kind: "credential", credential: { type: "token", token: access, expiresAt: null } };
+    return { kind: "credential", credential: { type: "oauth", access, refresh: null, expiresAt: end, signInEndsAt: null, grant } };
+  }
+  if (end === null) return incomplete("the login has no expiresAt");
+  const signInEndsAt = readExpiry(login["refreshTokenExpiresAt"]) ?? null;
+  const credential: Credential = { type: "oauth", access, refresh: new Secret(refreshToken), expiresAt: end, signInEndsAt, grant };
+  return { kind: "credential", credential };
+}
+
+function readGrant(login: Readonly<Record<string, unknown>>): Grant | null {
+  const scopes = scopesShape.safeParse(login["scopes"]);
+  if (!scopes.success || !scopes.data.includes(REQUIRED_SCOPE)) return null;
+  const { subscriptionType, rateLimitTier } = login;
+  return {
+    scopes: scopes.data,
+    subscriptionType: typeof subscriptionType === "string" ? subscriptionType : null,
+    rateLimitTier: typeof rateLimitTier === "string" ? rateLimitTier : null,
+  };
+}
+
+/** @returns null where none is stated, undefined where it is no time in milliseconds */
+function readExpiry(value: unknown): number | null | undefined {
+  if (value === undefined || value === null) return null;
+  return typeof value === "number" && Number.isFinite(value) && value > FIRST_PLAUSIBLE_MS ? value : undefined;
+}
+
+/** The credential's own account wins; the file beside it adds the e-mail if it speaks of the same account. */
+function mergeAccount(uuid: string | null, beside: Account | null): Account | null {
+  if (uuid === null) return beside;
+  return { uuid, email: beside?.uuid === uuid ? beside.email : null };
+}
+
+function parseAccount(text: string, path: string): Account | null {
+  const parsed = accountFileShape.safeParse(parseJson(text, path));
+  const account = parsed.success ? parsed.data.oauthAccount : null;
+  if (!account || (account.accountUuid === undefined && account.emailAddress === undefined)) return null;
+  return { uuid: account.accountUuid ?? null, email: account.emailAddress ?? null };
+}
+
+function changedFile(text: string, { credential }: ProfilePatch, path: string): string {
+  const changes: JsonChange[] = [];
+  const set = (key: string, value: JsonValue | undefined): void => {
+    changes.push({ path: [CLAUDE_PROFILE, key], value });
+  };
+  const fields = fieldsOf(credential);
+  set("accessToken", fields.accessToken);
+  set("refreshToken", fields.refreshToken);
+  set("expiresAt", fields.expiresAt);
+  set("loginEnded", undefined);
+  return changeJson(text, changes, path);
+}
+
+/** A file made anew, compact as Claude Code writes it. It says what was granted: without scopes it counts as logged out. */
+function newFile({ credential }: ProfilePatch, path: string): string {
+  if (credential.type === "oauth" && credential.grant === null) {
+    throw new StoreError("unsupported", `cannot make ${path}: the source does not say which scopes were granted`, "sign in there once, or use a Claude Code source");
+  }
+  const grant = credential.type === "oauth" && credential.grant !== null ? credential.grant : { scopes: [REQUIRED_SCOPE] };
+  return JSON.stringify({ [CLAUDE_PROFILE]: { ...fieldsOf(credential), ...grant } });
+}
+
+interface LoginFields {
+  readonly accessToken: string;
+  readonly refreshToken: string | undefined;
+  readonly expiresAt: number | undefined;
+}
+
+/** An access-only login has no refresh token key at all: a blank one marks a dead login. */
+function fieldsOf(credential: Credential): LoginFields {
+  switch (credential.type) {
+    case "oauth":
+      return { accessToken: credential.access.reveal(), refreshToken: credential.refresh?.reveal(), expiresAt: credential.expiresAt ?? undefined };
+    case "token":
+      return { accessToken: credential.token.reveal(), refreshToken: undefined, expiresAt: credential.expiresAt ?? undefined };
+    case "api_key":
+      throw new StoreError("unsupported", "Claude Code's file cannot hold an API key", "take this store out of the targets");
+  }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,21 @@
+import type { Clock } from "../domain/clock.js";
+
+/** What the stores need to know of the system around them; given once, at the start. */
+export interface Environment {
+  /** The user's home directory. */
+  readonly home: string;
+  readonly variables: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+}
+
+/** Expands a leading `~`, as the owning programs do. */
+export function expandHome(path: string, home: string): string {
+  if (path === "~") return home;
+  return path.startsWith("~/") ? `${home}/${path.slice(2)}` : path;
+}
+
+/** A variable's value, where an unset and an empty one mean the same. */
+export function variable(environment: Environment, name: string): string | null {
+  const value = environment.variables[name]?.trim();
+  return value === undefined || value === "" ? null : value;
+}
