@@ -296,3 +296,9 @@ function splitKey(key: string): { store: StoreName; profile: ProfileId } {
   const [store, profile] = JSON.parse(key) as [StoreName, ProfileId];
   return { store, profile };
 }
+
+/** Whether a generation is known to be of no use any more: a later one of its chain is known. */
+export function isSpent(state: LedgerState, generation: Fingerprint): boolean {
+  const known = state.generations.get(generation);
+  return known !== undefined && known.sequence < (state.chainLengths.get(known.chain) ?? 0);
+}

@@ -4,6 +4,7 @@ import type { Fingerprint } from "./generation.js";
 import {
   foldLedger,
   placementKey,
+  type HoldEvent,
   type LedgerEvent,
   type LedgerState,
   type Live,
@@ -13,6 +14,7 @@ import {
 } from "./ledger.js";
 import type { ObservedSource, ObservedTarget, Orders, Policy } from "./observation.js";
 import { judgeSource, type SourceVerdict } from "./source-verdict.js";
+import type { ProfileId, StoreName } from "./store.js";
 import { judgeTarget, knownGeneration, type TargetVerdict } from "./target-verdict.js";
 
 export interface PlanInput {
@@ -100,7 +102,7 @@ export function planSync(input: PlanInput): Plan {
   const writes = carried === null || live === null ? [] : plannedWrites(reports, carried, live);
   return {
     source: verdict,
-    record: [...liveEvents, ...placementEvents(reports, ledger, live, now), ...sourceEvents(source, verdict, input.ledger, now), ...revertEvents(writes, now)],
+    record: [...liveEvents, ...placementEvents(reports, ledger, live, now), ...sourceEvents(source, verdict, input.ledger, now), ...holdEvents(source, verdict, reports, ledger, now)],
     adoption,
     writes,
     reports,
@@ -280,10 +282,21 @@ function sourceEvents(source: ObservedSource, verdict: SourceVerdict, ledger: Le
   return [{ kind: "seen", at, store, profile, generation: held.generation, issue: held.issue, surroundings: source.observed.surroundings() }];
 }
 
-function revertEvents(writes: readonly PlannedWrite[], at: number): LedgerEvent[] {
-  return writes
-    .filter((write) => write.revert)
-    .map((write) => ({ kind: "revert", at, store: write.target.store, profile: write.target.profile }));
+/** The beginnings and ends of holds, for the history. */
+function holdEvents(
+  source: ObservedSource,
+  verdict: SourceVerdict,
+  reports: readonly TargetReport[],
+  ledger: LedgerState,
+  at: number,
+): LedgerEvent[] {
+  const now = new Map<string, HoldEvent>();
+  const note = (store: StoreName, profile: ProfileId, reason: string | null): void => {
+    now.set(placementKey(store, profile), { kind: "hold", at, store, profile, reason });
+  };
+  note(source.store, source.profile, verdict.kind === "held" && verdict.until === null ? verdict.reason : null);
+  for (const { target, verdict: judged } of reports) note(target.store, target.profile, judged?.kind === "hold" ? judged.reason : null);
+  return [...now].flatMap(([key, event]) => (event.reason === (ledger.holds.get(key) ?? null) ? [] : [event]));
 }
 
 function earliestWake(verdict: SourceVerdict, reports: readonly TargetReport[]): number | null {

@@ -1,0 +1,180 @@
+import { access, readdir, realpath } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import JSON5 from "json5";
+import * as z from "zod/mini";
+import { StoreError } from "../domain/errors.js";
+import { readRegularFile } from "../io/regular-file.js";
+import { errnoOf, isAbsent } from "../io/system-error.js";
+import { expandHome, variable, type Environment } from "./environment.js";
+import { PROFILES_FILE } from "./openclaw-json.js";
+
+const AGENT_DATABASE = "openclaw-agent.sqlite";
+const STATE_DATABASE = join("state", "openclaw.sqlite");
+const MAIN_AGENT = "main";
+/** Names that OpenClaw's state directory had before, which it still uses where only they exist. */
+const LEGACY_STATE_DIRECTORIES = [".clawdbot", ".moldbot", ".moltbot"];
+
+const agentShape = z.looseObject({ id: z.optional(z.string()), agentDir: z.optional(z.string()) });
+const configShape = z.looseObject({
+  agents: z.optional(z.looseObject({ list: z.optional(z.array(agentShape)), entries: z.optional(z.record(z.string(), agentShape)) })),
+});
+
+export interface OpenclawAgent {
+  readonly id: string;
+  readonly directory: string;
+  /** `json`: `auth-profiles.json` counts. `sqlite`: a database does, and the file beside it is dead bytes. */
+  readonly era: "json" | "sqlite";
+  /** Whether `openclaw.json` names it (or implies it). */
+  readonly configured: boolean;
+}
+
+export interface OpenclawLayout {
+  readonly stateDirectory: string;
+  readonly agents: readonly OpenclawAgent[];
+  /** Set when `openclaw.json` cannot be understood; the agents are then those whose directories exist. */
+  readonly configError: StoreError | null;
+  /** Files whose change may change the layout. */
+  readonly files: readonly string[];
+}
+
+/** OpenClaw's state directory by its own rules; it may not exist. */
+export async function openclawStateDirectory(environment: Environment, configured: string | null): Promise<string> {
+  const home = variable(environment, "OPENCLAW_HOME") ?? environment.home;
+  const named = configured ?? variable(environment, "OPENCLAW_STATE_DIR") ?? variable(environment, "CLAWDBOT_STATE_DIR");
+  if (named !== null) return resolve(expandHome(named, home));
+  const usual = join(home, ".openclaw");
+  for (const directory of [usual, ...LEGACY_STATE_DIRECTORIES.map((name) => join(home, name))]) {
+    if (await exists(directory)) return directory;
+  }
+  return usual;
+}
+
+/** Finds the agents of an OpenClaw and where each keeps its credentials; a state directory that does not exist has none. */
+export async function discoverOpenclaw(stateDirectory: string, environment: Environment): Promise<OpenclawLayout> {
+  const configFile = join(stateDirectory, "openclaw.json");
+  const agentsDirectory = join(stateDirectory, "agents");
+  const present = await agentDirectoriesIn(agentsDirectory);
+  const { configured, configError } = await configuredAgents(configFile, stateDirectory, environment);
+  const shared = await exists(join(stateDirectory, STATE_DATABASE));
+
+  const agents: OpenclawAgent[] = [];
+  const known = new Set<string>();
+  for (const { id, directory } of configured ?? present) {
+    agents.push({ id, directory, era: await eraOf(directory, shared), configured: true });
+    known.add(await canonical(directory));
+  }
+  for (const { id, directory } of present) {
+    if (known.has(await canonical(directory)) || !(await exists(join(directory, PROFILES_FILE)))) continue;
+    agents.push({ id, directory, era: await eraOf(directory, shared), configured: false });
+  }
+  const files = [configFile, join(stateDirectory, STATE_DATABASE), agentsDirectory, ...agents.flatMap(filesOf)];
+  return { stateDirectory, agents, configError, files };
+}
+
+/** What to watch for an agent: its credentials, and the database whose arrival retires them. */
+function filesOf(agent: OpenclawAgent): string[] {
+  return agent.configured ? [join(agent.directory, PROFILES_FILE), join(agent.directory, AGENT_DATABASE)] : [];
+}
+
+async function eraOf(directory: string, shared: boolean): Promise<OpenclawAgent["era"]> {
+  return shared || (await exists(join(directory, AGENT_DATABASE))) ? "sqlite" : "json";
+}
+
+interface AgentDirectory {
+  readonly id: string;
+  readonly directory: string;
+}
+
+interface ConfiguredAgents {
+  /** Null where the config cannot be understood. */
+  readonly configured: readonly AgentDirectory[] | null;
+  readonly configError: StoreError | null;
+}
+
+/** Agents are configured, not scanned for: by `agents.entries`, else by `agents.list`, else there is just `main`. */
+async function configuredAgents(path: string, stateDirectory: string, environment: Environment): Promise<ConfiguredAgents> {
+  const directoryOf = (id: string, agentDir: string | undefined): string =>
+    agentDir === undefined || agentDir.trim() === ""
+      ? join(stateDirectory, "agents", id, "agent")
+      : resolve(stateDirectory, expandHome(agentDir.trim(), environment.home));
+  try {
+    const config = await readConfig(path);
+    const { list, entries } = config.agents ?? {};
+    const named = entries === undefined ? (list ?? []).map((agent) => [agent.id, agent] as const) : Object.entries(entries);
+    const agents = new Map<string, AgentDirectory>();
+    for (const [name, agent] of named) {
+      const id = normalizeAgentId(name ?? "");
+      if (!agents.has(id)) agents.set(id, { id, directory: directoryOf(id, agent.agentDir) });
+    }
+    if (agents.size === 0) agents.set(MAIN_AGENT, { id: MAIN_AGENT, directory: directoryOf(MAIN_AGENT, undefined) });
+    return { configured: [...agents.values()], configError: null };
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return { configured: null, configError: error };
+  }
+}
+
+async function readConfig(path: string): Promise<z.infer<typeof configShape>> {
+  const file = await readRegularFile(path);
+  if (file === null) return {};
+  const parsed = configShape.safeParse(parseJson5(file.text, path));
+  if (parsed.success) return parsed.data;
+  const place = parsed.error.issues[0]?.path.join(".") ?? "";
+  throw new StoreError("malformed", `${path}: ${place} has another shape than OpenClaw gives it`, "check it with: openclaw doctor");
+}
+
+/** The parser's message quotes the text, which may hold keys, so only the place is told. */
+function parseJson5(text: string, path: string): unknown {
+  try {
+    return JSON5.parse(text);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    const { lineNumber } = error as { lineNumber?: number };
+    const place = lineNumber === undefined ? "" : ` at line ${String(lineNumber)}`;
+    throw new StoreError("malformed", `${path} is not JSON5${place}`, "check it with: openclaw doctor; agents whose directories exist are served meanwhile");
+  }
+}
+
+/** OpenClaw's rule for agent ids: lower case; what is not allowed becomes `-`; at most 64 characters; empty is `main`. */
+export function normalizeAgentId(name: string): string {
+  const lower = name.trim().toLowerCase();
+  if (/^[a-z0-9][a-z0-9_-]{0,63}$/.test(lower)) return lower;
+  const mended = lower
+    .replaceAll(/[^a-z0-9_-]+/g, "-")
+    .replaceAll(/^-+|-+$/g, "")
+    .slice(0, 64);
+  return mended === "" ? MAIN_AGENT : mended;
+}
+
+async function agentDirectoriesIn(agentsDirectory: string): Promise<AgentDirectory[]> {
+  try {
+    const entries = await readdir(agentsDirectory, { withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
+      .map((entry) => ({ id: entry.name, directory: join(agentsDirectory, entry.name, "agent") }));
+  } catch (error) {
+    // A directory that cannot be listed hides nothing that openclaw.json names.
+    if (isAbsent(error) || errnoOf(error) === "EACCES") return [];
+    throw error;
+  }
+}
+
+/** The directory behind links; one that does not exist is its own name. */
+async function canonical(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    return path;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    return false;
+  }
+}
