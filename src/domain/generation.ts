@@ -41,6 +41,7 @@ export function fingerprintAccount(
   secretOf: (text: string) => Secret,
 ): Account | null {
   if (account === null || (account.uuid === null && account.email === null)) return null;
-  const name = (text: string | null): string | null => (text === null ? null : fingerprintOf(secretOf(text.trim().toLowerCase())));
+  const name = (text: string | null): string | null =>
+    text === null ? null : fingerprintOf(secretOf(text.trim().toLowerCase()));
   return { uuid: name(account.uuid), email: name(account.email) };
 }

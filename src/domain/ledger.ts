@@ -135,7 +135,9 @@ export interface LedgerState {
   readonly holds: ReadonlyMap<string, string>;
 }
 
-type Mutable<State> = { -readonly [Key in keyof State]: State[Key] extends ReadonlyMap<infer K, infer V> ? Map<K, V> : State[Key] };
+type Mutable<State> = {
+  -readonly [Key in keyof State]: State[Key] extends ReadonlyMap<infer K, infer V> ? Map<K, V> : State[Key];
+};
 
 export const emptyLedger: LedgerState = {
   keyId: null,

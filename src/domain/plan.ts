@@ -102,7 +102,12 @@ export function planSync(input: PlanInput): Plan {
   const writes = carried === null || live === null ? [] : plannedWrites(reports, carried, live);
   return {
     source: verdict,
-    record: [...liveEvents, ...placementEvents(reports, ledger, live, now), ...sourceEvents(source, verdict, input.ledger, now), ...holdEvents(source, verdict, reports, ledger, now)],
+    record: [
+      ...liveEvents,
+      ...placementEvents(reports, ledger, live, now),
+      ...sourceEvents(source, verdict, input.ledger, now),
+      ...holdEvents(source, verdict, reports, ledger, now),
+    ],
     adoption,
     writes,
     reports,
@@ -262,7 +267,15 @@ function placementEvents(reports: readonly TargetReport[], ledger: LedgerState, 
     // A placement of the live issue stays while something older is put in its place: that is how a revert is known.
     const reverted = before !== undefined && before.generation === live?.generation && before.issue === live.issue;
     if (unchanged || (reverted && verdict.kind !== "in-sync")) continue;
-    events.push({ kind: "seen", at, store, profile, generation: known.fingerprint, issue: held.issue, surroundings: surroundings() });
+    events.push({
+      kind: "seen",
+      at,
+      store,
+      profile,
+      generation: known.fingerprint,
+      issue: held.issue,
+      surroundings: surroundings(),
+    });
   }
   return events;
 }
@@ -279,7 +292,17 @@ function sourceEvents(source: ObservedSource, verdict: SourceVerdict, ledger: Le
   const { held } = verdict;
   if (held.generation === null) return [];
   if (before?.generation === held.generation && before.issue === held.issue && before.stub === null) return [];
-  return [{ kind: "seen", at, store, profile, generation: held.generation, issue: held.issue, surroundings: source.observed.surroundings() }];
+  return [
+    {
+      kind: "seen",
+      at,
+      store,
+      profile,
+      generation: held.generation,
+      issue: held.issue,
+      surroundings: source.observed.surroundings(),
+    },
+  ];
 }
 
 /** The beginnings and ends of holds, for the history. */
@@ -295,12 +318,15 @@ function holdEvents(
     now.set(placementKey(store, profile), { kind: "hold", at, store, profile, reason });
   };
   note(source.store, source.profile, verdict.kind === "held" && verdict.until === null ? verdict.reason : null);
-  for (const { target, verdict: judged } of reports) note(target.store, target.profile, judged?.kind === "hold" ? judged.reason : null);
+  for (const { target, verdict: judged } of reports)
+    note(target.store, target.profile, judged?.kind === "hold" ? judged.reason : null);
   return [...now].flatMap(([key, event]) => (event.reason === (ledger.holds.get(key) ?? null) ? [] : [event]));
 }
 
 function earliestWake(verdict: SourceVerdict, reports: readonly TargetReport[]): number | null {
-  const times = reports.flatMap((report) => (report.verdict?.kind === "drift" && report.verdict.until !== null ? [report.verdict.until] : []));
+  const times = reports.flatMap((report) =>
+    report.verdict?.kind === "drift" && report.verdict.until !== null ? [report.verdict.until] : [],
+  );
   if (verdict.kind === "held" && verdict.until !== null) times.push(verdict.until);
   return times.length === 0 ? null : Math.min(...times);
 }
@@ -309,4 +335,3 @@ function earliestWake(verdict: SourceVerdict, reports: readonly TargetReport[]):
 export function isEmptyPlan(plan: Plan): boolean {
   return plan.adoption === null && plan.writes.length === 0;
 }
-

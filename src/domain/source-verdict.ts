@@ -42,7 +42,12 @@ export function judgeSource(source: ObservedSource, context: Context): SourceVer
   const { held } = source.observed;
   switch (held.kind) {
     case "incomplete":
-      return { kind: "unreadable", reason: held.reason, hint: "sign in again with the program that owns this login", torn: false };
+      return {
+        kind: "unreadable",
+        reason: held.reason,
+        hint: "sign in again with the program that owns this login",
+        torn: false,
+      };
     case "absent":
       return { kind: "missing" };
     case "stub": {
@@ -99,7 +104,13 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
 type Hold = (reason: SourceHold, explanation: string, provenSignIn?: boolean) => SourceVerdict;
 type BecomeLive = (reason: LiveReason, chain: ChainId) => SourceVerdict;
 
-function judgeSameGeneration(held: HeldCredential, live: Live, ledger: LedgerState, hold: Hold, becomeLive: BecomeLive): SourceVerdict {
+function judgeSameGeneration(
+  held: HeldCredential,
+  live: Live,
+  ledger: LedgerState,
+  hold: Hold,
+  becomeLive: BecomeLive,
+): SourceVerdict {
   if (held.issue === live.issue) return { kind: "live", held };
   const known = ledger.issues.has(held.issue);
   if (!known && isLater(held.expiresAt, live.expiresAt)) return becomeLive("reissue", live.chain);

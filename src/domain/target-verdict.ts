@@ -9,13 +9,7 @@ import type { HeldCredential, ObservedTarget, Orders, Policy } from "./observati
 const REASSERT_AFTER_MS = [0, 5_000, 30_000] as const;
 
 export type TargetHold =
-  | "target-newer"
-  | "unknown-origin"
-  | "another-account"
-  | "type-mismatch"
-  | "incomplete"
-  | "logged-out"
-  | "reverting";
+  "target-newer" | "unknown-origin" | "another-account" | "type-mismatch" | "incomplete" | "logged-out" | "reverting";
 
 /** What is to be done with one profile of a target (rules R3, R6, R6a, R7, R12, R16). */
 export type TargetVerdict =
@@ -64,7 +58,9 @@ export function judgeTarget(target: ObservedTarget, context: TargetContext): Tar
   if (live === null) return drift(context.blocked ?? "source-missing");
   if (held.kind === "stub") return judgeStub(placement, live, context);
   if (context.liveType !== null && held.credential.type !== context.liveType) {
-    return target.listed ? hold("type-mismatch", `the profile is of type ${held.credential.type}, the source's login is not`) : { kind: "unrelated" };
+    return target.listed
+      ? hold("type-mismatch", `the profile is of type ${held.credential.type}, the source's login is not`)
+      : { kind: "unrelated" };
   }
   if (holdsLive(target, held, live)) return { kind: "in-sync" };
 
@@ -102,7 +98,11 @@ function judgeStranger(target: ObservedTarget, { ledger, live, orders }: TargetC
 }
 
 /** A store that the user named is made once; where it vanished after that, someone logged out there. */
-function judgeAbsent(target: ObservedTarget, placement: Placement | undefined, { blocked, live, orders }: TargetContext): TargetVerdict {
+function judgeAbsent(
+  target: ObservedTarget,
+  placement: Placement | undefined,
+  { blocked, live, orders }: TargetContext,
+): TargetVerdict {
   const wanted = target.creates && (placement === undefined || orders.force.has(target.store));
   if (!wanted) return { kind: "absent" };
   return blocked !== null || live === null ? drift(blocked ?? "source-missing") : write(false);
@@ -118,14 +118,25 @@ function judgeStub(placement: Placement | undefined, live: Live, { blocked, orde
 }
 
 /** The ledger saw this profile follow a chain of the account that it names, and the source has moved to another since. */
-function followedAnotherAccount(target: ObservedTarget, placement: Placement | undefined, ledger: LedgerState, live: Live): boolean {
+function followedAnotherAccount(
+  target: ObservedTarget,
+  placement: Placement | undefined,
+  ledger: LedgerState,
+  live: Live,
+): boolean {
   const followed = placement === undefined ? undefined : ledger.generations.get(placement.generation);
   if (followed === undefined) return false;
   if (followed.chain === live.chain) return false;
   return relateAccounts(target.account, ledger.chainAccounts.get(followed.chain) ?? null) === "same";
 }
 
-function judgeKnown(target: ObservedTarget, held: HeldCredential, known: Generation, live: Live, { ledger, orders }: TargetContext): TargetVerdict {
+function judgeKnown(
+  target: ObservedTarget,
+  held: HeldCredential,
+  known: Generation,
+  live: Live,
+  { ledger, orders }: TargetContext,
+): TargetVerdict {
   if (known.fingerprint === live.generation && held.generation !== null) {
     const newer = !ledger.issues.has(held.issue) && isLater(withoutMargin(held, target), live.expiresAt);
     if (newer && target.share === "full" && !orders.force.has(target.store)) {
@@ -137,7 +148,12 @@ function judgeKnown(target: ObservedTarget, held: HeldCredential, known: Generat
   return write(unspent && held.generation !== null);
 }
 
-function judgeUnknown(target: ObservedTarget, held: HeldCredential, live: Live, { orders, candidates }: TargetContext): TargetVerdict {
+function judgeUnknown(
+  target: ObservedTarget,
+  held: HeldCredential,
+  live: Live,
+  { orders, candidates }: TargetContext,
+): TargetVerdict {
   if (orders.force.has(target.store)) return write(true);
   if (candidates.some((candidate) => candidate.target === target) || isLater(withoutMargin(held, target), live.expiresAt)) {
     return hold("target-newer", "it holds an unknown login that ends after the source's, and nothing proves whose it is");

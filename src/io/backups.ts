@@ -13,7 +13,13 @@ import { isAbsent } from "./system-error.js";
 /** How many backups of one store are kept; the only copy of a credential that is not known to be spent always is. */
 const KEPT_PER_STORE = 5;
 
-const fileShape = z.object({ at: z.number(), store: z.string(), profile: z.string(), fingerprint: z.string(), image: z.string() });
+const fileShape = z.object({
+  at: z.number(),
+  store: z.string(),
+  profile: z.string(),
+  fingerprint: z.string(),
+  image: z.string(),
+});
 
 export interface Backup extends BackupEntry {
   readonly at: number;
@@ -36,7 +42,13 @@ export class Backups implements BackupMemory {
     const present = await this.list(entry.store);
     if (present.some((backup) => backup.profile === entry.profile && backup.fingerprint === entry.fingerprint)) return;
     const name = `${String(at)}-${hash(entry.store)}-${hash(`${entry.profile}\n${entry.fingerprint}`)}.json`;
-    const content = { at, store: entry.store, profile: entry.profile, fingerprint: entry.fingerprint, image: entry.image.reveal() };
+    const content = {
+      at,
+      store: entry.store,
+      profile: entry.profile,
+      fingerprint: entry.fingerprint,
+      image: entry.image.reveal(),
+    };
     await replaceFile(join(this.#directory, name), `${JSON.stringify(content)}\n`);
     await this.#prune(present, entry);
   }

@@ -25,7 +25,11 @@ export async function readKey(path: string): Promise<FingerprintKey | null> {
   try {
     const hex = (await readFile(path, "utf8")).trim();
     if (/^[0-9a-f]{64}$/.test(hex)) return keyFrom(hex);
-    throw new Failure("bad-data", `${path} does not hold a fingerprint key`, "remove it: a new one is made, and every store is looked at as if for the first time");
+    throw new Failure(
+      "bad-data",
+      `${path} does not hold a fingerprint key`,
+      "remove it: a new one is made, and every store is looked at as if for the first time",
+    );
   } catch (error) {
     if (isAbsent(error)) return null;
     throw error;

@@ -72,7 +72,9 @@ function parse(text: string, path: string): Node {
 function locate(root: Node, keys: readonly string[], path: string): Node | null {
   let node = root;
   for (const key of keys) {
-    const matches = (node.type === "object" ? (node.children ?? []) : []).filter((property) => property.children?.[0]?.value === key);
+    const matches = (node.type === "object" ? (node.children ?? []) : []).filter(
+      (property) => property.children?.[0]?.value === key,
+    );
     if (matches.length > 1) throw malformed(path, "has the same key twice");
     const value = matches[0]?.children?.[1];
     if (value === undefined) return null;
@@ -88,5 +90,9 @@ function formattingOf(text: string): ModificationOptions {
 }
 
 function malformed(path: string, what: string): StoreError {
-  return new StoreError("malformed", `${path} ${what}`, "let its own program repair it (sign in again), or restore a backup; nothing was changed");
+  return new StoreError(
+    "malformed",
+    `${path} ${what}`,
+    "let its own program repair it (sign in again), or restore a backup; nothing was changed",
+  );
 }

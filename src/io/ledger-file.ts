@@ -77,12 +77,18 @@ export class LedgerFile implements LedgerMemory {
     await this.load();
     const first = events[0];
     if (first === undefined) return this.#ownState();
-    const keyed = this.#state.keyId === this.#keyId ? events : [{ kind: "key" as const, at: first.at, keyId: this.#keyId }, ...events];
+    const keyed =
+      this.#state.keyId === this.#keyId ? events : [{ kind: "key" as const, at: first.at, keyId: this.#keyId }, ...events];
     try {
       await this.#appendDurably(keyed);
       if (this.#lines > 2 * this.#linesAfterCompaction + COMPACT_SLACK) await this.#compact();
     } catch (error) {
-      throw new Failure("general", `cannot write ${this.#path}: ${errnoOf(error) ?? "failed"}`, "free space and check its permissions: nothing is pushed until it can be written", error);
+      throw new Failure(
+        "general",
+        `cannot write ${this.#path}: ${errnoOf(error) ?? "failed"}`,
+        "free space and check its permissions: nothing is pushed until it can be written",
+        error,
+      );
     }
     return this.#ownState();
   }

@@ -55,7 +55,11 @@ async function acquire(path: string, options: LockOptions, signal: AbortSignal):
     if (create(path, options.clock)) return;
     if (await breakStale(path, options)) continue;
     if (signal.aborted || options.clock.monotonic() >= deadline) {
-      throw new StoreError("locked", `${path} is held by another program`, "it is tried again by itself; if it lasts, see which program the lock file names");
+      throw new StoreError(
+        "locked",
+        `${path} is held by another program`,
+        "it is tried again by itself; if it lasts, see which program the lock file names",
+      );
     }
     await options.clock.sleep(retryMs, signal);
   }
@@ -72,7 +76,11 @@ function create(path: string, clock: Clock): boolean {
   }
   try {
     const starttime = startTimeOf(process.pid);
-    const payload = { pid: process.pid, createdAt: new Date(clock.now()).toISOString(), ...(starttime === null ? {} : { starttime }) };
+    const payload = {
+      pid: process.pid,
+      createdAt: new Date(clock.now()).toISOString(),
+      ...(starttime === null ? {} : { starttime }),
+    };
     writeSync(file, JSON.stringify(payload, null, 2));
   } finally {
     closeSync(file);

@@ -28,14 +28,21 @@ export async function readRegularFile(path: string, maxBytes = MAX_BYTES): Promi
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const stat = await file.stat();
-      if (!stat.isFile()) throw new StoreError("not-a-file", `${path} is not a regular file`, "replace it by the program's own file");
+      if (!stat.isFile())
+        throw new StoreError("not-a-file", `${path} is not a regular file`, "replace it by the program's own file");
       refuseForeignOwner(path, stat.uid);
       if (stat.size > maxBytes) {
         const hint = "no credential file is that large: move it away and sign in again, or restore it";
         throw new StoreError("too-large", `${path} has ${String(stat.size)} bytes, more than ${String(maxBytes)}`, hint);
       }
       const text = decode(await file.readFile(), path);
-      return { text, realPath: await realpath(path), identity: `${String(stat.dev)}:${String(stat.ino)}`, mode: stat.mode, changedAt: stat.mtimeMs };
+      return {
+        text,
+        realPath: await realpath(path),
+        identity: `${String(stat.dev)}:${String(stat.ino)}`,
+        mode: stat.mode,
+        changedAt: stat.mtimeMs,
+      };
     } finally {
       await file.close();
     }

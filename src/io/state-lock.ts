@@ -28,7 +28,11 @@ export class StateDirectoryLock implements StateLock {
 
   async #take(signal: AbortSignal): ReturnType<typeof takeDirectoryLock> {
     try {
-      return await takeDirectoryLock(this.#path, { staleMs: STALE_MS, touchMs: 5000, waitMs: WAIT_MS, clock: this.#clock }, signal);
+      return await takeDirectoryLock(
+        this.#path,
+        { staleMs: STALE_MS, touchMs: 5000, waitMs: WAIT_MS, clock: this.#clock },
+        signal,
+      );
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       throw new Failure("busy", "another credsyncd is writing at this moment", "try again in a moment", error);

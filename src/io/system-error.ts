@@ -25,9 +25,17 @@ function explain(errno: string, path: string, action: "read" | "write"): { code:
   switch (errno) {
     case "EACCES":
     case "EPERM":
-      return { code: "permission", reason: "permission denied", hint: `let this user ${action} it, for example: chown "$(id -un)" '${path}'` };
+      return {
+        code: "permission",
+        reason: "permission denied",
+        hint: `let this user ${action} it, for example: chown "$(id -un)" '${path}'`,
+      };
     case "EROFS":
-      return { code: "permission", reason: "the file system is read-only", hint: "mount it writable, or set this agent to ignore in the config" };
+      return {
+        code: "permission",
+        reason: "the file system is read-only",
+        hint: "mount it writable, or set this agent to ignore in the config",
+      };
     case "ENOSPC":
     case "EDQUOT":
       return { code: "no-space", reason: "no space is left", hint: "free some space; it is tried again by itself" };

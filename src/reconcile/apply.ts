@@ -34,7 +34,12 @@ export interface ApplyPorts {
 }
 
 /** Carries a plan out, store by store; it decides nothing, and one store's failure stops no other. */
-export async function applyPlan(plan: Plan, observation: Observation, ports: ApplyPorts, signal: AbortSignal): Promise<ApplyResult> {
+export async function applyPlan(
+  plan: Plan,
+  observation: Observation,
+  ports: ApplyPorts,
+  signal: AbortSignal,
+): Promise<ApplyResult> {
   const source = plan.adoption === null ? null : await applyAdoption(plan, observation, ports, signal);
   // The source changed under the adoption: what was planned for the others may be old, so all is looked at again.
   if (source?.outcome.error?.code === "conflict") return { adoption: source.outcome, writes: [], events: [] };
@@ -72,7 +77,12 @@ function heldBySource({ source }: Observation): string {
   return source.observed.held.generation ?? source.observed.held.issue;
 }
 
-async function applyWrites(writes: readonly PlannedWrite[], observation: Observation, ports: ApplyPorts, signal: AbortSignal): Promise<Applied> {
+async function applyWrites(
+  writes: readonly PlannedWrite[],
+  observation: Observation,
+  ports: ApplyPorts,
+  signal: AbortSignal,
+): Promise<Applied> {
   const name = writes[0]?.target.store;
   const read = observation.reads.find(({ target }) => target.store.name === name);
   if (read?.snapshot == null) throw new Error("a write needs a store that was read");
@@ -88,7 +98,14 @@ async function applyWrites(writes: readonly PlannedWrite[], observation: Observa
     writes.flatMap((write): LedgerEvent[] => {
       const { target, generation, issue } = write;
       const place = { at: ports.clock.now(), store: target.store, profile: target.profile };
-      const written: LedgerEvent = { kind: "written", ...place, generation, issue, surroundings: target.surroundings(), durationMs };
+      const written: LedgerEvent = {
+        kind: "written",
+        ...place,
+        generation,
+        issue,
+        surroundings: target.surroundings(),
+        durationMs,
+      };
       return write.revert ? [written, { kind: "revert", ...place }] : [written];
     }),
   );
@@ -120,7 +137,8 @@ async function applyToStore(
   try {
     for (const { profile, fingerprint } of backups) {
       const stored = snapshot.profiles.find(({ id }) => id === profile);
-      if (stored !== undefined) await ports.backups.save({ store: store.name, profile, fingerprint, image: stored.image() }, ports.clock.now());
+      if (stored !== undefined)
+        await ports.backups.save({ store: store.name, profile, fingerprint, image: stored.image() }, ports.clock.now());
     }
     await store.write(patches, snapshot.revision, signal);
     const done = outcome(null);

@@ -39,7 +39,14 @@ export async function observe(inventory: Inventory, fingerprintOf: FingerprintOf
   const targets = distinct.flatMap((read) => (read.sameAs === null ? observedTargets(read, inventory.source, name) : []));
   const snapshots = [source.snapshot, ...distinct.map((read) => read.snapshot)];
   const storeFiles = [inventory.source.store.path, ...snapshots.flatMap((snapshot) => snapshot?.files ?? [])];
-  return { inventory, source: source.observed, sourceSnapshot: source.snapshot, reads: distinct, targets, files: [...inventory.files, ...storeFiles] };
+  return {
+    inventory,
+    source: source.observed,
+    sourceSnapshot: source.snapshot,
+    reads: distinct,
+    targets,
+    files: [...inventory.files, ...storeFiles],
+  };
 }
 
 /** Hundreds of agents hold the same tokens, so each is named once a look. */
@@ -65,10 +72,16 @@ async function readSource(
     if (stored === undefined) return { observed: { ...place, state: "missing" }, snapshot };
     const observed = observeProfile(store.name, stored, fingerprintOf);
     const present = { ...place, state: "present" as const, observed };
-    return { observed: { ...present, accountInCredential: stored.accountInCredential, changedAt: snapshot.changedAt ?? 0 }, snapshot };
+    return {
+      observed: { ...present, accountInCredential: stored.accountInCredential, changedAt: snapshot.changedAt ?? 0 },
+      snapshot,
+    };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    return { observed: { ...place, state: "unreadable", reason: error.message, hint: error.hint, torn: error.code === "torn" }, snapshot: null };
+    return {
+      observed: { ...place, state: "unreadable", reason: error.message, hint: error.hint, torn: error.code === "torn" },
+      snapshot: null,
+    };
   }
 }
 
@@ -107,7 +120,9 @@ function observedTargets({ target, snapshot }: ReadTarget, source: SourceStore, 
     const listed = named === null || named.includes(stored.id);
     return { ...observeProfile(store.name, stored, fingerprintOf), ...configured, listed, related };
   });
-  return named === null && observed.length === 0 ? [{ ...absentProfile(store.name, source.profile), ...configured, listed: true, related: true }] : observed;
+  return named === null && observed.length === 0
+    ? [{ ...absentProfile(store.name, source.profile), ...configured, listed: true, related: true }]
+    : observed;
 }
 
 function absentProfile(store: StoreName, profile: ProfileId): ObservedProfile {

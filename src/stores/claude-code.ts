@@ -4,7 +4,15 @@ import * as z from "zod/mini";
 import type { Account, Credential, Grant } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
 import { Secret } from "../domain/secret.js";
-import type { CredentialStore, ProfileContent, ProfilePatch, Revision, StoredProfile, StoreName, StoreSnapshot } from "../domain/store.js";
+import type {
+  CredentialStore,
+  ProfileContent,
+  ProfilePatch,
+  Revision,
+  StoredProfile,
+  StoreName,
+  StoreSnapshot,
+} from "../domain/store.js";
 import { replaceFile } from "../io/atomic-file.js";
 import { takeDirectoryLock, type HeldLock } from "../io/directory-lock.js";
 import { changeJson, parseJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
@@ -106,12 +114,15 @@ export class ClaudeCodeStore implements CredentialStore {
   }
 
   async #readProfile(file: RegularFile, root: unknown): Promise<StoredProfile | null> {
-    if (!isObject(root)) throw new StoreError("malformed", `${this.path} is not a JSON object`, "sign in again: claude auth login");
+    if (!isObject(root))
+      throw new StoreError("malformed", `${this.path} is not a JSON object`, "sign in again: claude auth login");
     const login = root[CLAUDE_PROFILE];
     if (login === undefined || login === null) return null;
     const fields = isObject(login) ? login : {};
     const own = typeof fields["accountUuid"] === "string" ? fields["accountUuid"] : null;
-    const content = isObject(login) ? readLogin(login) : { kind: "incomplete" as const, reason: "claudeAiOauth is not an object" };
+    const content = isObject(login)
+      ? readLogin(login)
+      : { kind: "incomplete" as const, reason: "claudeAiOauth is not an object" };
     return {
       id: CLAUDE_PROFILE,
       provider: null,
@@ -145,7 +156,11 @@ export class ClaudeCodeStore implements CredentialStore {
       if (isAbsent(error)) return;
       throw error;
     }
-    throw new StoreError("symlink", `${this.path} is a symbolic link, which Claude Code replaces at its next refresh`, "put the file itself there");
+    throw new StoreError(
+      "symlink",
+      `${this.path} is a symbolic link, which Claude Code replaces at its next refresh`,
+      "put the file itself there",
+    );
   }
 
   /**
@@ -170,12 +185,20 @@ export class ClaudeCodeStore implements CredentialStore {
   }
 
   #conflict(): StoreError {
-    return new StoreError("conflict", `${basename(this.path)} changed while it was about to be written`, "it is looked at again by itself");
+    return new StoreError(
+      "conflict",
+      `${basename(this.path)} changed while it was about to be written`,
+      "it is looked at again by itself",
+    );
   }
 }
 
 /** Claude Code goes on where the lock beside its directory cannot be made, and so must its peers. */
-async function takeUnlessForbidden(path: string, options: Parameters<typeof takeDirectoryLock>[1], signal: AbortSignal): Promise<HeldLock | null> {
+async function takeUnlessForbidden(
+  path: string,
+  options: Parameters<typeof takeDirectoryLock>[1],
+  signal: AbortSignal,
+): Promise<HeldLock | null> {
   try {
     return await takeDirectoryLock(path, options, signal);
   } catch (error) {
@@ -191,19 +214,31 @@ function readLogin(login: Readonly<Record<string, unknown>>): ProfileContent {
   if (accessToken === "") return { kind: "stub", timeLimit: login["loginEnded"] === "time_limit" };
   if (typeof accessToken !== "string") return incomplete("the login has no access token");
   if (refreshToken === "") return incomplete("the login has a blank refresh token");
-  if (refreshToken !== undefined && refreshToken !== null && typeof refreshToken !== "string") return incomplete("the refresh token is not text");
+  if (refreshToken !== undefined && refreshToken !== null && typeof refreshToken !== "string")
+    return incomplete("the refresh token is not text");
   const grant = readGrant(login);
-  if (grant === null) return incomplete(`the login lacks the scope ${REQUIRED_SCOPE}, so that Claude Code takes it for logged out`);
+  if (grant === null)
+    return incomplete(`the login lacks the scope ${REQUIRED_SCOPE}, so that Claude Code takes it for logged out`);
   const end = readExpiry(expiresAt);
   if (end === undefined) return incomplete("expiresAt is not a time in milliseconds");
   const access = new Secret(accessToken);
   if (typeof refreshToken !== "string") {
     if (end === null) return { kind: "credential", credential: { type: "token", token: access, expiresAt: null } };
-    return { kind: "credential", credential: { type: "oauth", access, refresh: null, expiresAt: end, signInEndsAt: null, grant } };
+    return {
+      kind: "credential",
+      credential: { type: "oauth", access, refresh: null, expiresAt: end, signInEndsAt: null, grant },
+    };
   }
   if (end === null) return incomplete("the login has no expiresAt");
   const signInEndsAt = readExpiry(login["refreshTokenExpiresAt"]) ?? null;
-  const credential: Credential = { type: "oauth", access, refresh: new Secret(refreshToken), expiresAt: end, signInEndsAt, grant };
+  const credential: Credential = {
+    type: "oauth",
+    access,
+    refresh: new Secret(refreshToken),
+    expiresAt: end,
+    signInEndsAt,
+    grant,
+  };
   return { kind: "credential", credential };
 }
 
@@ -253,7 +288,11 @@ function changedFile(text: string, { credential }: ProfilePatch, path: string): 
 /** A file made anew, compact as Claude Code writes it. It says what was granted: without scopes it counts as logged out. */
 function newFile({ credential }: ProfilePatch, path: string): string {
   if (credential.type === "oauth" && credential.grant === null) {
-    throw new StoreError("unsupported", `cannot make ${path}: the source does not say which scopes were granted`, "sign in there once, or use a Claude Code source");
+    throw new StoreError(
+      "unsupported",
+      `cannot make ${path}: the source does not say which scopes were granted`,
+      "sign in there once, or use a Claude Code source",
+    );
   }
   const grant = credential.type === "oauth" && credential.grant !== null ? credential.grant : { scopes: [REQUIRED_SCOPE] };
   return JSON.stringify({ [CLAUDE_PROFILE]: { ...fieldsOf(credential), ...grant } });
@@ -269,7 +308,11 @@ interface LoginFields {
 function fieldsOf(credential: Credential): LoginFields {
   switch (credential.type) {
     case "oauth":
-      return { accessToken: credential.access.reveal(), refreshToken: credential.refresh?.reveal(), expiresAt: credential.expiresAt ?? undefined };
+      return {
+        accessToken: credential.access.reveal(),
+        refreshToken: credential.refresh?.reveal(),
+        expiresAt: credential.expiresAt ?? undefined,
+      };
     case "token":
       return { accessToken: credential.token.reveal(), refreshToken: undefined, expiresAt: credential.expiresAt ?? undefined };
     case "api_key":

@@ -16,7 +16,9 @@ const LEGACY_STATE_DIRECTORIES = [".clawdbot", ".moldbot", ".moltbot"];
 
 const agentShape = z.looseObject({ id: z.optional(z.string()), agentDir: z.optional(z.string()) });
 const configShape = z.looseObject({
-  agents: z.optional(z.looseObject({ list: z.optional(z.array(agentShape)), entries: z.optional(z.record(z.string(), agentShape)) })),
+  agents: z.optional(
+    z.looseObject({ list: z.optional(z.array(agentShape)), entries: z.optional(z.record(z.string(), agentShape)) }),
+  ),
 });
 
 export interface OpenclawAgent {
@@ -120,7 +122,11 @@ async function readConfig(path: string): Promise<z.infer<typeof configShape>> {
   const parsed = configShape.safeParse(parseJson5(file.text, path));
   if (parsed.success) return parsed.data;
   const place = parsed.error.issues[0]?.path.join(".") ?? "";
-  throw new StoreError("malformed", `${path}: ${place} has another shape than OpenClaw gives it`, "check it with: openclaw doctor");
+  throw new StoreError(
+    "malformed",
+    `${path}: ${place} has another shape than OpenClaw gives it`,
+    "check it with: openclaw doctor",
+  );
 }
 
 /** The parser's message quotes the text, which may hold keys, so only the place is told. */
@@ -131,7 +137,11 @@ function parseJson5(text: string, path: string): unknown {
     if (!(error instanceof SyntaxError)) throw error;
     const { lineNumber } = error as { lineNumber?: number };
     const place = lineNumber === undefined ? "" : ` at line ${String(lineNumber)}`;
-    throw new StoreError("malformed", `${path} is not JSON5${place}`, "check it with: openclaw doctor; agents whose directories exist are served meanwhile");
+    throw new StoreError(
+      "malformed",
+      `${path} is not JSON5${place}`,
+      "check it with: openclaw doctor; agents whose directories exist are served meanwhile",
+    );
   }
 }
 

@@ -3,7 +3,16 @@ import { basename, dirname, join } from "node:path";
 import type { Account, Credential } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
 import { Secret } from "../domain/secret.js";
-import type { CredentialStore, ProfileContent, ProfileId, ProfilePatch, Revision, StoredProfile, StoreName, StoreSnapshot } from "../domain/store.js";
+import type {
+  CredentialStore,
+  ProfileContent,
+  ProfileId,
+  ProfilePatch,
+  Revision,
+  StoredProfile,
+  StoreName,
+  StoreSnapshot,
+} from "../domain/store.js";
 import { replaceFile } from "../io/atomic-file.js";
 import { changeJson, parseJson, textAt, type JsonChange } from "../io/json-document.js";
 import { withOwnerLock } from "../io/owner-lock.js";
@@ -46,7 +55,9 @@ export class OpenclawJsonStore implements CredentialStore {
       identity: file.identity,
       changedAt: file.changedAt,
       files: file.realPath === this.path ? [this.path] : [this.path, file.realPath],
-      profiles: Object.entries(profiles).flatMap(([id, fields]) => (isObject(fields) ? [this.#toProfile(id, fields, file.text)] : [])),
+      profiles: Object.entries(profiles).flatMap(([id, fields]) =>
+        isObject(fields) ? [this.#toProfile(id, fields, file.text)] : [],
+      ),
     };
   }
 
@@ -64,7 +75,10 @@ export class OpenclawJsonStore implements CredentialStore {
     const state = await readRegularFile(join(dirname(this.path), STATE_FILE));
     const profiles = await readRegularFile(this.path);
     // Where both name a profile, the state file counts: OpenClaw moves the keys there at its next save.
-    return { ...(profiles === null ? {} : activeIn(profiles.text, this.path)), ...(state === null ? {} : activeIn(state.text, state.realPath)) };
+    return {
+      ...(profiles === null ? {} : activeIn(profiles.text, this.path)),
+      ...(state === null ? {} : activeIn(state.text, state.realPath)),
+    };
   }
 
   #toProfile(id: ProfileId, fields: Fields, text: string): StoredProfile {
@@ -74,7 +88,8 @@ export class OpenclawJsonStore implements CredentialStore {
       content: readProfile(fields),
       account: readAccount(fields),
       accountInCredential: false,
-      surroundings: () => new Secret(JSON.stringify({ ...fields, access: 0, refresh: 0, expires: 0, token: 0, key: 0, apiKey: 0 })),
+      surroundings: () =>
+        new Secret(JSON.stringify({ ...fields, access: 0, refresh: 0, expires: 0, token: 0, key: 0, apiKey: 0 })),
       image: () => new Secret(textAt(text, ["profiles", id], this.path) ?? "null"),
     };
   }
@@ -92,17 +107,27 @@ export class OpenclawJsonStore implements CredentialStore {
   }
 
   #conflict(): StoreError {
-    return new StoreError("conflict", `${basename(this.path)} of ${this.name} changed while it was about to be written`, "it is looked at again by itself");
+    return new StoreError(
+      "conflict",
+      `${basename(this.path)} of ${this.name} changed while it was about to be written`,
+      "it is looked at again by itself",
+    );
   }
 }
 
 function profilesOf(root: unknown, path: string): Fields {
-  if (!isObject(root)) throw new StoreError("malformed", `${path} is not a JSON object`, "let OpenClaw repair it: openclaw doctor --fix");
+  if (!isObject(root))
+    throw new StoreError("malformed", `${path} is not a JSON object`, "let OpenClaw repair it: openclaw doctor --fix");
   const { version, profiles } = root;
   if (version !== undefined && (typeof version !== "number" || version > KNOWN_VERSION)) {
-    throw new StoreError("unsupported", `${path} has a format version that is not known`, "update credsyncd; the store is left alone");
+    throw new StoreError(
+      "unsupported",
+      `${path} has a format version that is not known`,
+      "update credsyncd; the store is left alone",
+    );
   }
-  if (!isObject(profiles)) throw new StoreError("malformed", `${path} has no object named profiles`, "let OpenClaw repair it: openclaw doctor --fix");
+  if (!isObject(profiles))
+    throw new StoreError("malformed", `${path} has no object named profiles`, "let OpenClaw repair it: openclaw doctor --fix");
   return profiles;
 }
 
@@ -127,7 +152,10 @@ function readProfile(fields: Fields): ProfileContent {
     case "token": {
       const { token } = fields;
       if (typeof token !== "string" || token === "") return incomplete("it has no token of its own");
-      return { kind: "credential", credential: { type: "token", token: new Secret(token), expiresAt: readExpiry(fields["expires"]) } };
+      return {
+        kind: "credential",
+        credential: { type: "token", token: new Secret(token), expiresAt: readExpiry(fields["expires"]) },
+      };
     }
     case "api_key": {
       const key = fields["key"] ?? fields["apiKey"];
@@ -160,9 +188,14 @@ function readAccount(fields: Fields): Account | null {
 /** @throws StoreError `conflict` for a profile that is not there any more, `unsupported` for one of another type */
 function changesOf({ profile, credential, account }: ProfilePatch, profiles: Fields, path: string): JsonChange[] {
   const fields = profiles[profile];
-  if (!isObject(fields)) throw new StoreError("conflict", `${path} lost the profile ${profile}`, "it is looked at again by itself");
+  if (!isObject(fields))
+    throw new StoreError("conflict", `${path} lost the profile ${profile}`, "it is looked at again by itself");
   if (typeOf(fields) !== credential.type) {
-    throw new StoreError("unsupported", `the profile ${profile} in ${path} is of another type`, "sign in there with the same kind of login, or set the agent to pinned");
+    throw new StoreError(
+      "unsupported",
+      `the profile ${profile} in ${path} is of another type`,
+      "sign in there with the same kind of login, or set the agent to pinned",
+    );
   }
   const at = (key: string): readonly string[] => ["profiles", profile, key];
   const changes = credentialChanges(credential, fields, at);
@@ -197,7 +230,8 @@ function activeIn(text: string, path: string): Record<string, ProfileId> {
   if (!isObject(root)) return {};
   const active: Record<string, ProfileId> = {};
   const { lastGood, order } = root;
-  for (const [provider, id] of Object.entries(isObject(lastGood) ? lastGood : {})) if (typeof id === "string") active[provider] = id;
+  for (const [provider, id] of Object.entries(isObject(lastGood) ? lastGood : {}))
+    if (typeof id === "string") active[provider] = id;
   for (const [provider, ids] of Object.entries(isObject(order) ? order : {})) {
     const first: unknown = Array.isArray(ids) ? ids[0] : undefined;
     if (typeof first === "string") active[provider] = first;

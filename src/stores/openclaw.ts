@@ -16,7 +16,12 @@ export async function locateOpenclaw(
   const stores: LocatedStore[] = [];
   const findings: Finding[] = [];
   if (layout.configError !== null) {
-    findings.push({ store: "openclaw", path: join(layout.stateDirectory, "openclaw.json"), kind: "error", error: layout.configError });
+    findings.push({
+      store: "openclaw",
+      path: join(layout.stateDirectory, "openclaw.json"),
+      kind: "error",
+      error: layout.configError,
+    });
   }
   for (const agent of layout.agents) {
     const finding = findingOf(agent);

@@ -23,11 +23,14 @@ export function locateSource(environment: Environment): SourceStore {
 
 /** Which stores a target in the config stands for. */
 export type TargetSpec =
-  | { readonly kind: "openclaw"; readonly stateDir: string | null }
-  | { readonly kind: "claude-code"; readonly dir: string };
+  { readonly kind: "openclaw"; readonly stateDir: string | null } | { readonly kind: "claude-code"; readonly dir: string };
 
 /** Finds a target's stores as they are at this moment. */
-export async function locateTarget(spec: TargetSpec, profiles: readonly ProfileId[], environment: Environment): Promise<Location> {
+export async function locateTarget(
+  spec: TargetSpec,
+  profiles: readonly ProfileId[],
+  environment: Environment,
+): Promise<Location> {
   switch (spec.kind) {
     case "openclaw":
       return locateOpenclaw(spec.stateDir, profiles, environment);
