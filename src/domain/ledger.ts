@@ -304,3 +304,10 @@ export function isSpent(state: LedgerState, generation: Fingerprint): boolean {
   const known = state.generations.get(generation);
   return known !== undefined && known.sequence < (state.chainLengths.get(known.chain) ?? 0);
 }
+
+/** A generation's name for a person: its place in the chain and the start of its fingerprint, such as `g7:3f9a1c`. */
+export function displayGeneration(state: LedgerState, generation: Fingerprint | null): string | null {
+  if (generation === null || generation === "") return null;
+  const known = state.generations.get(generation);
+  return `g${known === undefined ? "?" : String(known.sequence)}:${generation.slice(0, 6)}`;
+}

@@ -1,0 +1,34 @@
+import { configPath, loadConfig } from "../config/load.js";
+import { configJsonSchema } from "../config/schema.js";
+import { systemEnvironment } from "../daemon/system.js";
+import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
+
+/** `credsyncd config check`. */
+export async function checkConfig(options: CommonOptions): Promise<ExitCode> {
+  const environment = systemEnvironment();
+  const { path } = await loadConfig(options.config ?? null, environment);
+  const text = path === null ? "no configuration file: the defaults hold" : `${path} is good`;
+  openOutput(options).result(text, { schemaVersion: 1, path, valid: true });
+  return exitCodes.done;
+}
+
+/** `credsyncd config path`: where the configuration is, or would be. */
+export function printConfigPath(options: CommonOptions): Promise<ExitCode> {
+  const { path } = configPath(options.config ?? null, systemEnvironment());
+  openOutput(options).result(path, { schemaVersion: 1, path });
+  return Promise.resolve(exitCodes.done);
+}
+
+/** `credsyncd config show`: what holds, defaults filled in. */
+export async function showConfig(options: CommonOptions): Promise<ExitCode> {
+  const { file } = await loadConfig(options.config ?? null, systemEnvironment());
+  openOutput(options).result(JSON.stringify(file, null, 2), file);
+  return exitCodes.done;
+}
+
+/** `credsyncd config schema`: the JSON Schema of the file. */
+export function printConfigSchema(options: CommonOptions): Promise<ExitCode> {
+  const schema = configJsonSchema();
+  openOutput(options).result(JSON.stringify(schema, null, 2), schema);
+  return Promise.resolve(exitCodes.done);
+}

@@ -1,0 +1,108 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { Command, CommanderError, Option } from "commander";
+import { Failure, StoreError } from "../domain/errors.js";
+import { exitCodes, printFailure, type CommonOptions, type ExitCode } from "./output.js";
+import type { StatusOptions } from "./status.js";
+import type { SyncOptions } from "./sync.js";
+
+/** The command line. It is the only place that ends the process; each command is loaded when it is called. */
+async function main(): Promise<void> {
+  const state: { code: ExitCode } = { code: exitCodes.done };
+  const program = commands((code) => {
+    state.code = code;
+  });
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    state.code = codeOf(error);
+  }
+  // A pipe takes its time; ending the process at once would cut the output short.
+  process.exitCode = state.code;
+}
+
+function commands(end: (code: ExitCode) => void): Command {
+  const program = new Command("credsyncd")
+    .description("keeps every agent's copy of a rotating login in step with the one canonical login on this host")
+    .version(version(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "print help")
+    .helpCommand("help [command]", "print help for a command")
+    .configureOutput({
+      outputError: (text, write) => {
+        write(`credsyncd: ${text}`);
+      },
+    })
+    .exitOverride();
+
+  add(program, "run", "run the daemon in the foreground", "credsyncd run").action(async (options: CommonOptions) => {
+    end(await (await import("./run.js")).run(options));
+  });
+  add(program, "sync", "reconcile once, then exit", "credsyncd sync --dry-run")
+    .option("--dry-run", "say what would be written, and write nothing")
+    .option("--force [stores...]", "override the hold of these stores; without a name: accept what the source holds")
+    .action(async (options: SyncOptions) => {
+      end(await (await import("./sync.js")).sync(options));
+    });
+  add(program, "status", "show what every store holds and whether it follows", "credsyncd status --check --expiring-within 30m")
+    .option("--check", "say it with the exit code: 1 expired or missing, 2 expiring, 3 held or failed")
+    .option("--expiring-within <duration>", "what counts as expiring (default: alerts.expiringWithin)")
+    .action(async (options: StatusOptions) => {
+      end(await (await import("./status.js")).status(options));
+    });
+
+  const config = program.command("config").description("look at the configuration");
+  add(config, "check", "check the configuration file", "credsyncd config check").action(async (options: CommonOptions) => {
+    end(await (await import("./config.js")).checkConfig(options));
+  });
+  add(config, "path", "print where the configuration file is looked for", "credsyncd config path").action(
+    async (options: CommonOptions) => {
+      end(await (await import("./config.js")).printConfigPath(options));
+    },
+  );
+  add(config, "show", "print the configuration with its defaults filled in", "credsyncd config show").action(
+    async (options: CommonOptions) => {
+      end(await (await import("./config.js")).showConfig(options));
+    },
+  );
+  add(config, "schema", "print the JSON Schema of the configuration file", "credsyncd config schema > config.schema.json").action(
+    async (options: CommonOptions) => {
+      end(await (await import("./config.js")).printConfigSchema(options));
+    },
+  );
+
+  add(program, "demo", "show the main job in a throw-away home with a made-up login", "credsyncd demo")
+    .option("--keep", "leave the home where it is")
+    .action(async (options: CommonOptions & { readonly keep?: boolean }) => {
+      end(await (await import("./demo.js")).demo(options));
+    });
+  return program;
+}
+
+/** A command with the options that every command takes and an example in its help. */
+function add(parent: Command, name: string, description: string, example: string): Command {
+  return parent
+    .command(name)
+    .description(description)
+    .option("--config <file>", "the configuration file")
+    .option("--json", "print JSON")
+    .addOption(new Option("--no-color", "print without colour"))
+    .option("-v, --verbose", "say more")
+    .option("-q, --quiet", "say less")
+    .addHelpText("after", `\nExample:\n  $ ${example}`)
+    .exitOverride();
+}
+
+function codeOf(error: unknown): ExitCode {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  if (error instanceof Failure) return printFailure(error, process.argv.includes("--json"));
+  if (error instanceof StoreError)
+    return printFailure(new Failure("general", error.message, error.hint, error), process.argv.includes("--json"));
+  throw error;
+}
+
+function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  return manifest.version;
+}
+
+await main();

@@ -1,0 +1,90 @@
+import { stripVTControlCharacters } from "node:util";
+import type { Failure, FailureCode } from "../domain/errors.js";
+
+/** Exit codes: the first four are credsyncd's own, the others those of sysexits.h. */
+export const exitCodes = {
+  done: 0,
+  failed: 1,
+  expiring: 2,
+  partial: 3,
+  usage: 64,
+  "bad-data": 65,
+  "source-unavailable": 69,
+  busy: 75,
+  permission: 77,
+  config: 78,
+} as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** The options that every command takes. */
+export interface CommonOptions {
+  readonly config?: string;
+  readonly json?: boolean;
+  readonly color?: boolean;
+  readonly verbose?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** How a command speaks: results on stdout, talk on stderr. */
+export interface Output {
+  readonly json: boolean;
+  /** The result: a text for a person, or with `--json` the value. */
+  readonly result: (text: string, value: unknown) => void;
+  /** Talk; silent with `-q`. */
+  readonly say: (text: string) => void;
+  readonly paint: (colour: Colour, text: string) => string;
+}
+
+export type Colour = "green" | "yellow" | "red" | "dim" | "bold";
+
+const CODES: Readonly<Record<Colour, string>> = { green: "32", yellow: "33", red: "31", dim: "2", bold: "1" };
+
+export function openOutput(options: CommonOptions): Output {
+  const json = options.json === true;
+  const wantsColour = options.color !== false && (process.env["NO_COLOR"] ?? "") === "" && process.stdout.isTTY && !json;
+  return {
+    json,
+    result: (text, value) => {
+      const line = json ? JSON.stringify(value, null, 2) : text;
+      if (line !== "") process.stdout.write(`${line}\n`);
+    },
+    say: (text) => {
+      if (options.quiet !== true) process.stderr.write(`${text}\n`);
+    },
+    paint: (colour, text) => (wantsColour ? `\u001b[${CODES[colour]}m${text}\u001b[0m` : text),
+  };
+}
+
+/** Prints a failure and returns its exit code; with `--json` the failure is on stdout too. */
+export function printFailure(failure: Failure, json: boolean): ExitCode {
+  if (json)
+    process.stdout.write(
+      `${JSON.stringify({ schemaVersion: 1, error: { code: failure.code, message: failure.message, hint: failure.hint } })}\n`,
+    );
+  process.stderr.write(`credsyncd: error: ${failure.message}\n`);
+  if (failure.hint !== null) process.stderr.write(`credsyncd: hint: ${failure.hint}\n`);
+  return exitCodeOf(failure.code);
+}
+
+function exitCodeOf(code: FailureCode): ExitCode {
+  return code === "general" ? exitCodes.failed : exitCodes[code];
+}
+
+/** Lays rows out in columns; a cell's width is that of its text without colour. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, width(cell))));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - width(cell)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+function width(cell: string): number {
+  return stripVTControlCharacters(cell).length;
+}

@@ -1,0 +1,40 @@
+import { loadConfig, type Config } from "../config/load.js";
+import { runDaemon } from "../daemon/daemon.js";
+import { openLog, type LogLevel } from "../daemon/log.js";
+import { systemEnvironment } from "../daemon/system.js";
+import { exitCodes, type CommonOptions, type ExitCode } from "./output.js";
+
+/** `credsyncd run`: the daemon in the foreground. */
+export async function run(options: CommonOptions): Promise<ExitCode> {
+  const environment = systemEnvironment();
+  const load = (): Promise<Config> => loadConfig(options.config ?? null, environment);
+  const stop = new AbortController();
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    process.once(name, () => {
+      stop.abort();
+    });
+  }
+  await runDaemon(
+    {
+      config: await load(),
+      reload: load,
+      onReloadRequest: (callback) => {
+        process.on("SIGHUP", callback);
+        return () => process.off("SIGHUP", callback);
+      },
+      openLog: ({ log }) =>
+        openLog(levelOf(options, log.level), options.json === true ? "json" : log.format, {
+          variables: process.env,
+          isTerminal: process.stdout.isTTY,
+        }),
+      environment,
+    },
+    stop.signal,
+  );
+  return exitCodes.done;
+}
+
+function levelOf(options: CommonOptions, configured: LogLevel): LogLevel {
+  if (options.verbose === true) return "debug";
+  return options.quiet === true ? "warn" : configured;
+}

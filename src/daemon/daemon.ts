@@ -1,0 +1,141 @@
+import type { Logger } from "pino";
+import type { Config } from "../config/load.js";
+import { Failure } from "../domain/errors.js";
+import { noOrders } from "../domain/observation.js";
+import { errnoOf } from "../io/system-error.js";
+import { takeRunLock } from "../io/run-lock.js";
+import { ReconcileLoop } from "../reconcile/loop.js";
+import type { ReconcileResult } from "../reconcile/reconciler.js";
+import { Schedule } from "../watch/schedule.js";
+import { calm, dueAt, noteActed, noteActing, noteEvent } from "../watch/settle.js";
+import { Watcher } from "../watch/watcher.js";
+import type { Environment } from "../stores/environment.js";
+import { compose, type Composition } from "./compose.js";
+import { Reporter } from "./reporter.js";
+import { writeHeartbeat } from "./status.js";
+
+export interface DaemonOptions {
+  readonly config: Config;
+  /** Reads the configuration again; on a `Failure` the old one stays. */
+  readonly reload: () => Promise<Config>;
+  /** Calls back whenever the user asks for a reload, until the returned function is called. */
+  readonly onReloadRequest: (callback: () => void) => () => void;
+  readonly openLog: (config: Config) => Logger;
+  readonly environment: Environment;
+}
+
+/**
+ * Keeps every target in step with the source until the signal is aborted; a write in hand is finished.
+ *
+ * @throws Failure `busy` when another daemon runs this state directory
+ */
+export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Promise<void> {
+  const { environment } = options;
+  let composition = await compose(options.config, environment, "write");
+  const lock = await takeRunLock(composition.stateDirectory, environment.clock, signal);
+  const stopping = AbortSignal.any([signal, lock.lost]);
+  const log = (): Logger => options.openLog(composition.config);
+  try {
+    for (;;) {
+      const reloading = new AbortController();
+      const forget = options.onReloadRequest(() => {
+        reloading.abort();
+      });
+      await keepInStep(composition, log(), AbortSignal.any([stopping, reloading.signal]));
+      forget();
+      if (isAborted(stopping)) break;
+      composition = await reloaded(composition, options, log());
+    }
+    if (isAborted(lock.lost))
+      throw new Failure("busy", "another credsyncd took the state directory over", "run one daemon a state directory");
+    log().info("stopped");
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Asked through a function, since a signal changes while a promise is awaited. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
+}
+
+/** A bad new configuration keeps the old one and is reported. */
+async function reloaded(composition: Composition, { reload, environment }: DaemonOptions, log: Logger): Promise<Composition> {
+  try {
+    const next = await compose(await reload(), environment, "write");
+    log.info({ path: next.config.path }, "configuration reloaded");
+    return next;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    log.error({ reason: error.message, hint: error.hint }, "configuration not reloaded");
+    return composition;
+  }
+}
+
+async function keepInStep(
+  { config, environment, stateDirectory, reconciler }: Composition,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock } = environment;
+  const reporter = new Reporter(log);
+  let burst = calm;
+  let isReady = false;
+
+  const onResult = async (result: ReconcileResult): Promise<{ lookAgain: boolean }> => {
+    reporter.report(result);
+    const lookAgain = await watcher.watch(result.observation.files);
+    await leaveHeartbeat(stateDirectory, result, log);
+    if (!isReady && !lookAgain) {
+      isReady = true;
+      log.info({ stores: result.observation.reads.length, directories: watcher.size }, "ready");
+    }
+    return { lookAgain };
+  };
+  const loop = new ReconcileLoop({
+    reconcile: (abort) => reconciler.reconcile(config.policy, noOrders, abort),
+    onResult,
+    onFailure: (error) => {
+      reporter.fail(error);
+    },
+    dueAt: () => dueAt(burst, config.settle),
+    onActing: () => {
+      burst = noteActing(burst);
+    },
+    onActed: () => {
+      burst = noteActed(burst, clock.monotonic());
+    },
+    clock,
+    random: Math.random,
+  });
+  const wake = (): void => {
+    burst = noteEvent(burst, clock.monotonic());
+    loop.wake();
+  };
+  const watcher = new Watcher({
+    onChange: (path) => {
+      log.debug({ path }, "changed");
+      wake();
+    },
+    onError: (error) => {
+      log.warn({ reason: error.message, hint: "changes there are seen at the next resync" }, "cannot watch");
+    },
+  });
+  const resync = new Schedule(config.resync, wake);
+  try {
+    await loop.run(signal);
+  } finally {
+    await resync.stop();
+    await watcher.close();
+  }
+}
+
+/** `status` can do without it, so that a full disk does not stop the daemon. */
+async function leaveHeartbeat(stateDirectory: string, result: ReconcileResult, log: Logger): Promise<void> {
+  try {
+    await writeHeartbeat(stateDirectory, process.pid, result);
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    log.debug({ reason: errnoOf(error) }, "status not written");
+  }
+}

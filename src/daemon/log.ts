@@ -1,0 +1,60 @@
+import { fstatSync, writeSync } from "node:fs";
+import { pino, type Logger } from "pino";
+
+export type LogFormat = "auto" | "json" | "pretty" | "journald";
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** Names under which programs keep secrets; the second fence behind the `Secret` type. */
+const SECRET_NAMES = ["access", "refresh", "token", "key", "accessToken", "refreshToken", "apiKey", "idToken", "image"];
+
+/** syslog's severities, as journald reads them from the start of a line (sd-daemon(3)). */
+const SEVERITIES: Readonly<Record<string, number>> = { debug: 7, info: 6, warn: 4, error: 3 };
+
+/** What decides the format where the user left it to the program. */
+export interface LogSurroundings {
+  readonly variables: Readonly<Record<string, string | undefined>>;
+  readonly isTerminal: boolean;
+}
+
+/** Opens the log on stdout. */
+export function openLog(level: LogLevel, format: LogFormat, surroundings: LogSurroundings): Logger {
+  const chosen = format === "auto" ? formatFor(surroundings) : format;
+  const write = (line: string): void => {
+    writeSync(1, chosen === "json" ? line : toText(line, chosen));
+  };
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: "[secret]" },
+    },
+    { write },
+  );
+}
+
+function formatFor({ variables, isTerminal }: LogSurroundings): Exclude<LogFormat, "auto"> {
+  if (isJournal(variables["JOURNAL_STREAM"])) return "journald";
+  return isTerminal ? "pretty" : "json";
+}
+
+/** systemd names the device and inode of the stream that it reads; a redirected stdout is another one. */
+function isJournal(stream: string | undefined): boolean {
+  if (stream === undefined) return false;
+  const { dev, ino } = fstatSync(1);
+  return stream === `${String(dev)}:${String(ino)}`;
+}
+
+function toText(line: string, format: "pretty" | "journald"): string {
+  const { level, time, msg, ...fields } = JSON.parse(line) as { level: string; time: string; msg: string };
+  const text = [msg, ...Object.entries(fields).map(([name, value]) => `${name}=${quote(value)}`)].join(" ");
+  return format === "journald"
+    ? `<${String(SEVERITIES[level] ?? 6)}>${text}\n`
+    : `${time.slice(11, 19)} ${level.padEnd(5)} ${text}\n`;
+}
+
+function quote(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "string" && /[\s"=]/.test(text) ? JSON.stringify(text) : text;
+}

@@ -1,0 +1,106 @@
+import { readFile, rmdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod/mini";
+import type { Clock } from "../domain/clock.js";
+import { Failure, StoreError } from "../domain/errors.js";
+import { replaceFile } from "./atomic-file.js";
+import { takeDirectoryLock, type HeldLock } from "./directory-lock.js";
+import { isAlive, ownIdentity, type ProcessIdentity } from "./process-identity.js";
+import { isAbsent } from "./system-error.js";
+
+/** A daemon on another host counts as running until its heartbeat is this old (ms). */
+const STALE_MS = 90_000;
+const HEARTBEAT_MS = 30_000;
+
+const holderShape = z.object({
+  pid: z.number(),
+  startTime: z.nullable(z.number()),
+  host: z.string(),
+  bootId: z.nullable(z.string()),
+});
+
+/** The lock that lets one daemon run a state directory: `run.lock` says who, `run.lock.held` is its heartbeat. */
+export interface RunLock {
+  /** Aborted when another daemon took the state directory over. */
+  readonly lost: AbortSignal;
+  release(): Promise<void>;
+}
+
+/**
+ * Takes the state directory for this daemon.
+ *
+ * @throws Failure `busy` that names the daemon that has it
+ */
+export async function takeRunLock(stateDirectory: string, clock: Clock, signal: AbortSignal): Promise<RunLock> {
+  const record = join(stateDirectory, "run.lock");
+  const heartbeat = join(stateDirectory, "run.lock.held");
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const held = await takeDirectoryLock(heartbeat, { staleMs: STALE_MS, touchMs: HEARTBEAT_MS, waitMs: 0, clock }, signal);
+      return await signed(held, record);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+    }
+    const holder = await readHolder(stateDirectory);
+    if (attempt > 0 || holder === null || !isGone(holder) || !(await removeHeartbeat(heartbeat, record, holder)))
+      throw alreadyRunning(holder, stateDirectory);
+  }
+}
+
+async function signed(held: HeldLock, record: string): Promise<RunLock> {
+  await replaceFile(record, `${JSON.stringify(ownIdentity())}\n`);
+  return held;
+}
+
+/** Who has, or last had, the state directory; null where nobody ever did. */
+export async function readHolder(stateDirectory: string): Promise<ProcessIdentity | null> {
+  try {
+    const parsed = holderShape.safeParse(JSON.parse(await readFile(join(stateDirectory, "run.lock"), "utf8")));
+    return parsed.success ? parsed.data : null;
+  } catch (error) {
+    if (isAbsent(error) || error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+/** The daemon that runs this state directory now, or null. */
+export async function runningDaemon(stateDirectory: string, now: number): Promise<ProcessIdentity | null> {
+  try {
+    const { mtimeMs } = await stat(join(stateDirectory, "run.lock.held"));
+    const holder = await readHolder(stateDirectory);
+    return holder === null || isGone(holder) || now - mtimeMs > STALE_MS ? null : holder;
+  } catch (error) {
+    if (isAbsent(error)) return null;
+    throw error;
+  }
+}
+
+/** Whether a daemon surely does not run any more: it was on this host, before a reboot or with a pid that is dead. */
+function isGone(holder: ProcessIdentity): boolean {
+  const own = ownIdentity();
+  if (holder.host !== own.host) return false;
+  if (holder.bootId !== null && own.bootId !== null && holder.bootId !== own.bootId) return true;
+  return !isAlive(holder.pid, holder.startTime);
+}
+
+/** @returns false when someone else was faster */
+async function removeHeartbeat(heartbeat: string, record: string, holder: ProcessIdentity): Promise<boolean> {
+  try {
+    const current = JSON.parse(await readFile(record, "utf8")) as { pid?: unknown };
+    if (current.pid !== holder.pid) return false;
+    await rmdir(heartbeat);
+    return true;
+  } catch (error) {
+    if (isAbsent(error)) return true;
+    throw error;
+  }
+}
+
+function alreadyRunning(holder: ProcessIdentity | null, stateDirectory: string): Failure {
+  const who = holder === null ? "another credsyncd" : `credsyncd with pid ${String(holder.pid)} on ${holder.host}`;
+  return new Failure(
+    "busy",
+    `${who} already runs the state directory ${stateDirectory}`,
+    "stop that one first, or give this one another XDG_STATE_HOME",
+  );
+}

@@ -1,0 +1,99 @@
+import type { Clock } from "../domain/clock.js";
+import { backoffMs } from "./backoff.js";
+import type { ReconcileResult } from "./reconciler.js";
+
+/** As long as a timer can be. */
+const LONGEST_SLEEP_MS = 2 ** 31 - 1;
+
+/** What the loop needs; all of it is given, so that tests hold the time and the events. */
+export interface LoopPorts {
+  readonly reconcile: (signal: AbortSignal) => Promise<ReconcileResult>;
+  /** Called after each reconcile; watches, logs and status hang on it. It may ask for one more look. */
+  readonly onResult: (result: ReconcileResult) => Promise<{ readonly lookAgain: boolean }>;
+  /** Called when a reconcile failed as a whole; what it throws ends the loop. */
+  readonly onFailure: (error: unknown) => void;
+  /** When the events so far are due (ms, monotonic), or null. */
+  readonly dueAt: () => number | null;
+  /** The events so far are about to be acted on. */
+  readonly onActing: () => void;
+  /** The action ended. */
+  readonly onActed: () => void;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+/** Runs reconciles one after the other: when woken, when a retry is due, when the plan asked to look again. */
+export class ReconcileLoop {
+  readonly #ports: LoopPorts;
+  #wake: () => void = () => undefined;
+  /** When to look again without an event (monotonic ms). */
+  #retryAt: number | null = null;
+  #attempt = 0;
+
+  constructor(ports: LoopPorts) {
+    this.#ports = ports;
+  }
+
+  /** Something may have changed; `dueAt` says when to look. */
+  wake(): void {
+    this.#wake();
+  }
+
+  /** Looks once at the start, then whenever there is a reason, until the signal is aborted; a write in hand is finished. */
+  async run(signal: AbortSignal): Promise<void> {
+    signal.addEventListener("abort", () => {
+      this.#wake();
+    });
+    await this.#once(signal);
+    for (;;) {
+      await this.#untilDue(signal);
+      if (signal.aborted) return;
+      await this.#once(signal);
+    }
+  }
+
+  async #untilDue(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#ports;
+    for (;;) {
+      const due = earliest(this.#ports.dueAt(), this.#retryAt);
+      if (signal.aborted || (due !== null && due <= clock.monotonic())) return;
+      const woken = new AbortController();
+      this.#wake = () => {
+        woken.abort();
+      };
+      const sleepMs = due === null ? LONGEST_SLEEP_MS : due - clock.monotonic();
+      await clock.sleep(sleepMs, woken.signal);
+    }
+  }
+
+  async #once(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#ports;
+    this.#retryAt = null;
+    this.#ports.onActing();
+    try {
+      const result = await this.#ports.reconcile(signal);
+      this.#ports.onActed();
+      const { lookAgain } = await this.#ports.onResult(result);
+      this.#schedule(result, lookAgain);
+    } catch (error) {
+      this.#ports.onActed();
+      this.#ports.onFailure(error);
+      this.#attempt += 1;
+      this.#retryAt = clock.monotonic() + backoffMs(this.#attempt, random());
+    }
+  }
+
+  #schedule(result: ReconcileResult, lookAgain: boolean): void {
+    const { clock, random } = this.#ports;
+    const now = clock.monotonic();
+    this.#attempt = result.again === null ? 0 : this.#attempt + 1;
+    const retryAt = result.again === null ? null : now + backoffMs(this.#attempt, random()) / (result.again === "now" ? 10 : 1);
+    const wakeAt = result.plan.wakeAt === null ? null : now + Math.max(0, result.plan.wakeAt - clock.now());
+    this.#retryAt = earliest(earliest(retryAt, wakeAt), lookAgain ? now : null);
+  }
+}
+
+function earliest(left: number | null, right: number | null): number | null {
+  if (left === null || right === null) return left ?? right;
+  return Math.min(left, right);
+}
