@@ -3,6 +3,10 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { Failure, StoreError } from "../domain/errors.js";
 import { exitCodes, printFailure, type CommonOptions, type ExitCode } from "./output.js";
+import type { AdoptOptions } from "./adopt.js";
+import type { ConfigInitOptions } from "./config-init.js";
+import type { HistoryOptions } from "./history.js";
+import type { RestoreOptions } from "./restore.js";
 import type { StatusOptions } from "./status.js";
 import type { SyncOptions } from "./sync.js";
 
@@ -43,6 +47,12 @@ function commands(end: (code: ExitCode) => void): Command {
     .action(async (options: SyncOptions) => {
       end(await (await import("./sync.js")).sync(options));
     });
+  add(program, "adopt", "accept a held target's login: write it to the source, then push it", "credsyncd adopt openclaw:work")
+    .argument("<store>", "the target, as status names it")
+    .option("--profile <id>", "the profile, where the store has several logins")
+    .action(async (store: string, options: AdoptOptions) => {
+      end(await (await import("./adopt.js")).adopt(store, options));
+    });
   add(program, "status", "show what every store holds and whether it follows", "credsyncd status --check --expiring-within 30m")
     .option("--check", "say it with the exit code: 1 expired or missing, 2 expiring, 3 held or failed")
     .option("--expiring-within <duration>", "what counts as expiring (default: alerts.expiringWithin)")
@@ -50,7 +60,27 @@ function commands(end: (code: ExitCode) => void): Command {
       end(await (await import("./status.js")).status(options));
     });
 
-  const config = program.command("config").description("look at the configuration");
+  add(program, "history", "show rotations, writes and holds, oldest first", "credsyncd history --limit 20")
+    .option("--limit <number>", "how many of the newest (default: 50)")
+    .action(async (options: HistoryOptions) => {
+      end(await (await import("./history.js")).history(options));
+    });
+  add(program, "restore", "put a backup back", "credsyncd restore --store openclaw:work --at 2026-11-21T01:00")
+    .option("--store <store>", "the store, as status names it")
+    .option("--list", "list the backups")
+    .option("--at <time>", "the time of the backup, or its start")
+    .option("--profile <id>", "the profile, where several were overwritten at that time")
+    .option("--yes", "do not ask")
+    .action(async (options: RestoreOptions) => {
+      end(await (await import("./restore.js")).restore(options));
+    });
+
+  const config = program.command("config").description("make, check and show the configuration");
+  add(config, "init", "look at every store, ask, and write a commented configuration", "credsyncd config init --yes")
+    .option("--yes", "take the safe defaults: what is of unknown origin stays held")
+    .action(async (options: ConfigInitOptions) => {
+      end(await (await import("./config-init.js")).initConfig(options));
+    });
   add(config, "check", "check the configuration file", "credsyncd config check").action(async (options: CommonOptions) => {
     end(await (await import("./config.js")).checkConfig(options));
   });

@@ -10,6 +10,7 @@ import { errnoOf } from "../io/system-error.js";
 import { Failure } from "../domain/errors.js";
 import type { Finding, Inventory, TargetStore } from "../domain/inventory.js";
 import { isSpent } from "../domain/ledger.js";
+import type { StateLock } from "../domain/memory.js";
 import { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../stores/environment.js";
 import { locateSource, locateTarget } from "../stores/registry.js";
@@ -22,6 +23,7 @@ export interface Composition {
   readonly stateDirectory: string;
   readonly ledger: LedgerFile;
   readonly backups: Backups;
+  readonly lock: StateLock;
   readonly reconciler: Reconciler;
 }
 
@@ -37,15 +39,16 @@ export async function compose(config: Config, environment: Environment, access: 
     access === "write" ? await ensureState(stateDirectory) : ((await readKey(join(stateDirectory, "key"))) ?? ephemeralKey());
   const ledger = new LedgerFile(join(stateDirectory, "ledger.jsonl"), key.id);
   const backups = new Backups(join(stateDirectory, "backups"), async (generation) => isSpent(await ledger.load(), generation));
+  const lock = new StateDirectoryLock(join(stateDirectory, "state.lock"), environment.clock);
   const reconciler = new Reconciler({
     takeInventory: inventoryTaker(config, environment),
     ledger,
     backups,
-    lock: new StateDirectoryLock(join(stateDirectory, "state.lock"), environment.clock),
+    lock,
     fingerprintOf: key.fingerprintOf,
     clock: environment.clock,
   });
-  return { config, environment, stateDirectory, ledger, backups, reconciler };
+  return { config, environment, stateDirectory, ledger, backups, lock, reconciler };
 }
 
 async function ensureState(stateDirectory: string): Promise<FingerprintKey> {

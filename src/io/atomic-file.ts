@@ -1,4 +1,5 @@
-import { open } from "node:fs/promises";
+import { writeFileSync } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { errnoOf } from "./system-error.js";
@@ -14,7 +15,13 @@ import { errnoOf } from "./system-error.js";
 export async function replaceFile(path: string, text: string): Promise<void> {
   try {
     // A fresh literal each time: the package writes into the options that it is given.
-    await writeFileAtomic(path, text, { mode: 0o600, fsync: true });
+    await writeFileAtomic(path, text, {
+      mode: 0o600,
+      fsync: true,
+      tmpfileCreated: (temporary) => {
+        fill(temporary, text);
+      },
+    });
   } catch (error) {
     if (!isBoundName(error)) throw error;
     await writeInPlace(path, text);
@@ -23,18 +30,30 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   await syncDirectory(dirname(path));
 }
 
+/**
+ * Writes the text whole, or fails. The package takes one `write` for the whole text, but a nearly full disk takes only
+ * part of it without an error; what the package writes after this finds the same bytes in place.
+ */
+function fill(temporary: string, text: string): void {
+  writeFileSync(temporary, text);
+}
+
 /** A rename onto a mount point fails with EBUSY; some container file systems answer EXDEV. */
 function isBoundName(error: unknown): boolean {
   const errno = errnoOf(error);
   return errno === "EBUSY" || errno === "EXDEV";
 }
 
-/** One write, padded to the old length with white space, so that at no moment the content is other than whole JSON. */
+/**
+ * One write over the old text, both padded to one length with white space, so that the content is whole JSON before it,
+ * after it, and where a full disk refuses it.
+ */
 async function writeInPlace(path: string, text: string): Promise<void> {
   const file = await open(path, "r+");
   try {
     const bytes = Buffer.from(text);
     const { size } = await file.stat();
+    if (size < bytes.length) await extend(file, size, bytes.length);
     const padded = size > bytes.length ? Buffer.concat([bytes, Buffer.alloc(size - bytes.length, " ")]) : bytes;
     await file.write(padded, 0, padded.length, 0);
     await file.sync();
@@ -43,6 +62,18 @@ async function writeInPlace(path: string, text: string): Promise<void> {
     await file.sync();
   } finally {
     await file.close();
+  }
+}
+
+/** Takes the space before the old text is touched. */
+async function extend(file: FileHandle, size: number, length: number): Promise<void> {
+  try {
+    const { bytesWritten } = await file.write(Buffer.alloc(length - size, " "), 0, length - size, size);
+    if (bytesWritten < length - size) throw Object.assign(new Error("no space is left"), { code: "ENOSPC" });
+    await file.sync();
+  } catch (error) {
+    await file.truncate(size);
+    throw error;
   }
 }
 

@@ -8,7 +8,7 @@ import { Secret } from "../domain/secret.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
 import { replaceFile } from "./atomic-file.js";
 import { makePrivateDirectory } from "./private-directory.js";
-import { isAbsent } from "./system-error.js";
+import { isAbsent, toStoreError } from "./system-error.js";
 
 /** How many backups of one store are kept; the only copy of a credential that is not known to be spent always is. */
 const KEPT_PER_STORE = 5;
@@ -38,6 +38,25 @@ export class Backups implements BackupMemory {
   }
 
   async save(entry: BackupEntry, at: number): Promise<void> {
+    try {
+      await this.#save(entry, at);
+    } catch (error) {
+      throw toStoreError(error, this.#directory, "write");
+    }
+  }
+
+  /** The backups of a store, or of all, newest first. */
+  async list(store: StoreName | null): Promise<Backup[]> {
+    const backups: Backup[] = [];
+    for (const name of await this.#names()) {
+      if (store !== null && name.split("-")[1] !== hash(store)) continue;
+      const backup = await this.#read(join(this.#directory, name));
+      if (backup !== null && (store === null || backup.store === store)) backups.push(backup);
+    }
+    return backups.sort((left, right) => right.at - left.at);
+  }
+
+  async #save(entry: BackupEntry, at: number): Promise<void> {
     await makePrivateDirectory(this.#directory);
     const present = await this.list(entry.store);
     if (present.some((backup) => backup.profile === entry.profile && backup.fingerprint === entry.fingerprint)) return;
@@ -51,17 +70,6 @@ export class Backups implements BackupMemory {
     };
     await replaceFile(join(this.#directory, name), `${JSON.stringify(content)}\n`);
     await this.#prune(present, entry);
-  }
-
-  /** The backups of a store, or of all, newest first. */
-  async list(store: StoreName | null): Promise<Backup[]> {
-    const backups: Backup[] = [];
-    for (const name of await this.#names()) {
-      if (store !== null && name.split("-")[1] !== hash(store)) continue;
-      const backup = await this.#read(join(this.#directory, name));
-      if (backup !== null && (store === null || backup.store === store)) backups.push(backup);
-    }
-    return backups.sort((left, right) => right.at - left.at);
   }
 
   async #names(): Promise<string[]> {

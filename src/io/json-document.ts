@@ -1,5 +1,8 @@
-import { modify, applyEdits, parseTree, type Edit, type ModificationOptions, type Node, type ParseError } from "jsonc-parser";
+import { applyEdits, parseTree, type Edit, type Node, type ParseError } from "jsonc-parser";
 import { StoreError } from "../domain/errors.js";
+
+/** No credential file is nested that deeply, and recursive code fails not far above it. */
+const MAX_DEPTH = 1000;
 
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
@@ -9,12 +12,18 @@ export interface JsonChange {
   readonly value: JsonValue | undefined;
 }
 
+/** Whether a parsed value is an object with named values. */
+export function isJsonObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 /**
  * Parses JSON whole.
  *
  * @throws StoreError `malformed`, without a word of the text (a `JSON.parse` message quotes it)
  */
 export function parseJson(text: string, path: string): unknown {
+  refuseDepth(text, path);
   try {
     return JSON.parse(text) as unknown;
   } catch {
@@ -26,25 +35,14 @@ export function parseJson(text: string, path: string): unknown {
 /**
  * Changes values inside a JSON text and leaves every other byte as it is: order, spacing, numbers, unknown keys.
  *
- * @throws StoreError `malformed` where a key on the path stands twice, so that programs disagree on which one counts
+ * @throws StoreError `malformed` where a key on the path stands twice, so that programs disagree on which one counts, or
+ * where the path leads through something that is no object
  */
 export function changeJson(text: string, changes: readonly JsonChange[], path: string): string {
-  const root = parse(text, path);
-  const replacements: Edit[] = [];
-  const insertionsAndRemovals: JsonChange[] = [];
-  for (const change of changes) {
-    const node = locate(root, change.path, path);
-    if (node !== null && change.value !== undefined) {
-      replacements.push({ offset: node.offset, length: node.length, content: JSON.stringify(change.value) });
-    } else if (node !== null || change.value !== undefined) {
-      insertionsAndRemovals.push(change);
-    }
-  }
-  let result = applyEdits(text, replacements);
-  for (const { path: keys, value } of insertionsAndRemovals) {
-    result = applyEdits(result, modify(result, [...keys], value, formattingOf(text)));
-  }
-  return result;
+  return changes.reduce((result, change) => {
+    const edit = editFor(result, change, path);
+    return edit === null ? result : applyEdits(result, [edit]);
+  }, text);
 }
 
 /**
@@ -57,36 +55,80 @@ export function textAt(text: string, keys: readonly string[], path: string): str
   return node === null ? null : text.slice(node.offset, node.offset + node.length);
 }
 
-function parse(text: string, path: string): Node {
-  const errors: ParseError[] = [];
-  try {
-    const root = parseTree(text, errors, { disallowComments: true });
-    if (root !== undefined && errors.length === 0) return root;
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw malformed(path, "is nested too deeply");
+function editFor(text: string, { path: keys, value }: JsonChange, path: string): Edit | null {
+  let node = parse(text, path);
+  for (const [index, key] of keys.entries()) {
+    const property = propertyOf(node, key, path);
+    if (value === undefined && property !== null && index === keys.length - 1) return removalOf(property);
+    const child = property?.children?.[1];
+    if (child === undefined) return value === undefined ? null : insertionInto(text, node, keys.slice(index), value, path);
+    node = child;
   }
-  throw malformed(path, "is not whole JSON");
+  return value === undefined ? null : { offset: node.offset, length: node.length, content: JSON.stringify(value) };
+}
+
+/** Appends a value to an object, set off from the one before it as that one is from what stands before it. */
+function insertionInto(text: string, object: Node, keys: readonly string[], value: JsonValue, path: string): Edit {
+  if (object.type !== "object") throw malformed(path, "has something else where an object belongs");
+  const [key = "", ...inner] = keys;
+  const nested = inner.reduceRight<JsonValue>((result, name) => ({ [name]: result }), value);
+  const last = object.children?.at(-1);
+  const [name, content] = last?.children ?? [];
+  if (last === undefined || name === undefined || content === undefined) {
+    return { offset: object.offset + 1, length: 0, content: `${JSON.stringify(key)}:${JSON.stringify(nested)}` };
+  }
+  const before = object.children?.at(-2);
+  const gap = text.slice(before === undefined ? object.offset + 1 : endOf(before), last.offset).replace(",", "");
+  const colon = text.slice(endOf(name), content.offset);
+  return { offset: endOf(last), length: 0, content: `,${gap}${JSON.stringify(key)}${colon}${JSON.stringify(nested)}` };
+}
+
+function removalOf(property: Node): Edit {
+  const siblings = property.parent?.children ?? [];
+  const index = siblings.indexOf(property);
+  const [before, after] = [siblings[index - 1], siblings[index + 1]];
+  const offset = after === undefined && before !== undefined ? endOf(before) : property.offset;
+  const end = after === undefined ? endOf(property) : after.offset;
+  return { offset, length: end - offset, content: "" };
+}
+
+function endOf(node: Node): number {
+  return node.offset + node.length;
+}
+
+function parse(text: string, path: string): Node {
+  refuseDepth(text, path);
+  const errors: ParseError[] = [];
+  const root = parseTree(text, errors, { disallowComments: true });
+  if (root === undefined || errors.length > 0) throw malformed(path, "is not whole JSON");
+  return root;
 }
 
 function locate(root: Node, keys: readonly string[], path: string): Node | null {
   let node = root;
   for (const key of keys) {
-    const matches = (node.type === "object" ? (node.children ?? []) : []).filter(
-      (property) => property.children?.[0]?.value === key,
-    );
-    if (matches.length > 1) throw malformed(path, "has the same key twice");
-    const value = matches[0]?.children?.[1];
+    const value = propertyOf(node, key, path)?.children?.[1];
     if (value === undefined) return null;
     node = value;
   }
   return node;
 }
 
-function formattingOf(text: string): ModificationOptions {
-  const indent = /\n([ \t]+)"/.exec(text)?.[1];
-  if (indent === undefined) return {};
-  return { formattingOptions: { insertSpaces: !indent.includes("\t"), tabSize: indent.length } };
+function propertyOf(node: Node, key: string, path: string): Node | null {
+  const properties = node.type === "object" ? (node.children ?? []) : [];
+  const matches = properties.filter((property) => property.children?.[0]?.value === key);
+  if (matches.length > 1) throw malformed(path, "has the same key twice");
+  return matches[0] ?? null;
+}
+
+/** Counts brackets outside strings; a text that is no JSON is found by its parser. */
+function refuseDepth(text: string, path: string): void {
+  let depth = 0;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/gs)) {
+    if (token === "[" || token === "{") depth += 1;
+    else if (token === "]" || token === "}") depth -= 1;
+    if (depth > MAX_DEPTH) throw malformed(path, "is nested too deeply");
+  }
 }
 
 function malformed(path: string, what: string): StoreError {

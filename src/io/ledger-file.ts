@@ -126,12 +126,18 @@ export class LedgerFile implements LedgerMemory {
   async #appendDurably(events: readonly LedgerEvent[]): Promise<void> {
     const file = await open(this.#path, "a+", 0o600);
     try {
-      const isNew = (await file.stat()).size === 0;
+      const before = await file.stat();
       const lines = events.map((event) => JSON.stringify(event)).join("\n");
-      await file.write(`${(await endsMidLine(file)) ? "\n" : ""}${lines}\n`);
+      // Not `write`, which a nearly full disk ends early without an error.
+      await file.appendFile(`${(await endsMidLine(file)) ? "\n" : ""}${lines}\n`);
       await file.sync();
-      if (isNew) await syncDirectory(dirname(this.#path));
+      if (before.size === 0) await syncDirectory(dirname(this.#path));
       const { size, ino } = await file.stat();
+      // Another process was faster since the last look: its events stand before these.
+      if (before.size > 0 && (before.ino !== this.#read.inode || before.size !== this.#read.bytes)) {
+        await this.#readAgain(ino);
+        return;
+      }
       this.#state = foldLedger(this.#state, events);
       this.#lines += events.length;
       this.#read = { inode: ino, bytes: size };

@@ -2,8 +2,9 @@ import { StoreError, type StoreErrorCode } from "../domain/errors.js";
 
 /** The system's error code (`ENOENT`, …), or null for anything that is not a system error. */
 export function errnoOf(error: unknown): string | null {
-  if (!(error instanceof Error) || !("code" in error)) return null;
-  return typeof error.code === "string" ? error.code : null;
+  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return null;
+  // Other errors carry a `code` too: this program's own, and Node's for wrong arguments (`ERR_…`), which is a bug.
+  return /^E[A-Z0-9]+$/.test(error.code) ? error.code : null;
 }
 
 /** Whether nothing is at the path, which is an answer and not a failure. */
@@ -41,8 +42,12 @@ function explain(errno: string, path: string, action: "read" | "write"): { code:
       return { code: "no-space", reason: "no space is left", hint: "free some space; it is tried again by itself" };
     case "ELOOP":
       return { code: "symlink", reason: "its symbolic links lead in a circle", hint: "replace the link by the file" };
+    case "ENOENT":
+      return { code: "conflict", reason: "it is not there any more", hint: "it is looked at again by itself" };
     case "EISDIR":
       return { code: "not-a-file", reason: "it is a directory", hint: "move the directory away" };
+    case "ENXIO":
+      return { code: "not-a-file", reason: "it is a socket or a device", hint: "replace it by the program's own file" };
     default:
       return { code: "io", reason: errno, hint: "it is tried again by itself; see the system log if it lasts" };
   }

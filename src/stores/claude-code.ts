@@ -1,4 +1,4 @@
-import { lstat, realpath } from "node:fs/promises";
+import { lstat, mkdir, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import * as z from "zod/mini";
 import type { Account, Credential, Grant } from "../domain/credential.js";
@@ -7,6 +7,7 @@ import { Secret } from "../domain/secret.js";
 import type {
   CredentialStore,
   ProfileContent,
+  ProfileId,
   ProfilePatch,
   Revision,
   StoredProfile,
@@ -92,12 +93,28 @@ export class ClaudeCodeStore implements CredentialStore {
   async write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
     const patch = patches[0];
     if (patch === undefined || patches.length > 1) throw new Error("Claude Code's file holds one profile");
+    return this.#replace(expected, signal, (text) =>
+      text === null ? newFile(patch, this.path) : changedFile(text, patch, this.path),
+    );
+  }
+
+  restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+    const login = parseJson(image.reveal(), "the backup") as JsonValue;
+    return this.#replace(expected, signal, (text) => changeJson(text ?? "{}", [{ path: [profile], value: login }], this.path));
+  }
+
+  readActive(): Promise<Readonly<Record<string, string>>> {
+    return Promise.resolve({});
+  }
+
+  async #replace(expected: Revision, signal: AbortSignal, change: (text: string | null) => string): Promise<StoreSnapshot> {
     try {
       await this.#refuseSymlink();
+      if (expected === ABSENT) await this.#makeDirectory();
       return await this.#underLocks(signal, async (locks) => {
         const file = await readRegularFile(this.path);
         if ((file === null ? ABSENT : revisionOf(file.text)) !== expected) throw this.#conflict();
-        const text = file === null ? newFile(patch, this.path) : changedFile(file.text, patch, this.path);
+        const text = change(file?.text ?? null);
         for (const lock of locks) if (lock.lost.aborted) throw this.#conflict();
         await replaceFile(this.path, text);
         const snapshot = await this.read();
@@ -107,10 +124,6 @@ export class ClaudeCodeStore implements CredentialStore {
     } catch (error) {
       throw toStoreError(error, this.path, "write");
     }
-  }
-
-  readActive(): Promise<Readonly<Record<string, string>>> {
-    return Promise.resolve({});
   }
 
   async #readProfile(file: RegularFile, root: unknown): Promise<StoredProfile | null> {
@@ -145,6 +158,23 @@ export class ClaudeCodeStore implements CredentialStore {
     } catch (error) {
       if (error instanceof StoreError) return null;
       throw error;
+    }
+  }
+
+  /** The directory alone: where even the one above it is missing, a mount may be missing. */
+  async #makeDirectory(): Promise<void> {
+    const directory = dirname(this.path);
+    try {
+      await mkdir(directory, { mode: 0o700 });
+    } catch (error) {
+      if (errnoOf(error) === "EEXIST") return;
+      if (!isAbsent(error)) throw error;
+      throw new StoreError(
+        "permission",
+        `cannot make ${directory}: the directory above it does not exist`,
+        "make it, or take the target out of the config",
+        error,
+      );
     }
   }
 

@@ -14,7 +14,7 @@ import type {
   StoreSnapshot,
 } from "../domain/store.js";
 import { replaceFile } from "../io/atomic-file.js";
-import { changeJson, parseJson, textAt, type JsonChange } from "../io/json-document.js";
+import { changeJson, parseJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
 import { withOwnerLock } from "../io/owner-lock.js";
 import { readRegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
@@ -61,11 +61,27 @@ export class OpenclawJsonStore implements CredentialStore {
     };
   }
 
-  async write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+  write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+    return this.#replace(expected, signal, (text) => {
+      const profiles = profilesOf(parseJson(text, this.path), this.path);
+      return patches.flatMap((patch) => changesOf(patch, profiles, this.path));
+    });
+  }
+
+  restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+    const entry = parseJson(image.reveal(), "the backup") as JsonValue;
+    return this.#replace(expected, signal, () => [{ path: ["profiles", profile], value: entry }]);
+  }
+
+  async #replace(
+    expected: Revision,
+    signal: AbortSignal,
+    change: (text: string) => readonly JsonChange[],
+  ): Promise<StoreSnapshot> {
     try {
       const lock = join(await realpath(dirname(this.path)), `${PROFILES_FILE}.lock`);
       const options = { staleMs: LOCK_STALE_MS, waitMs: LOCK_WAIT_MS, clock: this.#environment.clock };
-      return await withOwnerLock(lock, options, signal, () => this.#replace(patches, expected));
+      return await withOwnerLock(lock, options, signal, () => this.#replaceLocked(expected, change));
     } catch (error) {
       throw toStoreError(error, this.path, "write");
     }
@@ -94,12 +110,10 @@ export class OpenclawJsonStore implements CredentialStore {
     };
   }
 
-  async #replace(patches: readonly ProfilePatch[], expected: Revision): Promise<StoreSnapshot> {
+  async #replaceLocked(expected: Revision, change: (text: string) => readonly JsonChange[]): Promise<StoreSnapshot> {
     const file = await readRegularFile(this.path);
     if (file === null || revisionOf(file.text) !== expected) throw this.#conflict();
-    const profiles = profilesOf(parseJson(file.text, this.path), this.path);
-    const changes = patches.flatMap((patch) => changesOf(patch, profiles, this.path));
-    const text = changeJson(file.text, changes, this.path);
+    const text = changeJson(file.text, change(file.text), this.path);
     await replaceFile(file.realPath, text);
     const snapshot = await this.read();
     if (snapshot.revision !== revisionOf(text)) throw this.#conflict();

@@ -1,0 +1,69 @@
+import { loadConfig } from "../config/load.js";
+import { compose } from "../daemon/compose.js";
+import { systemEnvironment } from "../daemon/system.js";
+import { Failure } from "../domain/errors.js";
+import { displayGeneration } from "../domain/ledger.js";
+import type { Orders } from "../domain/observation.js";
+import type { ReconcileResult } from "../reconcile/reconciler.js";
+import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
+
+export interface AdoptOptions extends CommonOptions {
+  readonly profile?: string;
+}
+
+/** `credsyncd adopt STORE`: the login that a held target has becomes the source's, and then everyone's. */
+export async function adopt(store: string, options: AdoptOptions): Promise<ExitCode> {
+  const environment = systemEnvironment();
+  const config = await loadConfig(options.config ?? null, environment);
+  const { reconciler } = await compose(config, environment, "write");
+  const orders: Orders = { force: new Set(), adopt: { store, profile: options.profile ?? null } };
+  const signal = new AbortController().signal;
+  refuseUnlessAdoptable(store, options.profile ?? null, await reconciler.preview(config.policy, orders, signal));
+  const result = await reconciler.reconcile(config.policy, orders, signal);
+  if (result.adoption === null)
+    throw new Failure("busy", `${store} changed meanwhile: nothing was adopted`, "look at it again: credsyncd status");
+  if (result.adoption.error !== null)
+    throw new Failure("general", result.adoption.error.message, result.adoption.error.hint, result.adoption.error);
+  const failed = result.writes.filter(({ error }) => error !== null).map((outcome) => outcome.store);
+  const generation = displayGeneration(result.ledger, result.plan.live?.generation ?? null);
+  const pushed = result.writes.length - failed.length;
+  openOutput(options).result(
+    `the source now holds ${generation ?? "it"}, from ${store}; pushed to ${String(pushed)} other ${pushed === 1 ? "store" : "stores"}${failed.length === 0 ? "" : `; not written: ${failed.join(", ")}`}`,
+    { schemaVersion: 1, adopted: true, from: store, generation, pushed, failed },
+  );
+  return failed.length === 0 ? exitCodes.done : exitCodes.partial;
+}
+
+function refuseUnlessAdoptable(store: string, profile: string | null, { plan, observation }: ReconcileResult): void {
+  const names = observation.reads.map(({ target }) => target.store.name);
+  if (!names.includes(store)) throw new Failure("usage", `there is no store ${store}`, `stores here: ${names.join(", ")}`);
+  if (plan.source.kind === "missing" || plan.source.kind === "unreadable") {
+    throw new Failure(
+      "source-unavailable",
+      "the source has no login that could be replaced",
+      "sign in there once: claude auth login",
+    );
+  }
+  const profiles = plan.reports
+    .filter(({ target }) => target.store === store && isAdoptable(target.held))
+    .map(({ target }) => target.profile);
+  const eligible = profile === null ? profiles : profiles.filter((id) => id === profile);
+  if (eligible.length > 1)
+    throw new Failure(
+      "usage",
+      `${store} has several logins: ${eligible.join(", ")}`,
+      `name one: credsyncd adopt ${store} --profile ID`,
+    );
+  if (plan.adoption === null) {
+    const what = profile ?? "any profile";
+    throw new Failure(
+      "bad-data",
+      `${store} has nothing to adopt in ${what}`,
+      "only a full login that is newer than or unknown to the source can be adopted: see credsyncd status",
+    );
+  }
+}
+
+function isAdoptable(held: ReconcileResult["observation"]["targets"][number]["held"]): boolean {
+  return held.kind === "credential" && held.credential.type === "oauth" && held.generation !== null;
+}

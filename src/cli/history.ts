@@ -1,0 +1,94 @@
+import { loadConfig } from "../config/load.js";
+import { compose } from "../daemon/compose.js";
+import { systemEnvironment } from "../daemon/system.js";
+import { Failure } from "../domain/errors.js";
+import { displayGeneration, emptyLedger, foldLedger, type LedgerEvent, type LedgerState } from "../domain/ledger.js";
+import { exitCodes, openOutput, table, type CommonOptions, type ExitCode } from "./output.js";
+
+export interface HistoryOptions extends CommonOptions {
+  readonly limit?: string;
+}
+
+interface Entry {
+  readonly at: string;
+  readonly event: string;
+  readonly store: string;
+  readonly profile: string | null;
+  readonly generation: string | null;
+  readonly detail: string | null;
+  readonly durationMs: number | null;
+}
+
+/** `credsyncd history`: rotations, writes and holds from the ledger, oldest first. */
+export async function history(options: HistoryOptions): Promise<ExitCode> {
+  const environment = systemEnvironment();
+  const { ledger } = await compose(await loadConfig(options.config ?? null, environment), environment, "look");
+  const events = await ledger.events();
+  const state = foldLedger(emptyLedger, events);
+  const entries = events.flatMap((event) => entryOf(event, state)).slice(-limitOf(options.limit));
+  const output = openOutput(options);
+  if (output.json) for (const entry of entries) process.stdout.write(`${JSON.stringify(entry)}\n`);
+  else output.result(entries.length === 0 ? "nothing happened yet" : table(entries.map(rowOf)), null);
+  return exitCodes.done;
+}
+
+function limitOf(text: string | undefined): number {
+  if (text === undefined) return 50;
+  const limit = Number(text);
+  if (!Number.isSafeInteger(limit) || limit < 1)
+    throw new Failure("usage", `--limit takes a whole number, not "${text}"`, "for example: --limit 20");
+  return limit;
+}
+
+function entryOf(event: LedgerEvent, state: LedgerState): Entry[] {
+  const entry = (
+    name: string,
+    store: string,
+    profile: string | null,
+    generation: string | null,
+    detail: string | null,
+    durationMs?: number,
+  ): Entry[] => [
+    {
+      at: new Date(event.at).toISOString(),
+      event: name,
+      store,
+      profile,
+      generation: displayGeneration(state, generation),
+      detail,
+      durationMs: durationMs ?? null,
+    },
+  ];
+  switch (event.kind) {
+    case "live":
+      return entry(
+        event.reason,
+        event.from,
+        null,
+        event.generation,
+        event.expiresAt === null ? null : `expires ${new Date(event.expiresAt).toISOString()}`,
+      );
+    case "written":
+      return entry("written", event.store, event.profile, event.generation, null, event.durationMs);
+    case "stub":
+      return entry(
+        "logged-out",
+        event.store,
+        event.profile,
+        event.replaced,
+        event.timeLimit ? "the sign-in reached its end" : null,
+      );
+    case "revert":
+      return entry("reverted", event.store, event.profile, null, "another program put an older login back");
+    case "hold":
+      return entry(event.reason === null ? "released" : "held", event.store, event.profile, null, event.reason);
+    case "seen":
+    case "member":
+    case "key":
+      return [];
+  }
+}
+
+function rowOf({ at, event, store, profile, generation, detail, durationMs }: Entry): string[] {
+  return [at, event, store, profile ?? "", generation ?? "", detail ?? (durationMs === null ? "" : `${String(durationMs)} ms`)];
+}

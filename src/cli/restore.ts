@@ -1,0 +1,134 @@
+import { loadConfig } from "../config/load.js";
+import { compose, type Composition } from "../daemon/compose.js";
+import { systemEnvironment } from "../daemon/system.js";
+import { Failure } from "../domain/errors.js";
+import { noOrders, type ObservedProfile } from "../domain/observation.js";
+import type { CredentialStore, StoreSnapshot } from "../domain/store.js";
+import type { Backup } from "../io/backups.js";
+import type { ReconcileResult } from "../reconcile/reconciler.js";
+import { Questioner } from "./ask.js";
+import { exitCodes, openOutput, table, type CommonOptions, type ExitCode } from "./output.js";
+
+export interface RestoreOptions extends CommonOptions {
+  readonly store?: string;
+  readonly profile?: string;
+  readonly list?: boolean;
+  readonly at?: string;
+  readonly yes?: boolean;
+}
+
+/** `credsyncd restore`: lists a store's backups, or puts one back. */
+export async function restore(options: RestoreOptions): Promise<ExitCode> {
+  const environment = systemEnvironment();
+  const config = await loadConfig(options.config ?? null, environment);
+  const composition = await compose(config, environment, options.at === undefined ? "look" : "write");
+  const backups = await composition.backups.list(options.store ?? null);
+  if (options.at === undefined) return listBackups(backups, options);
+  if (options.store === undefined)
+    throw new Failure(
+      "usage",
+      "restore needs the store to put a backup into",
+      "for example: credsyncd restore --store openclaw:main --at TIME",
+    );
+  const backup = chooseBackup(backups, { ...options, at: options.at });
+  await putBack(backup, composition, options);
+  openOutput(options).result(`${backup.store} ${backup.profile} holds what it held until ${timeOf(backup)}`, {
+    schemaVersion: 1,
+    restored: true,
+    store: backup.store,
+    profile: backup.profile,
+    at: timeOf(backup),
+  });
+  return exitCodes.done;
+}
+
+function listBackups(backups: readonly Backup[], options: RestoreOptions): ExitCode {
+  const entries = backups.map((backup) => ({
+    store: backup.store,
+    profile: backup.profile,
+    at: timeOf(backup),
+    path: backup.path,
+  }));
+  const rows = [["STORE", "PROFILE", "OVERWRITTEN AT"], ...entries.map(({ store, profile, at }) => [store, profile, at])];
+  openOutput(options).result(entries.length === 0 ? "there are no backups" : table(rows), { schemaVersion: 1, backups: entries });
+  return exitCodes.done;
+}
+
+/** A start of the time is enough, as long as it names one backup. */
+function chooseBackup(backups: readonly Backup[], { at, profile, store }: RestoreOptions & { readonly at: string }): Backup {
+  const matching = backups.filter(
+    (backup) => timeOf(backup).startsWith(at) && (profile === undefined || backup.profile === profile),
+  );
+  const [backup, another] = matching;
+  const list = `credsyncd restore --store ${store ?? "STORE"} --list`;
+  if (backup === undefined)
+    throw new Failure("usage", `there is no backup of ${store ?? "it"} from ${at}`, `see them with: ${list}`);
+  if (another !== undefined)
+    throw new Failure(
+      "usage",
+      `${at} names ${String(matching.length)} backups`,
+      `name one by its full time and --profile; see: ${list}`,
+    );
+  return backup;
+}
+
+async function putBack(backup: Backup, composition: Composition, options: RestoreOptions): Promise<void> {
+  const { reconciler, config, backups, environment, lock } = composition;
+  const signal = new AbortController().signal;
+  await lock.withLock(signal, async () => {
+    const look = await reconciler.preview(config.policy, noOrders, signal);
+    const { store, snapshot } = findStore(backup, look);
+    await confirm(backup, look, options);
+    const current = snapshot.profiles.find(({ id }) => id === backup.profile);
+    const fingerprint = fingerprintOf(observedAt(backup, look));
+    if (current !== undefined && fingerprint !== null) {
+      await backups.save(
+        { store: store.name, profile: backup.profile, fingerprint, image: current.image() },
+        environment.clock.now(),
+      );
+    }
+    await store.restore(backup.profile, backup.image, snapshot.revision, signal);
+  });
+}
+
+function findStore(backup: Backup, { observation }: ReconcileResult): { store: CredentialStore; snapshot: StoreSnapshot } {
+  const { source } = observation.inventory;
+  if (source.store.name === backup.store && observation.sourceSnapshot !== null)
+    return { store: source.store, snapshot: observation.sourceSnapshot };
+  const read = observation.reads.find(({ target }) => target.store.name === backup.store);
+  if (read?.snapshot != null) return { store: read.target.store, snapshot: read.snapshot };
+  if (read?.error != null) throw new Failure("general", read.error.message, read.error.hint, read.error);
+  throw new Failure("general", `${backup.store} is not here any more, or cannot be read`, "see: credsyncd status");
+}
+
+function observedAt(backup: Backup, { observation }: ReconcileResult): ObservedProfile | null {
+  const { source } = observation;
+  if (source.store === backup.store) return source.state === "present" ? source.observed : null;
+  return observation.targets.find(({ store, profile }) => store === backup.store && profile === backup.profile) ?? null;
+}
+
+function fingerprintOf(observed: ObservedProfile | null): string | null {
+  return observed?.held.kind === "credential" ? (observed.held.generation ?? observed.held.issue) : null;
+}
+
+/** Putting an older login back is the one thing that credsyncd does only after asking. */
+async function confirm(backup: Backup, { observation }: ReconcileResult, options: RestoreOptions): Promise<void> {
+  const target = observation.reads.find(({ target: { store } }) => store.name === backup.store);
+  const follows = target !== undefined && target.target.binding === "follow";
+  const warning = follows
+    ? `${backup.store} follows the source and will be brought in step again unless its agent is set to pinned`
+    : `${backup.store} will hold an older login`;
+  openOutput(options).say(`credsyncd: ${warning}`);
+  if (options.yes === true) return;
+  const questioner = new Questioner();
+  try {
+    const answer = await questioner.ask(`put back what ${backup.profile} held until ${timeOf(backup)}? (y/n)`, "n");
+    if (answer !== "y" && answer !== "yes") throw new Failure("general", "nothing was restored", "say yes, or give --yes");
+  } finally {
+    questioner.close();
+  }
+}
+
+function timeOf({ at }: Backup): string {
+  return new Date(at).toISOString();
+}
