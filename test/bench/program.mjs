@@ -1,0 +1,82 @@
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+/** The kernel's unit of CPU time. */
+const TICK_MS = 1000 / Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
+
+/** One `credsyncd sync` of a home. @param {string} home @returns what `sync --json` prints */
+export function sync(home) {
+  return JSON.parse(execFileSync(process.execPath, [MAIN, "sync", "--json"], { env: environmentOf(home), encoding: "utf8" }));
+}
+
+/** A process that is measured from outside. */
+export class Measured {
+  /** @param {import("node:child_process").ChildProcess} child */
+  constructor(child) {
+    this.child = child;
+  }
+
+  /** A node that does nothing. */
+  static bare() {
+    return new Measured(spawn(process.execPath, ["-e", "setInterval(()=>{},1e9)"], { stdio: "ignore" }));
+  }
+
+  /** Resident memory (KiB). */
+  get residentKib() {
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.child.pid}/status`, "utf8"))?.[1]);
+  }
+
+  /** CPU time of all threads so far (ms), in the kernel's ticks. */
+  get cpuMs() {
+    const stat = readFileSync(`/proc/${this.child.pid}/stat`, "utf8");
+    // The second field, the name, may hold spaces; user and system time are fields 14 and 15.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  }
+
+  async stop() {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const exited = once(this.child, "exit");
+    this.child.kill("SIGTERM");
+    await exited;
+  }
+}
+
+/** The built daemon, as a supervisor starts it. */
+export class Daemon extends Measured {
+  #lines = [];
+  #onLine = () => {};
+
+  /** @param {string} home @returns {Promise<Daemon>} once it says that it is ready */
+  static async start(home) {
+    const daemon = new Daemon(
+      spawn(process.execPath, [MAIN, "run", "--json"], { env: environmentOf(home), stdio: ["ignore", "pipe", "inherit"] }),
+    );
+    createInterface(daemon.child.stdout).on("line", (text) => {
+      daemon.#lines.push({ at: performance.now(), ...JSON.parse(text) });
+      daemon.#onLine();
+    });
+    await daemon.said("ready");
+    return daemon;
+  }
+
+  /** Waits for the next log line with this message. @param {string} message */
+  async said(message) {
+    const deadline = AbortSignal.timeout(60_000);
+    for (;;) {
+      for (let line = this.#lines.shift(); line !== undefined; line = this.#lines.shift()) if (line.msg === message) return line;
+      await new Promise((resolve, reject) => {
+        this.#onLine = resolve;
+        deadline.onabort = () => reject(new Error(`the daemon did not say "${message}" in time`));
+      });
+    }
+  }
+}
+
+function environmentOf(home) {
+  return { HOME: home, PATH: process.env["PATH"] };
+}
