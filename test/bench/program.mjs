@@ -1,8 +1,11 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { performance } from "node:perf_hooks";
+import process from "node:process";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath, URL } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 /** The kernel's unit of CPU time. */
@@ -66,13 +69,11 @@ export class Daemon extends Measured {
 
   /** Waits for the next log line with this message. @param {string} message */
   async said(message) {
-    const deadline = AbortSignal.timeout(60_000);
+    const deadline = pause(60_000, null, { ref: false });
     for (;;) {
       for (let line = this.#lines.shift(); line !== undefined; line = this.#lines.shift()) if (line.msg === message) return line;
-      await new Promise((resolve, reject) => {
-        this.#onLine = resolve;
-        deadline.onabort = () => reject(new Error(`the daemon did not say "${message}" in time`));
-      });
+      const more = new Promise((resolve) => (this.#onLine = () => resolve("line")));
+      if ((await Promise.race([more, deadline])) === null) throw new Error(`the daemon did not say "${message}" in time`);
     }
   }
 }

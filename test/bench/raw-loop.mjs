@@ -1,6 +1,7 @@
 import { closeSync, fsyncSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { performance } from "node:perf_hooks";
 import { storeText } from "./home.mjs";
 
 /** The yardstick: the same durable replace, one file after the other, with nothing around it. */
