@@ -1,0 +1,229 @@
+import { relateAccounts, type Account } from "../../src/domain/credential.js";
+import type { LedgerEvent, LedgerState, Live, LiveEvent, PlacedEvent } from "../../src/domain/ledger.js";
+import { noOrders, type Orders } from "../../src/domain/observation.js";
+import type { ProfilePatch, StoreName } from "../../src/domain/store.js";
+import { isClaude, slotsOf, type AgentContent, type FileContent, type ModelFile, type Slot } from "./model-file.js";
+import type { DurableBackups, DurableLedger } from "./model-memory.js";
+import { TOKEN_MARK, type Chain, type ModelServer, type TokenTruth } from "./model-server.js";
+import type { Names } from "./names.js";
+
+export interface Violation {
+  /** The invariant or rule, such as `I1`. */
+  readonly rule: string;
+  readonly words: string;
+}
+
+export interface JudgeWorld {
+  readonly server: ModelServer;
+  readonly names: Names;
+  readonly files: () => readonly ModelFile[];
+  readonly ledger: DurableLedger;
+  readonly backups: DurableBackups;
+  readonly sourceProfile: string;
+  /** Whether an expiry orders truly: no clock is off and every access token lasts equally long. */
+  readonly expiryIsOrder: boolean;
+  /** Whether the user accepts an account change beforehand. */
+  readonly acceptsAccountChange: boolean;
+  readonly note: (words: string) => void;
+}
+
+export interface CredsyncdWrite {
+  readonly patches: readonly ProfilePatch[];
+  readonly store: StoreName;
+  readonly orders: Orders;
+}
+
+/** Watches every write, record and prune of credsyncd, knowing the truth that credsyncd has to guess. */
+export class Judge {
+  readonly violations: Violation[] = [];
+  readonly #world: JudgeWorld;
+  readonly #read = new WeakSet<FileContent>();
+  /** Generations that the user accepted as the live one by an order, whatever they are. */
+  readonly #accepted = new Set<string>();
+  /** Which profile held which account's login while it followed. */
+  readonly #followed = new Set<string>();
+  /** Whether a switch of the account was accepted by an order. */
+  #accountAccepted = false;
+  writes = 0;
+  records = 0;
+
+  constructor(world: JudgeWorld) {
+    this.#world = world;
+  }
+
+  accuse(rule: string, words: string): void {
+    this.violations.push({ rule, words });
+    this.#world.note(`  !! ${rule}: ${words}`);
+  }
+
+  /** I1 speaks of what credsyncd has read. */
+  noteRead({ content }: ModelFile): void {
+    if (content === null || this.#read.has(content)) return;
+    this.#read.add(content);
+    for (const { refresh } of slotsOf(content)) {
+      const truth = this.#world.server.truthOf(refresh);
+      if (truth !== null && truth.generation > truth.chain.newestRead) truth.chain.newestRead = truth.generation;
+    }
+  }
+
+  noteWrite(file: ModelFile, before: FileContent | null, after: FileContent, { patches, store, orders }: CredsyncdWrite): void {
+    this.writes += 1;
+    const old = new Map(slotsOf(before).map((slot) => [slot.profile, slot]));
+    const patched = new Set(patches.map(({ profile }) => profile));
+    for (const slot of slotsOf(after)) {
+      if (!patched.has(slot.profile)) continue;
+      const was = old.get(slot.profile) ?? null;
+      this.#checkWhole(slot, store);
+      this.#checkRecorded(slot, store);
+      if (was === null) continue;
+      // What the user ordered for this very store is the user's own choice; it still must not be lost.
+      if (!orders.force.has(store)) this.#checkNotOlder(was, slot, store);
+      this.#checkNotLost(was.refresh, `the write to ${store}`);
+      this.#checkAccount(file, before, { slot: was, store });
+    }
+  }
+
+  notePruned(text: string): void {
+    const token = /"(§R[0-9.]+)"/.exec(text)?.[1];
+    this.#checkNotLost(token, "pruning the backups");
+  }
+
+  /** Judges what became live, and that nothing secret was recorded. */
+  noteRecorded(events: readonly LedgerEvent[], before: LedgerState, orders: Orders): void {
+    this.records += events.length;
+    this.checkSilent("the ledger", JSON.stringify(events));
+    let live = before.live.get(this.#world.sourceProfile) ?? null;
+    for (const event of events) {
+      if (event.kind === "seen" || event.kind === "written") this.#noteFollower(event);
+      if (event.kind !== "live") continue;
+      if (orders !== noOrders) this.#noteOrder(event.generation);
+      if (live !== null) this.#judgeLive(event, live);
+      live = { ...event, since: event.at };
+    }
+  }
+
+  #noteOrder(generation: string): void {
+    this.#accepted.add(generation);
+    this.#accountAccepted = true;
+  }
+
+  checkSilent(where: string, text: string): void {
+    const at = text.indexOf(TOKEN_MARK);
+    if (at >= 0) this.accuse("I6", `${where} holds a part of a token: …${text.slice(Math.max(0, at - 20), at + 12)}…`);
+  }
+
+  #judgeLive(event: LiveEvent, live: Omit<Live, "since">): void {
+    const from = this.#chainOf(live.generation);
+    const to = this.#chainOf(event.generation);
+    if (from === null || to === null || from === to || event.chain !== live.chain) return;
+    if (this.#accepted.has(event.generation)) return;
+    // The ledger takes a new sign-in for the next generation.
+    const known = relateAccounts(event.account, live.account);
+    if (known === "different") this.accuse("I4", `${event.reason}: the login of another account became live`);
+    const ownersSame = from.account === to.account;
+    const roseOrAppeared = event.signInEndsAt !== null && event.signInEndsAt > (live.signInEndsAt ?? 0);
+    if (event.reason === "rotation" && roseOrAppeared) {
+      this.accuse("R4", "a new sign-in, told by its later end, was taken for a rotation");
+    } else if (event.reason !== "adoption" || ownersSame) {
+      from.continued = true;
+    }
+  }
+
+  #noteFollower({ store, profile, generation }: PlacedEvent): void {
+    const chain = this.#chainOf(generation);
+    if (chain !== null) this.#followed.add(`${store} ${profile} ${chain.account}`);
+  }
+
+  #chainOf(generation: string): Chain | null {
+    return this.#world.server.truthOf(this.#world.names.textOf(generation))?.chain ?? null;
+  }
+
+  /** I3, at the level of a credential: never half of one and half of another, never a blank one. */
+  #checkWhole({ profile, access, refresh, expiresAt }: Slot, store: StoreName): void {
+    const accessTruth = this.#world.server.truthOf(access);
+    const refreshTruth = this.#world.server.truthOf(refresh);
+    if (accessTruth === null || accessTruth.issue === 0) {
+      this.accuse("I3", `${store} ${profile} was given ${access === "" ? "a stub" : "something that is no access token"}`);
+    } else if (refresh !== undefined && (refreshTruth === null || !isPair(accessTruth, refreshTruth))) {
+      this.accuse("I3", `${store} ${profile} was given halves of two credentials`);
+    } else if (accessTruth.expiresAt !== null && (expiresAt ?? 0) > accessTruth.expiresAt + 300_000) {
+      this.accuse("I3", `${store} ${profile} was given an expiry later than the token's`);
+    }
+  }
+
+  /** What becomes live is in the ledger before anything is pushed. */
+  #checkRecorded({ profile, access, refresh }: Slot, store: StoreName): void {
+    const { ledger, names } = this.#world;
+    const issue = ledger.state.issues.get(names.of(access ?? ""));
+    const generationKnown = refresh === undefined || ledger.state.generations.has(names.of(refresh));
+    if (issue === undefined || !generationKnown) this.accuse("R4", `${store} ${profile} was given what the ledger does not know`);
+  }
+
+  #checkNotOlder(was: Slot, slot: Slot, store: StoreName): void {
+    const { server, names, ledger, expiryIsOrder } = this.#world;
+    const before = server.truthOf(was.refresh ?? was.access);
+    const after = server.truthOf(slot.access);
+    if (before === null || after?.chain !== before.chain) return;
+    const known = ledger.state.generations.has(names.of(was.refresh ?? "")) || ledger.state.issues.has(names.of(was.access ?? ""));
+    if (!known && !expiryIsOrder) return;
+    if (this.#isAccepted(after)) return;
+    if (after.generation < before.generation) {
+      this.accuse("I2", `${store} ${slot.profile} went from ${was.refresh ?? was.access ?? "?"} back to ${slot.access ?? "?"}`);
+      return;
+    }
+    const oldIssue = server.truthOf(was.access);
+    if (oldIssue === null || oldIssue.generation !== after.generation || after.issue >= oldIssue.issue) return;
+    this.accuse("I2", `${store} ${slot.profile} went from ${was.access ?? "?"} back to ${slot.access ?? "?"}`);
+  }
+
+  #isAccepted({ chain, generation }: TokenTruth): boolean {
+    return this.#accepted.has(this.#world.names.of(`${TOKEN_MARK}R${String(chain.id)}.${String(generation)}`));
+  }
+
+  /** I1. */
+  #checkNotLost(token: string | undefined, by: string): void {
+    const { server, files, backups } = this.#world;
+    const truth = server.truthOf(token);
+    if (truth === null || token === undefined) return;
+    if (truth.generation !== truth.chain.newestRead || truth.chain.continued) return;
+    if (files().some(({ content }) => slotsOf(content).some(({ refresh }) => refresh === token))) return;
+    if (backups.holds(token)) return;
+    this.accuse("I1", `${by} removed the last copy of ${token}, the newest of its chain that was read`);
+  }
+
+  /** I4. */
+  #checkAccount(file: ModelFile, before: FileContent | null, { slot, store }: { readonly slot: Slot; readonly store: StoreName }): void {
+    const { names, ledger, sourceProfile, acceptsAccountChange } = this.#world;
+    const named = accountOf(file, before, slot.profile);
+    const live = ledger.state.live.get(sourceProfile)?.account ?? null;
+    if (named === null) return;
+    const fingerprinted = { uuid: nameOf(named.uuid, names), email: nameOf(named.email, names) };
+    if (relateAccounts(fingerprinted, live) !== "different") return;
+    const followed = this.#followed.has(`${store} ${slot.profile} ${accountName(named)}`);
+    if (followed && (acceptsAccountChange || this.#accountAccepted)) return;
+    this.accuse("I4", `${store} ${slot.profile} names ${named.email ?? named.uuid ?? "?"} and was overwritten`);
+  }
+}
+
+function isPair(access: TokenTruth, refresh: TokenTruth): boolean {
+  return refresh.issue === 0 && access.chain === refresh.chain && access.generation === refresh.generation;
+}
+
+/** The model's accounts are named `anna`, with the e-mail `anna@x` and the id `uuid-anna`. */
+function accountName({ uuid, email }: Account): string {
+  return uuid?.slice("uuid-".length) ?? email?.split("@")[0] ?? "?";
+}
+
+function nameOf(text: string | null, names: Names): string | null {
+  return text === null ? null : names.of(text);
+}
+
+function accountOf(file: ModelFile, content: FileContent | null, profile: string): Account | null {
+  if (content === null) return null;
+  if (isClaude(file)) {
+    const uuid = "claudeAiOauth" in content ? (content.claudeAiOauth?.accountUuid ?? null) : null;
+    return uuid === null ? null : { uuid, email: null };
+  }
+  const email = (content as AgentContent).profiles[profile]?.email;
+  return email === undefined ? null : { uuid: null, email };
+}

@@ -1,0 +1,114 @@
+/** Every token of the model starts with it, so that no part of one can hide in a text. */
+export const TOKEN_MARK = "§";
+
+/** The OAuth credentials that descend from one sign-in, as the server alone knows them. */
+export interface Chain {
+  readonly id: number;
+  readonly account: string;
+  /** No refresh extends it (epoch ms of the server). */
+  readonly signInEndsAt: number;
+  /** The newest generation, from 1: the only one whose refresh token is not spent. */
+  newest: number;
+  /** Access tokens issued under the newest generation. */
+  issues: number;
+  revoked: boolean;
+  /** The newest generation that credsyncd has read anywhere; 0 for none. */
+  newestRead: number;
+  /** Another sign-in took its place in a way that nothing tells from a refresh, so that it no longer counts as the newest. */
+  continued: boolean;
+}
+
+/** What a token truly is. */
+export interface TokenTruth {
+  readonly chain: Chain;
+  readonly generation: number;
+  /** From 1 for an access token, 0 for a refresh token. */
+  readonly issue: number;
+  /** As the program that got it wrote it down, by its own clock; null for a refresh token. */
+  readonly expiresAt: number | null;
+}
+
+export interface Grant {
+  readonly access: string;
+  readonly refresh: string;
+  readonly expiresAt: number;
+  readonly signInEndsAt: number;
+}
+
+export type RefreshAnswer = Grant | "invalid_grant" | "sign_in_ended";
+
+interface ServerRules {
+  /** Replaying a spent refresh token revokes its whole chain. */
+  readonly replayRevokes: boolean;
+}
+
+/** A model of an OAuth server with single-use refresh tokens. */
+export class ModelServer {
+  readonly #rules: ServerRules;
+  readonly #truths = new Map<string, TokenTruth>();
+  #chains = 0;
+
+  constructor(rules: ServerRules) {
+    this.#rules = rules;
+  }
+
+  truthOf(token: string | null | undefined): TokenTruth | null {
+    return token == null ? null : (this.#truths.get(token) ?? null);
+  }
+
+  /** @param clientNow the client's own clock, by which it writes the expiry down */
+  signIn(account: string, endsAt: number, clientNow: number, lifetimeMs: number): Grant {
+    this.#chains += 1;
+    const chain: Chain = {
+      id: this.#chains,
+      account,
+      signInEndsAt: endsAt,
+      newest: 0,
+      issues: 0,
+      revoked: false,
+      newestRead: 0,
+      continued: false,
+    };
+    return this.#rotate(chain, clientNow + lifetimeMs);
+  }
+
+  /** @param options.reissue the server keeps the refresh token and issues a new access token under it */
+  refresh(
+    token: string,
+    now: number,
+    options: { readonly clientNow: number; readonly lifetimeMs: number; readonly reissue: boolean },
+  ): RefreshAnswer {
+    const truth = this.#truths.get(token);
+    if (truth === undefined || truth.issue !== 0) return "invalid_grant";
+    const { chain } = truth;
+    if (chain.revoked) return "invalid_grant";
+    if (truth.generation < chain.newest) {
+      if (this.#rules.replayRevokes) chain.revoked = true;
+      return "invalid_grant";
+    }
+    if (now >= chain.signInEndsAt) return "sign_in_ended";
+    const expiresAt = options.clientNow + options.lifetimeMs;
+    return options.reissue ? this.#issue(chain, expiresAt) : this.#rotate(chain, expiresAt);
+  }
+
+  revoke(token: string | undefined): void {
+    const truth = this.truthOf(token);
+    if (truth !== null) truth.chain.revoked = true;
+  }
+
+  #rotate(chain: Chain, expiresAt: number): Grant {
+    chain.newest += 1;
+    chain.issues = 0;
+    return this.#issue(chain, expiresAt);
+  }
+
+  #issue(chain: Chain, expiresAt: number): Grant {
+    chain.issues += 1;
+    const generation = chain.newest;
+    const refresh = `${TOKEN_MARK}R${String(chain.id)}.${String(generation)}`;
+    const access = `${TOKEN_MARK}A${String(chain.id)}.${String(generation)}.${String(chain.issues)}`;
+    this.#truths.set(refresh, { chain, generation, issue: 0, expiresAt: null });
+    this.#truths.set(access, { chain, generation, issue: chain.issues, expiresAt });
+    return { access, refresh, expiresAt, signInEndsAt: chain.signInEndsAt };
+  }
+}

@@ -1,0 +1,133 @@
+import type { Policy, Binding } from "../../src/domain/observation.js";
+import type { Share } from "../../src/domain/store.js";
+import type { AgentSetting, ClaudeSetting } from "./actors.js";
+import type { Random } from "./random.js";
+
+export type InitialProfile =
+  | "copy" // what the source holds
+  | "old-copy" // what the source held one refresh ago
+  | "own-sign-in" // another sign-in of the same account
+  | "other-account"
+  | "api-key";
+
+export interface InitialAgentProfile {
+  readonly id: string;
+  readonly holds: InitialProfile;
+  readonly email: boolean;
+}
+
+export interface AgentStoreSetting extends AgentSetting {
+  readonly name: string;
+  readonly binding: Binding;
+  readonly share: Share;
+  readonly expiryMarginMs: number;
+  readonly profiles: readonly InitialAgentProfile[];
+  /** Known to credsyncd under a second name too, as behind a symlink. */
+  readonly twice: boolean;
+  readonly exists: boolean;
+}
+
+export interface FollowerSetting {
+  readonly share: Share;
+  readonly creates: boolean;
+  readonly starts: "absent" | "copy" | "own-sign-in";
+}
+
+/** Everything about a world that is fixed from its start. */
+export interface Setting {
+  /** Nobody but the source's program refreshes, and nobody signs in: then everything must come into step. */
+  readonly calm: boolean;
+  readonly sourceIs: "claude" | "main";
+  readonly claude: ClaudeSetting;
+  readonly agents: readonly [AgentStoreSetting, ...AgentStoreSetting[]];
+  readonly follower: FollowerSetting | null;
+  readonly policy: Policy;
+  readonly replayRevokes: boolean;
+  readonly daemonSkewMs: number;
+  readonly variableLifetime: boolean;
+}
+
+const MINUTE_MS = 60_000;
+
+/** Draws a world. */
+export function drawSetting(random: Random): Setting {
+  const calm = random.chance(0.15);
+  const skewed = !calm && random.chance(0.25);
+  const skewMs = (): number => (skewed && random.chance(0.6) ? random.pick([-90, -20, -6, 7, 25, 120, 600]) * MINUTE_MS : 0);
+  const sourceIs = !calm && random.chance(0.12) ? "main" : "claude";
+  const agentNames = ["main", "ops", "work"].slice(0, 1 + random.below(3));
+  const agents = agentNames.map((name) => drawAgent(name, { random, calm, skewMs, isSource: name === "main" && sourceIs === "main" }));
+  const [main, ...others] = agents;
+  if (main === undefined) throw new Error("there is always a main agent");
+  return {
+    calm,
+    sourceIs,
+    claude: {
+      era: random.chance(0.7) ? "cas" : "blind",
+      writesSignInEnd: random.chance(0.6),
+      writesUuid: random.chance(0.4),
+      writesAccountFile: random.chance(0.75),
+      skewMs: skewMs(),
+    },
+    agents: [main, ...others],
+    follower: random.chance(0.3)
+      ? {
+          share: random.chance(0.6) ? "access-only" : "full",
+          creates: random.chance(0.6),
+          starts: calm ? "absent" : random.pick(["absent", "copy", "own-sign-in"]),
+        }
+      : null,
+    policy: {
+      bind: random.chance(0.75) ? "matching" : "listed",
+      onAgentRotation: random.chance(0.85) ? "adopt" : "hold",
+      onAccountChange: random.chance(0.75) ? "hold" : "push",
+    },
+    replayRevokes: random.chance(0.4),
+    daemonSkewMs: skewMs(),
+    variableLifetime: !calm && random.chance(0.1),
+  };
+}
+
+interface AgentDraw {
+  readonly random: Random;
+  readonly calm: boolean;
+  readonly skewMs: () => number;
+  readonly isSource: boolean;
+}
+
+function drawAgent(name: string, { random, calm, skewMs, isSource }: AgentDraw): AgentStoreSetting {
+  const share = random.chance(0.8) ? "full" : "access-only";
+  return {
+    name,
+    era: random.chance(0.5) ? "J1" : "J2",
+    early: random.chance(0.6),
+    mirrors: random.chance(0.3),
+    skewMs: skewMs(),
+    binding: isSource || random.chance(0.9) ? "follow" : random.pick(["pinned", "ignore"]),
+    share,
+    expiryMarginMs: share === "access-only" && random.chance(0.5) ? 5 * MINUTE_MS : 0,
+    profiles: drawProfiles(random, calm, isSource),
+    twice: !isSource && random.chance(0.08),
+    exists: isSource || name === "main" || random.chance(0.9),
+  };
+}
+
+function drawProfiles(random: Random, calm: boolean, isSource: boolean): InitialAgentProfile[] {
+  const email = random.chance(0.4);
+  if (isSource) return [{ id: "anthropic:claude-cli", holds: "copy", email }];
+  const cli = calm
+    ? random.pick<InitialProfile>(["copy", "old-copy"])
+    : random.weighted<InitialProfile>([
+        [5, "copy"],
+        [3, "old-copy"],
+        [2, "own-sign-in"],
+        [2, "other-account"],
+        [1, "api-key"],
+      ]);
+  const profiles: InitialAgentProfile[] = [{ id: "anthropic:claude-cli", holds: cli, email }];
+  if (random.chance(0.5)) {
+    const holds = random.pick<InitialProfile>(["copy", "old-copy", "own-sign-in", "other-account", "api-key"]);
+    profiles.push({ id: "anthropic:default", holds, email: random.chance(0.5) });
+  }
+  return profiles;
+}

@@ -1,0 +1,165 @@
+import type { StoreErrorCode } from "../../src/domain/errors.js";
+import type { Binding } from "../../src/domain/observation.js";
+import type { Random } from "./random.js";
+import type { Setting } from "./setting.js";
+
+/** Something that happens in the middle of credsyncd's work, before its step of that number. */
+export interface Interruption {
+  readonly before: number;
+  readonly happens: Step | { readonly kind: "crash-credsyncd" };
+}
+
+type Refresh = { readonly forced: boolean; readonly reissue: boolean };
+
+/** One thing that happens in a world; numbers are taken modulo what there is, so that any step fits any world. */
+export type Step =
+  | { readonly kind: "wait"; readonly ms: number }
+  | { readonly kind: "reconcile"; readonly during: readonly Interruption[] }
+  | { readonly kind: "force"; readonly store: number; readonly during: readonly Interruption[] }
+  | { readonly kind: "adopt"; readonly store: number; readonly during: readonly Interruption[] }
+  | ({ readonly kind: "claude-begin"; readonly who: number } & Refresh)
+  | { readonly kind: "claude-finish" | "claude-crash" | "claude-account" | "claude-log-out"; readonly who: number }
+  | { readonly kind: "claude-sign-in"; readonly who: number; readonly account: string; readonly forDays: number }
+  | { readonly kind: "agent-load" | "agent-save" | "agent-finish" | "agent-crash" | "agent-import"; readonly who: number }
+  | ({ readonly kind: "agent-begin"; readonly who: number; readonly profile: string } & Refresh)
+  | { readonly kind: "agent-sign-in"; readonly who: number; readonly profile: string; readonly account: string; readonly email: boolean }
+  | { readonly kind: "agent-delete-profile"; readonly who: number; readonly profile: string }
+  | { readonly kind: "restore"; readonly file: number; readonly version: number }
+  | { readonly kind: "remove"; readonly file: number }
+  | { readonly kind: "edit"; readonly file: number }
+  | { readonly kind: "hand-copy"; readonly who: number; readonly profile: string }
+  | { readonly kind: "bind"; readonly store: number; readonly binding: Binding }
+  | { readonly kind: "fault"; readonly file: number; readonly on: "readFault" | "writeFault"; readonly code: StoreErrorCode; readonly times: number }
+  | { readonly kind: "foreign-lock"; readonly file: number }
+  | { readonly kind: "ledger-fault" | "backup-fault"; readonly times: number }
+  | { readonly kind: "compact"; readonly kept: number }
+  | { readonly kind: "clock-jump"; readonly ms: number }
+  | { readonly kind: "restart" };
+
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+const PROFILES: readonly [string, ...string[]] = ["anthropic:claude-cli", "anthropic:claude-cli", "anthropic:default", "anthropic:work"];
+
+/** Draws what happens in a world, in order. */
+export function drawSteps(random: Random, setting: Setting): Step[] {
+  const length = 35 + random.below(40);
+  return Array.from({ length }, () => drawStep(random, setting));
+}
+
+function drawStep(random: Random, setting: Setting): Step {
+  if (random.chance(0.36)) return { kind: "reconcile", during: drawInterruptions(random, setting) };
+  if (setting.calm) return drawCalm(random);
+  return random.chance(0.04) ? drawCommand(random, setting) : drawOutside(random);
+}
+
+function drawInterruptions(random: Random, setting: Setting): Interruption[] {
+  if (random.chance(0.55)) return [];
+  const count = 1 + random.below(2);
+  return Array.from({ length: count }, () => {
+    const before = random.below(24);
+    if (random.chance(0.3)) return { before, happens: { kind: "crash-credsyncd" } as const };
+    if (setting.calm) return { before, happens: drawCalm(random) };
+    return { before, happens: random.chance(0.06) ? drawCommand(random, null) : drawOutside(random) };
+  });
+}
+
+/** A user's command; inside another's work it is not interrupted in turn. */
+function drawCommand(random: Random, setting: Setting | null): Step {
+  const kind = random.chance(0.6) ? "force" : "adopt";
+  return { kind, store: random.below(8), during: setting === null ? [] : drawInterruptions(random, setting) };
+}
+
+const refresh = (random: Random): Refresh => ({ forced: random.chance(0.2), reissue: random.chance(0.15) });
+
+function drawCalm(random: Random): Step {
+  const file = random.below(6);
+  return random.weighted<() => Step>([
+    [14, () => ({ kind: "wait", ms: drawWait(random) })],
+    [14, () => ({ kind: "claude-begin", who: 0, ...refresh(random) })],
+    [16, () => ({ kind: "claude-finish", who: 0 })],
+    [5, () => ({ kind: "agent-load", who: random.below(3) })],
+    [3, () => ({ kind: "agent-save", who: random.below(3) })],
+    [3, () => ({ kind: "edit", file })],
+    [4, () => drawFault(random, file)],
+    [1, () => ({ kind: "foreign-lock", file })],
+    [1, () => ({ kind: "compact", kept: random.below(6) })],
+    [1, () => ({ kind: "restart" })],
+  ])();
+}
+
+function drawOutside(random: Random): Step {
+  const file = random.below(6);
+  const who = random.below(4);
+  return random.weighted<() => Step>([
+    [26, () => ({ kind: "wait", ms: drawWait(random) })],
+    [13, () => ({ kind: "claude-begin", who: random.chance(0.8) ? 0 : 1, ...refresh(random) })],
+    [15, () => ({ kind: "claude-finish", who: random.chance(0.8) ? 0 : 1 })],
+    [2, () => ({ kind: "claude-crash", who })],
+    [5, () => ({ kind: "claude-account", who: random.chance(0.8) ? 0 : 1 })],
+    [4, () => drawSignIn(random)],
+    [2, () => ({ kind: "claude-log-out", who })],
+    [4, () => ({ kind: "agent-load", who })],
+    [5, () => ({ kind: "agent-save", who })],
+    [13, () => ({ kind: "agent-begin", who, profile: random.pick(PROFILES), ...refresh(random) })],
+    [15, () => ({ kind: "agent-finish", who })],
+    [2, () => ({ kind: "agent-crash", who })],
+    [2, () => ({ kind: "agent-import", who })],
+    [4, () => drawAgentSignIn(random, who)],
+    [2, () => ({ kind: "agent-delete-profile", who, profile: random.pick(PROFILES) })],
+    [6, () => ({ kind: "restore", file, version: random.below(12) })],
+    [1, () => ({ kind: "remove", file })],
+    [3, () => ({ kind: "edit", file })],
+    [2, () => ({ kind: "hand-copy", who, profile: random.pick(PROFILES) })],
+    [2, () => ({ kind: "bind", store: random.below(6), binding: random.pick<Binding>(["pinned", "follow", "follow", "ignore"]) })],
+    [8, () => drawFault(random, file)],
+    [2, () => ({ kind: "foreign-lock", file })],
+    [2, () => ({ kind: "compact", kept: random.below(6) })],
+    [1, () => ({ kind: "clock-jump", ms: random.pick([-3, -1, 1, 5]) * HOUR_MS })],
+    [2, () => ({ kind: "restart" })],
+  ])();
+}
+
+function drawWait(random: Random): number {
+  return random.pick([
+    SECOND_MS,
+    6 * SECOND_MS,
+    6 * SECOND_MS,
+    40 * SECOND_MS,
+    2 * MINUTE_MS,
+    15 * MINUTE_MS,
+    4 * HOUR_MS,
+    8 * HOUR_MS - 3 * MINUTE_MS,
+    8 * HOUR_MS,
+    8 * HOUR_MS,
+    9 * HOUR_MS,
+    12 * 24 * HOUR_MS,
+  ]);
+}
+
+function drawAccount(random: Random): string {
+  return random.weighted([
+    [5, "anna"],
+    [3, "bert"],
+    [1, "cleo"],
+  ]);
+}
+
+function drawSignIn(random: Random): Step {
+  return { kind: "claude-sign-in", who: random.chance(0.8) ? 0 : 1, account: drawAccount(random), forDays: random.pick([14, 30, 30]) };
+}
+
+function drawAgentSignIn(random: Random, who: number): Step {
+  return { kind: "agent-sign-in", who, profile: random.pick(PROFILES), account: drawAccount(random), email: random.chance(0.5) };
+}
+
+function drawFault(random: Random, file: number): Step {
+  const times = 1 + random.below(3);
+  if (random.chance(0.15)) return { kind: "ledger-fault", times };
+  if (random.chance(0.06)) return { kind: "backup-fault", times };
+  if (random.chance(0.5)) {
+    const code = random.pick<StoreErrorCode>(["torn", "torn", "io", "permission", "malformed"]);
+    return { kind: "fault", file, on: "readFault", code, times };
+  }
+  return { kind: "fault", file, on: "writeFault", code: random.pick<StoreErrorCode>(["no-space", "io", "permission"]), times };
+}

@@ -1,0 +1,528 @@
+import { Failure } from "../../src/domain/errors.js";
+import type { Inventory, TargetStore } from "../../src/domain/inventory.js";
+import { noOrders, type Binding, type Orders } from "../../src/domain/observation.js";
+import type { CredentialStore } from "../../src/domain/store.js";
+import { Reconciler, type ReconcileResult } from "../../src/reconcile/reconciler.js";
+import { ModelAgent, ModelClaude, type ActorWorld } from "./actors.js";
+import { Judge } from "./judge.js";
+import { isClaude, ModelFile, type AgentContent, type AgentProfile, type ClaudeContent, type FileContent } from "./model-file.js";
+import {
+  DurableBackups,
+  DurableLedger,
+  DurableStateLock,
+  ModelBackups,
+  ModelLedger,
+  ModelStateLock,
+} from "./model-memory.js";
+import { Crash, ModelProcess } from "./model-process.js";
+import { ModelServer, type Grant } from "./model-server.js";
+import { CLAUDE_PROFILE, ModelAgentStore, ModelClaudeStore, type StoreWorld } from "./model-stores.js";
+import { Names } from "./names.js";
+import type { AgentStoreSetting, InitialProfile, Setting } from "./setting.js";
+import type { Interruption, Step } from "./steps.js";
+
+const START_MS = 1_800_000_000_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const LISTED = ["anthropic:claude-cli"];
+/** After so many looks everything must be at rest. */
+const LOOKS_TO_REST = 20;
+
+interface Target {
+  readonly name: string;
+  readonly file: ModelFile;
+  binding: Binding;
+  readonly named: readonly string[] | null;
+  readonly share: "full" | "access-only";
+  readonly expiryMarginMs: number;
+  readonly creates: boolean;
+}
+
+interface Credsyncd {
+  readonly process: ModelProcess;
+  readonly reconciler: Reconciler;
+}
+
+/** One world: the real reconciler among model programs, files and people. */
+export class World {
+  readonly judge: Judge;
+  readonly #setting: Setting;
+  readonly #server: ModelServer;
+  readonly #names = new Names();
+  readonly #claudes: ModelClaude[] = [];
+  readonly #agents: ModelAgent[] = [];
+  readonly #files: ModelFile[] = [];
+  readonly #targets: Target[] = [];
+  readonly #ledger = new DurableLedger();
+  readonly #backups = new DurableBackups();
+  readonly #stateLock = new DurableStateLock();
+  readonly #signal = new AbortController().signal;
+  readonly #trace: string[] | null;
+  #now = START_MS;
+  #daemonSkewMs: number;
+  #daemon: Credsyncd;
+  #processes = 0;
+  #lifetimes = 0;
+  /** How often what happened, to show that a simulation is not an idle one. */
+  readonly counts = new Map<string, number>();
+
+  /** @param trace receives the story, line by line; null tells none, which is faster */
+  constructor(setting: Setting, trace: string[] | null) {
+    this.#setting = setting;
+    this.#trace = trace;
+    this.#daemonSkewMs = setting.daemonSkewMs;
+    this.#server = new ModelServer({ replayRevokes: setting.replayRevokes });
+    const skewed = setting.daemonSkewMs !== 0 || setting.claude.skewMs !== 0 || setting.agents.some(({ skewMs }) => skewMs !== 0);
+    this.judge = new Judge({
+      server: this.#server,
+      names: this.#names,
+      files: () => this.#files,
+      ledger: this.#ledger,
+      backups: this.#backups,
+      sourceProfile: setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli",
+      expiryIsOrder: !skewed && !setting.variableLifetime,
+      acceptsAccountChange: setting.policy.onAccountChange === "push",
+      note: this.#note,
+    });
+    this.#populate();
+    this.#daemon = this.#start("the daemon", noOrders);
+  }
+
+  /** Lets one thing happen. */
+  async perform(step: Step): Promise<void> {
+    // Nothing takes no time at all: two refreshes never end at the same moment.
+    this.#now += 50;
+    switch (step.kind) {
+      case "reconcile":
+        this.#note(`the daemon reconciles`);
+        await this.#reconcile(this.#daemon, step.during);
+        return;
+      case "force":
+      case "adopt":
+        return this.#command(step);
+      default:
+        this.#note(this.#performOutside(step));
+    }
+  }
+
+  /** Ends every fault, lets nobody act any more, and demands rest (I5). */
+  async settle(): Promise<void> {
+    this.#note("— faults end, and nobody but the daemon acts any more —");
+    for (const actor of [...this.#claudes, ...this.#agents]) {
+      if (this.#setting.calm) actor.finishRefresh();
+      actor.crash();
+    }
+    for (const file of this.#files) Object.assign(file, { lock: null, readFault: null, writeFault: null });
+    this.#ledger.failures = 0;
+    this.#backups.failures = 0;
+    const result = await this.#reconcileToRest();
+    if (result === null) return;
+    this.#checkReports(result);
+    for (const laterMs of [60_000, DAY_MS]) {
+      this.#now += laterMs;
+      const before = this.#activity();
+      await this.#reconcile(this.#daemon, []);
+      if (this.#activity() !== before) this.judge.accuse("I5", `something was written ${String(laterMs / 1000)} s after all was at rest`);
+    }
+  }
+
+  /** What every file holds at the end, for a person. */
+  describe(): string[] {
+    return [
+      ...this.#files.map(({ name, text }) => `${name}: ${text}`),
+      `backups: ${this.#backups.stored.map(({ text }) => text).join(" ")}`,
+    ];
+  }
+
+  readonly #note = (words: string): void => {
+    this.#trace?.push(words);
+  };
+
+  #count(what: string): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+  }
+
+  #populate(): void {
+    const { setting, world } = { setting: this.#setting, world: this.#actorWorld() };
+    const claude = new ModelClaude(this.#addFile<ClaudeContent>("claude", null), setting.claude, world);
+    this.#claudes.push(claude);
+    const old = this.#server.signIn("anna", START_MS + 30 * DAY_MS, START_MS + setting.claude.skewMs - 9 * HOUR_MS, 8 * HOUR_MS);
+    const current = this.#server.refresh(old.refresh, this.#now, {
+      clientNow: START_MS + setting.claude.skewMs - 2 * HOUR_MS,
+      lifetimeMs: 8 * HOUR_MS,
+      reissue: false,
+    });
+    if (typeof current === "string") throw new Error("a fresh login can be refreshed");
+    this.#placeClaude(claude, setting.sourceIs === "claude" ? current : this.#otherSignIn("anna"));
+    const main = this.#addAgent(setting.agents[0], { old, current }, null);
+    for (const agent of setting.agents.slice(1)) this.#addAgent(agent, { old, current }, main);
+    if (setting.sourceIs === "main") this.#addTarget({ name: "claude-code", file: claude.file, named: null, share: "full" });
+    this.#populateFollower(current, world);
+  }
+
+  #populateFollower(current: Grant, world: ActorWorld): void {
+    const { follower, claude } = this.#setting;
+    if (follower === null) return;
+    const file = this.#addFile<ClaudeContent>("claude-follower", null);
+    const program = new ModelClaude(file, claude, world);
+    this.#claudes.push(program);
+    if (follower.starts !== "absent") this.#placeClaude(program, follower.starts === "copy" ? current : this.#otherSignIn("anna"));
+    this.#addTarget({ name: "claude-code:follower", file, named: null, share: follower.share, creates: follower.creates });
+  }
+
+  #placeClaude({ file, accountFile, setting }: ModelClaude, grant: Grant): void {
+    const login = {
+      accessToken: grant.access,
+      refreshToken: grant.refresh,
+      expiresAt: grant.expiresAt,
+      ...(setting.writesSignInEnd ? { refreshTokenExpiresAt: grant.signInEndsAt } : {}),
+      ...(setting.writesUuid ? { accountUuid: "uuid-anna" } : {}),
+      tier: 1,
+    };
+    file.replace({ mcpOAuth: 0, claudeAiOauth: login }, this.#now);
+    if (setting.writesAccountFile) accountFile.account = { uuid: "uuid-anna", email: "anna@x" };
+  }
+
+  #otherSignIn(account: string): Grant {
+    return this.#server.signIn(account, START_MS + 20 * DAY_MS, START_MS - 3 * HOUR_MS, 8 * HOUR_MS);
+  }
+
+  #addAgent(
+    agent: AgentStoreSetting,
+    logins: { readonly old: Grant; readonly current: Grant },
+    main: ModelFile<AgentContent> | null,
+  ): ModelFile<AgentContent> {
+    const profiles: Record<string, AgentProfile> = { "openai:default": { type: "api_key", provider: "openai", key: "k-openai", note: 0 } };
+    for (const { id, holds, email } of agent.profiles) profiles[id] = this.#initialProfile(holds, email, logins);
+    const file = this.#addFile<AgentContent>(agent.name, agent.exists ? { profiles, usage: 0 } : null);
+    this.#agents.push(new ModelAgent(file, agent, main, this.#actorWorld()));
+    if (main === null && this.#setting.sourceIs === "main") return file;
+    const name = `openclaw:${agent.name}`;
+    const { binding, share, expiryMarginMs } = agent;
+    this.#addTarget({ name, file, named: LISTED, binding, share, expiryMarginMs });
+    if (agent.twice) this.#addTarget({ name: `${name}-alias`, file, named: LISTED, binding, share, expiryMarginMs });
+    return file;
+  }
+
+  #initialProfile(holds: InitialProfile, email: boolean, { old, current }: { readonly old: Grant; readonly current: Grant }): AgentProfile {
+    if (holds === "api-key") return { type: "api_key", provider: "anthropic", key: "k-anthropic", note: 0 };
+    const account = holds === "other-account" ? "bert" : "anna";
+    const grant = holds === "copy" ? current : holds === "old-copy" ? old : this.#otherSignIn(account);
+    const fields: AgentProfile = {
+      type: "oauth",
+      provider: "anthropic",
+      access: grant.access,
+      refresh: grant.refresh,
+      expires: grant.expiresAt,
+      note: 0,
+    };
+    return email ? { ...fields, email: `${account}@x` } : fields;
+  }
+
+  #addFile<Content extends FileContent>(name: string, content: Content | null): ModelFile<Content> {
+    const file = new ModelFile<Content>(name, content, this.#now);
+    this.#files.push(file as unknown as ModelFile);
+    return file;
+  }
+
+  #addTarget<Content extends FileContent>(
+    target: Omit<Partial<Target>, "file"> & Pick<Target, "name" | "named" | "share"> & { readonly file: ModelFile<Content> },
+  ): void {
+    const file = target.file as unknown as ModelFile;
+    this.#targets.push({ binding: "follow", expiryMarginMs: 0, creates: false, ...target, file });
+  }
+
+  #actorWorld(): ActorWorld {
+    return {
+      server: this.#server,
+      now: () => this.#now,
+      lifetimeMs: () => {
+        this.#lifetimes += 1;
+        return this.#setting.variableLifetime ? ([8, 2, 12, 1][this.#lifetimes % 4] ?? 8) * HOUR_MS : 8 * HOUR_MS;
+      },
+    };
+  }
+
+  #start(kind: string, orders: Orders): Credsyncd {
+    this.#processes += 1;
+    const process = new ModelProcess(`${kind} ${String(this.#processes)}`, {
+      trueNow: () => this.#now,
+      skewMs: () => this.#daemonSkewMs,
+      elapse: (durationMs) => {
+        this.#now += durationMs;
+      },
+      orders,
+    });
+    const storeWorld: StoreWorld = { names: this.#names, judge: this.judge, now: () => this.#now, note: this.#note };
+    const store = (name: string, file: ModelFile): CredentialStore => {
+      if (!isClaude(file)) return new ModelAgentStore(name, file as unknown as ModelFile<AgentContent>, process, storeWorld);
+      const accountFile = this.#claudes.find((claude) => claude.file === file)?.accountFile ?? { account: null };
+      return new ModelClaudeStore(name, file, process, { world: storeWorld, accountFile });
+    };
+    const sourceFile = this.#files[this.#setting.sourceIs === "claude" ? 0 : 1];
+    if (sourceFile === undefined) throw new Error("there is always a source");
+    const source = {
+      store: store("source", sourceFile),
+      profile: this.#setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli",
+      providers: ["anthropic", "claude-cli"],
+    };
+    const stores = this.#targets.map((target) => ({ target, store: store(target.name, target.file) }));
+    const takeInventory = async (): Promise<Inventory> => {
+      await process.pass("looking for the stores");
+      const targets = stores.map((each): TargetStore => ({ ...each.target, store: each.store }));
+      return { source, targets, findings: [], files: [] };
+    };
+    const ledger = this.#ledger;
+    const reconciler = new Reconciler({
+      takeInventory,
+      ledger: new ModelLedger(ledger, process, this.judge),
+      backups: new ModelBackups(this.#backups, process, { ledger, judge: this.judge }),
+      lock: new ModelStateLock(this.#stateLock, process),
+      fingerprintOf: this.#names.fingerprintOf,
+      clock: process.clock,
+    });
+    return { process, reconciler };
+  }
+
+  async #reconcile({ process, reconciler }: Credsyncd, during: readonly Interruption[]): Promise<ReconcileResult | null> {
+    const interruptions = during.map(({ before, happens }): [number, () => Promise<void>] => [
+      before,
+      () => this.#interrupt(process, happens),
+    ]);
+    process.interruptWith(new Map(interruptions));
+    try {
+      const result = await reconciler.reconcile(this.#setting.policy, process.orders, this.#signal);
+      this.#noteResult(result);
+      return result;
+    } catch (error) {
+      if (error instanceof Failure) {
+        this.#count(`failure: ${error.code}`);
+        this.judge.checkSilent("a failure's message", `${error.message} ${error.hint ?? ""}`);
+        this.#note(`    fails: ${error.message}`);
+      } else if (error instanceof Crash) {
+        if (process === this.#daemon.process) this.#daemon = this.#start("the daemon", noOrders);
+      } else {
+        this.judge.accuse("bug", error instanceof Error ? (error.stack ?? error.message) : "something was thrown");
+      }
+      return null;
+    } finally {
+      process.interruptWith(new Map());
+    }
+  }
+
+  async #interrupt(process: ModelProcess, happens: Interruption["happens"]): Promise<void> {
+    if (happens.kind === "crash-credsyncd") {
+      this.#count("crash of credsyncd");
+      this.#note(`    ${process.name} is killed before ${process.lastPlace}`);
+      process.kill();
+      return;
+    }
+    this.#note(`    before ${process.lastPlace}:`);
+    await this.perform(happens);
+  }
+
+  async #command(step: Extract<Step, { kind: "force" | "adopt" }>): Promise<void> {
+    const names = ["source", ...this.#targets.map(({ name }) => name)];
+    const store = names[step.store % names.length] ?? "source";
+    this.#note(`the user runs: ${step.kind === "force" ? "sync --force" : "adopt"} ${store}`);
+    const orders: Orders =
+      step.kind === "force" ? { force: new Set([store]), adopt: null } : { force: new Set(), adopt: { store, profile: null } };
+    this.#count(step.kind);
+    await this.#reconcile(this.#start("the command", orders), step.during);
+  }
+
+  async #reconcileToRest(): Promise<ReconcileResult | null> {
+    for (let look = 0; look < LOOKS_TO_REST; look++) {
+      const before = this.#activity();
+      const result = await this.#reconcile(this.#daemon, []);
+      if (result !== null && this.#activity() === before && result.again === null && result.plan.wakeAt === null) return result;
+      const wakeInMs = result?.plan.wakeAt == null ? 1000 : Math.max(0, result.plan.wakeAt - (this.#now + this.#daemonSkewMs));
+      this.#now += wakeInMs;
+    }
+    this.judge.accuse("I5", `no rest after ${String(LOOKS_TO_REST)} reconciles`);
+    return null;
+  }
+
+  #activity(): number {
+    return this.judge.writes + this.judge.records;
+  }
+
+  #checkReports({ plan }: ReconcileResult): void {
+    this.#count(`at the end the source is: ${plan.source.kind === "held" ? plan.source.reason : plan.source.kind}`);
+    for (const { target, verdict } of plan.reports) {
+      const where = `${target.store} ${target.profile}`;
+      if (verdict === null) continue;
+      this.#count(`at the end a profile is: ${"reason" in verdict ? `${verdict.kind} ${verdict.reason}` : verdict.kind}`);
+      if (verdict.kind === "write") this.judge.accuse("I5", `${where} is still to be written at rest`);
+      if (verdict.kind === "unrelated" && target.listed) this.judge.accuse("I5", `${where} is listed, and yet not reported`);
+      if (verdict.kind === "drift" && plan.source.kind === "live") this.judge.accuse("I5", `${where} drifts at rest, and nothing is held`);
+      const inStep = target.held.kind === "credential" && target.held.issue === plan.live?.issue;
+      if (verdict.kind === "in-sync" && !inStep) this.judge.accuse("I5", `${where} is called in step, and is not`);
+      if (this.#setting.calm) this.#checkCalm(where, target.listed, verdict);
+    }
+    if (this.#setting.calm && plan.source.kind !== "live") this.judge.accuse("I5", `a calm world ends with the source ${plan.source.kind}`);
+  }
+
+  /** Where only the source's program refreshed, every copy comes into step, unless a consumer keeps putting back its own. */
+  #checkCalm(where: string, listed: boolean, verdict: { readonly kind: string; readonly reason?: string }): void {
+    if (!listed || verdict.kind === "in-sync" || verdict.kind === "absent") return;
+    if (verdict.kind === "hold" && verdict.reason === "reverting") return;
+    this.judge.accuse("I5", `${where} of a calm world ends as ${verdict.kind} ${verdict.reason ?? ""}`);
+  }
+
+  #noteResult({ plan, writes, adoption }: ReconcileResult): void {
+    if (adoption !== null) this.#count(adoption.error === null ? "adoption" : `adoption failed: ${adoption.error.code}`);
+    for (const { error } of writes) this.#count(error === null ? "write" : `write failed: ${error.code}`);
+    for (const outcome of [adoption, ...writes]) {
+      if (outcome?.error) this.judge.checkSilent("an error", `${outcome.error.message} ${outcome.error.hint}`);
+    }
+    if (this.#trace === null) return;
+    this.judge.checkSilent("a plan", JSON.stringify({ ...plan, reports: plan.reports.map(({ verdict }) => verdict) }));
+    const { source } = plan;
+    this.#note(`    source: ${source.kind}${"reason" in source ? ` (${source.reason})` : ""}`);
+    for (const { target, verdict } of plan.reports) {
+      if (verdict === null || verdict.kind === "unrelated") continue;
+      this.#note(`    ${target.store} ${target.profile}: ${verdict.kind}${"reason" in verdict ? ` (${verdict.reason})` : ""}`);
+    }
+    for (const { store, error } of writes) if (error !== null) this.#note(`    writing ${store} failed: ${error.code}`);
+    if (adoption?.error) this.#note(`    adopting into the source failed: ${adoption.error.code}`);
+  }
+
+  #performOutside(step: Exclude<Step, { kind: "reconcile" | "force" | "adopt" }>): string {
+    this.#count(step.kind);
+    switch (step.kind) {
+      case "wait":
+        this.#now += step.ms;
+        return `${String(step.ms / 1000)} s pass`;
+      case "claude-begin":
+      case "claude-finish":
+      case "claude-crash":
+      case "claude-account":
+      case "claude-log-out":
+      case "claude-sign-in":
+        return this.#performClaude(step);
+      case "agent-load":
+      case "agent-save":
+      case "agent-finish":
+      case "agent-crash":
+      case "agent-import":
+      case "agent-begin":
+      case "agent-sign-in":
+      case "agent-delete-profile":
+      case "hand-copy":
+        return this.#performAgent(step);
+      case "restore":
+      case "remove":
+      case "edit":
+      case "fault":
+      case "foreign-lock":
+        return this.#performOnFile(step);
+      case "bind": {
+        const target = this.#targets[step.store % this.#targets.length];
+        if (target === undefined) return "nothing to bind";
+        target.binding = step.binding;
+        return `the user sets ${target.name} to ${step.binding}`;
+      }
+      case "ledger-fault":
+        this.#ledger.failures = step.times;
+        return `the ledger cannot be written, ${String(step.times)} times`;
+      case "backup-fault":
+        this.#backups.failures = step.times;
+        return `backups cannot be written, ${String(step.times)} times`;
+      case "compact":
+        if (this.#stateLock.holder !== null) return "the ledger is busy";
+        this.#ledger.compact(step.kept);
+        return "the ledger is compacted";
+      case "clock-jump":
+        this.#daemonSkewMs += step.ms;
+        return `credsyncd's clock jumps by ${String(step.ms / 1000)} s`;
+      case "restart":
+        this.#daemon.process.kill();
+        this.#daemon = this.#start("the daemon", noOrders);
+        return "the daemon is restarted";
+    }
+  }
+
+  #performClaude(step: Extract<Step, { kind: `claude-${string}` }>): string {
+    const claude = this.#claudes[step.who % this.#claudes.length];
+    if (claude === undefined) return "there is no such Claude Code";
+    return `${claude.file.name} ${this.#claudeWords(claude, step)}`;
+  }
+
+  #claudeWords(claude: ModelClaude, step: Extract<Step, { kind: `claude-${string}` }>): string {
+    switch (step.kind) {
+      case "claude-begin":
+        return claude.beginRefresh(step);
+      case "claude-finish":
+        return claude.finishRefresh();
+      case "claude-crash":
+        return claude.crash();
+      case "claude-account":
+        return claude.writeAccount();
+      case "claude-log-out":
+        return claude.logOut();
+      case "claude-sign-in":
+        return claude.signIn(step.account, this.#now + step.forDays * DAY_MS);
+    }
+  }
+
+  #performAgent(step: Extract<Step, { kind: `agent-${string}` | "hand-copy" }>): string {
+    const agent = this.#agents[step.who % this.#agents.length];
+    if (agent === undefined) return "there is no such agent";
+    return `agent ${agent.file.name} ${this.#agentWords(agent, step)}`;
+  }
+
+  #agentWords(agent: ModelAgent, step: Extract<Step, { kind: `agent-${string}` | "hand-copy" }>): string {
+    switch (step.kind) {
+      case "agent-load":
+        return agent.load();
+      case "agent-save":
+        return agent.save();
+      case "agent-finish":
+        return agent.finishRefresh();
+      case "agent-crash":
+        return agent.crash();
+      case "agent-import":
+        return agent.importFrom(this.#claudes[0]?.file.content ?? null);
+      case "agent-begin":
+        return agent.beginRefresh(step.profile, step);
+      case "agent-sign-in":
+        return agent.signIn(step.profile, step.account, { email: step.email, signInEndsAt: this.#now + 30 * DAY_MS });
+      case "agent-delete-profile":
+        return agent.deleteProfile(step.profile);
+      case "hand-copy":
+        return agent.copyByHand(step.profile, this.#claudes[0]?.file.content ?? null);
+    }
+  }
+
+  #performOnFile(step: Extract<Step, { kind: "restore" | "remove" | "edit" | "fault" | "foreign-lock" }>): string {
+    const file = this.#files[step.file % this.#files.length];
+    if (file === undefined) return "there is no such file";
+    switch (step.kind) {
+      case "restore": {
+        const content = file.versions[step.version % file.versions.length] ?? null;
+        if (content === null) return "there is no such backup";
+        file.replace(content, this.#now);
+        return `the user restores an old ${file.name}: ${file.text}`;
+      }
+      case "remove":
+        file.replace(null, this.#now);
+        return `the user removes ${file.name}`;
+      case "edit":
+        if (file.content !== null) file.replace(edited(file.content), this.#now);
+        return `someone edits other fields of ${file.name}`;
+      case "fault":
+        file[step.on] = { code: step.code, left: step.times };
+        return `${step.on === "readFault" ? "reading" : "writing"} ${file.name} is going to fail: ${step.code}, ${String(step.times)} times`;
+      case "foreign-lock":
+        file.tryLock("somebody", this.#now, 60_000);
+        return `somebody takes the lock of ${file.name}`;
+    }
+  }
+}
+
+function edited(content: FileContent): FileContent {
+  if (!("profiles" in content)) return { ...content, mcpOAuth: content.mcpOAuth + 1 };
+  const profiles = Object.entries(content.profiles).map(([id, fields]) => [id, { ...fields, note: fields.note + 1 }]);
+  return { ...content, profiles: Object.fromEntries(profiles) as Record<string, AgentProfile> };
+}
