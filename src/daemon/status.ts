@@ -239,8 +239,19 @@ function profileStatus({ target, verdict }: TargetReport, { ledger }: ReconcileR
   if (verdict === null) return [{ ...common, state: "separate", reason: null, explanation: null, hint: null }];
   switch (verdict.kind) {
     case "in-sync":
-    case "absent":
-      return [{ ...common, state: verdict.kind, reason: null, explanation: null, hint: null }];
+      return [{ ...common, state: "in-sync", reason: null, explanation: null, hint: null }];
+    case "absent": {
+      const explanation = "it was logged out there, and is not made again by itself";
+      return [
+        {
+          ...common,
+          state: "absent",
+          reason: "removed",
+          explanation,
+          hint: `make it again with: credsyncd sync --force ${target.store}`,
+        },
+      ];
+    }
     case "write":
       return [
         {

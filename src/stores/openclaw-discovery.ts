@@ -55,6 +55,7 @@ export async function openclawStateDirectory(environment: Environment, configure
 export async function discoverOpenclaw(stateDirectory: string, environment: Environment): Promise<OpenclawLayout> {
   const configFile = join(stateDirectory, "openclaw.json");
   const agentsDirectory = join(stateDirectory, "agents");
+  if (!(await exists(stateDirectory))) return { stateDirectory, agents: [], configError: null, files: [configFile] };
   const present = await agentDirectoriesIn(agentsDirectory);
   const { configured, configError } = await configuredAgents(configFile, stateDirectory, environment);
   const shared = await exists(join(stateDirectory, STATE_DATABASE));

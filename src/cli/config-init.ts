@@ -1,0 +1,155 @@
+import { dirname } from "node:path";
+import { writeFile } from "node:fs/promises";
+import { configPath, loadConfig, parseConfig, type Config } from "../config/load.js";
+import { configTemplate, type Choices } from "../config/template.js";
+import { compose } from "../daemon/compose.js";
+import { maskEmail } from "../daemon/status.js";
+import { systemEnvironment } from "../daemon/system.js";
+import { Failure } from "../domain/errors.js";
+import { noOrders, type Binding } from "../domain/observation.js";
+import type { TargetReport } from "../domain/plan.js";
+import { makePrivateDirectory } from "../io/private-directory.js";
+import { errnoOf } from "../io/system-error.js";
+import type { ReconcileResult } from "../reconcile/reconciler.js";
+import { Questioner } from "./ask.js";
+import { exitCodes, openOutput, table, type CommonOptions, type ExitCode, type Output } from "./output.js";
+
+export interface ConfigInitOptions extends CommonOptions {
+  readonly yes?: boolean;
+}
+
+/** `credsyncd config init`: looks at every store, asks what is not clear, and writes a commented configuration. */
+export async function initConfig(options: ConfigInitOptions): Promise<ExitCode> {
+  const environment = systemEnvironment();
+  const { path } = configPath(options.config ?? null, environment);
+  await refuseToOverwrite(path);
+  const config = parseConfig("{}", path);
+  const { reconciler } = await compose(config, environment, "look");
+  const result = await reconciler.preview(config.policy, noOrders, new AbortController().signal);
+  const output = openOutput(options);
+  output.say(overview(result, output));
+  const choices = options.yes === true ? safeChoices(config) : await askAll(result, config);
+  const text = configTemplate(choices);
+  parseConfig(text, path);
+  await makePrivateDirectory(dirname(path));
+  await create(path, text);
+  output.result(`wrote ${path}`, { schemaVersion: 1, path, ...choices });
+  output.say("next: credsyncd sync --dry-run shows what would be written, credsyncd run keeps it in step");
+  return exitCodes.done;
+}
+
+async function refuseToOverwrite(path: string): Promise<void> {
+  const environment = systemEnvironment();
+  try {
+    await loadConfig(path, environment);
+  } catch (error) {
+    if (error instanceof Failure && errnoOf(error.cause) === "ENOENT") return;
+    if (error instanceof Failure && errnoOf(error.cause) === "ENOTDIR") return;
+    if (!(error instanceof Failure)) throw error;
+  }
+  throw new Failure("config", `${path} exists already`, "edit it, move it away, or name another with --config");
+}
+
+async function create(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(path, text, { mode: 0o600, flag: "wx", flush: true });
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    throw new Failure(
+      "permission",
+      `cannot write ${path}: ${errnoOf(error) ?? ""}`,
+      "make its directory writable, or name another place with --config",
+      error,
+    );
+  }
+}
+
+/** A table of every store and profile, and what would be done with each. */
+function overview(result: ReconcileResult, { paint }: Output): string {
+  const { observation, plan } = result;
+  const rows = [["STORE", "PROFILE", "TYPE", "ACCOUNT", "WITH THIS CONFIGURATION"].map((title) => paint("dim", title))];
+  rows.push([observation.source.store, "", "", "", sourceLine(result)]);
+  for (const report of plan.reports) {
+    const { target } = report;
+    const type = target.held.kind === "credential" ? target.held.credential.type : target.held.kind;
+    rows.push([target.store, target.profile, type, accountOf(report, result), intention(report)]);
+  }
+  const reported = new Set(plan.reports.map(({ target }) => target.store));
+  for (const { target, error, sameAs } of observation.reads) {
+    if (error !== null) rows.push([target.store.name, "", "", "", `left alone: ${error.message}`]);
+    else if (sameAs !== null) rows.push([target.store.name, "", "", "", `the same file as ${sameAs}`]);
+    else if (!reported.has(target.store.name)) rows.push([target.store.name, "", "", "", "holds no profile yet"]);
+  }
+  for (const { store, error } of observation.inventory.findings) {
+    rows.push([store, "", "", "", error === null ? "left alone: its agent is not configured" : `left alone: ${error.message}`]);
+  }
+  return table(rows);
+}
+
+function sourceLine({ plan }: ReconcileResult): string {
+  switch (plan.source.kind) {
+    case "live":
+    case "becomes-live":
+      return "the source";
+    case "missing":
+      return "the source; not signed in yet";
+    case "logged-out":
+      return "the source; logged out";
+    case "unreadable":
+      return `the source; unreadable: ${plan.source.reason}`;
+    case "held":
+      return `the source; held: ${plan.source.explanation}`;
+  }
+}
+
+function accountOf({ target }: TargetReport, { observation }: ReconcileResult): string {
+  const read = observation.reads.find(({ target: { store } }) => store.name === target.store);
+  const stored = read?.snapshot?.profiles.find(({ id }) => id === target.profile);
+  return maskEmail(stored?.account?.email ?? null) ?? "";
+}
+
+function intention({ verdict }: TargetReport): string {
+  switch (verdict?.kind) {
+    case undefined:
+      return "left alone";
+    case "unrelated":
+      return "left alone: not this source's";
+    case "in-sync":
+      return "follows, in sync";
+    case "absent":
+      return "absent";
+    case "write":
+      return verdict.backup ? "follows: would be overwritten, with a backup" : "follows: would be written";
+    case "drift":
+      return `follows: waits (${verdict.reason})`;
+    case "hold":
+      return `held: ${verdict.explanation}`;
+  }
+}
+
+/** Nothing that is not certain follows: what is of unknown origin stays held. */
+function safeChoices(config: Config): Choices {
+  return { profiles: config.profiles, agents: {} };
+}
+
+async function askAll(result: ReconcileResult, config: Config): Promise<Choices> {
+  const profiles = new Set(config.profiles);
+  const agents: Record<string, Binding> = {};
+  const questioner = new Questioner();
+  try {
+    for (const { target, verdict } of result.plan.reports) {
+      if (verdict?.kind !== "hold" || profiles.has(target.profile)) continue;
+      const agent = target.store.slice(target.store.indexOf(":") + 1);
+      if (Object.hasOwn(agents, agent)) continue;
+      const answer = await questioner.ask(
+        `${target.store} ${target.profile}: ${verdict.explanation}.\n  (f)ollow: it is a copy of the source's login, here and in every agent  (p)in: this agent has an account of its own  (h)old: decide later`,
+        "h",
+      );
+      if (answer.startsWith("f")) profiles.add(target.profile);
+      if (answer.startsWith("p")) agents[agent] = "pinned";
+    }
+  } finally {
+    questioner.close();
+  }
+  return { profiles: [...profiles], agents };
+}
