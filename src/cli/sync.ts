@@ -2,11 +2,15 @@ import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { holdHint } from "../daemon/reporter.js";
 import { systemEnvironment } from "../daemon/system.js";
+import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
 import type { Orders } from "../domain/observation.js";
 import type { ReconcileResult, Reconciler } from "../reconcile/reconciler.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
+
+/** A third of the longest wait for a new login's account, since there are three attempts. */
+const SETTLES_MS = 2000;
 
 export interface SyncOptions extends CommonOptions {
   readonly dryRun?: boolean;
@@ -24,7 +28,7 @@ export async function sync(options: SyncOptions): Promise<ExitCode> {
   const result =
     options.dryRun === true
       ? await reconciler.preview(config.policy, orders, signal)
-      : await settled(reconciler, config.policy, orders, signal);
+      : await settled(reconciler, environment.clock, config.policy, orders, signal);
   refuseUnknownStores(orders, result);
   const output = openOutput(options);
   const report = syncReport(result, options.dryRun === true);
@@ -35,16 +39,23 @@ export async function sync(options: SyncOptions): Promise<ExitCode> {
 /** A few attempts for what is in the way for a moment only. */
 async function settled(
   reconciler: Reconciler,
+  clock: Clock,
   ...[policy, orders, signal]: Parameters<Reconciler["reconcile"]>
 ): Promise<ReconcileResult> {
   let result = await reconciler.reconcile(policy, orders, signal);
   const written = [...result.writes];
-  for (let attempt = 0; attempt < 3 && result.again !== null; attempt++) {
+  for (let attempt = 0; attempt < 3 && (result.again !== null || isSettling(result)); attempt++) {
+    if (isSettling(result)) await clock.sleep(SETTLES_MS, signal);
     result = await reconciler.reconcile(policy, orders, signal);
     written.push(...result.writes);
   }
   const last = new Map(written.map((outcome) => [outcome.store, outcome]));
   return { ...result, writes: [...last.values()] };
+}
+
+/** A new login whose account file is still awaited. */
+function isSettling({ plan }: ReconcileResult): boolean {
+  return plan.source.kind === "held" && plan.source.until !== null;
 }
 
 function forcedStores(force: SyncOptions["force"]): ReadonlySet<string> {

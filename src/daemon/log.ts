@@ -1,5 +1,5 @@
-import { fstatSync, writeSync } from "node:fs";
-import { pino, type Logger } from "pino";
+import { fstatSync } from "node:fs";
+import { destination, pino, type Logger } from "pino";
 
 export type LogFormat = "auto" | "json" | "pretty" | "journald";
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -19,8 +19,11 @@ export interface LogSurroundings {
 /** Opens the log on stdout. */
 export function openLog(level: LogLevel, format: LogFormat, surroundings: LogSurroundings): Logger {
   const chosen = format === "auto" ? formatFor(surroundings) : format;
+  // Synchronous, so that the last line before an end is not lost; the package waits where a pipe is full.
+  const stdout = destination({ dest: 1, sync: true });
+  stdout.on("error", ignoreClosedLog);
   const write = (line: string): void => {
-    writeSync(1, chosen === "json" ? line : toText(line, chosen));
+    stdout.write(chosen === "json" ? line : toText(line, chosen));
   };
   return pino(
     {
@@ -32,6 +35,11 @@ export function openLog(level: LogLevel, format: LogFormat, surroundings: LogSur
     },
     { write },
   );
+}
+
+/** A log that nobody reads any more is no reason to let logins go stale. */
+function ignoreClosedLog(error: Error): void {
+  if (!("code" in error) || error.code !== "EPIPE") throw error;
 }
 
 function formatFor({ variables, isTerminal }: LogSurroundings): Exclude<LogFormat, "auto"> {
