@@ -1,4 +1,4 @@
-import { isLater, relateAccounts } from "./credential.js";
+import { isLater, relateAccounts, type Account } from "./credential.js";
 import type { Fingerprint } from "./generation.js";
 import { placementKey, type Generation, type LedgerState, type Live, type Placement } from "./ledger.js";
 import type { HeldCredential, ObservedTarget, Orders } from "./observation.js";
@@ -17,11 +17,18 @@ export interface Candidate {
   readonly generation: Fingerprint;
   /** Null: it may be another sign-in, so a person decides. */
   readonly proof: Proof | null;
+  /** The user named this store. */
+  readonly ordered: boolean;
+  /** Whether the ledger ties it to the live chain; what only the user's word ties to it begins a chain of its own. */
+  readonly descends: boolean;
 }
 
 interface Context {
   readonly verdict: SourceVerdict;
+  /** Of what the source holds, also of a logged-out one. */
+  readonly sourceAccount: Account | null;
   readonly targets: readonly ObservedTarget[];
+  /** With what the source brings just now. */
   readonly ledger: LedgerState;
   readonly live: Live | null;
   readonly orders: Orders;
@@ -45,8 +52,8 @@ export function findCandidates(context: Context): Candidate[] {
 export function bestProven(candidates: readonly Candidate[]): Candidate | null {
   let best: Candidate | null = null;
   for (const candidate of candidates) {
+    if (candidate.ordered) return candidate;
     if (candidate.proof === null) continue;
-    if (candidate.proof === "ordered") return candidate;
     if (best === null || isLater(candidate.held.expiresAt, best.held.expiresAt)) best = candidate;
   }
   return best;
@@ -56,18 +63,34 @@ function asCandidate(target: ObservedTarget, context: Context): Candidate | null
   const { held } = target;
   if (target.binding !== "follow" || target.share !== "full") return null;
   if (held.kind !== "credential" || held.credential.type !== "oauth" || held.generation === null) return null;
-  if (relateAccounts(target.account, context.live?.account ?? null) === "different") return null;
-  const candidate = { target, held, generation: held.generation };
-  if (isOrdered(target, held.generation, context)) return { ...candidate, proof: "ordered" };
-  if (context.live === null) return null;
-
-  if (held.generation === context.live.generation) {
-    return outdatesSource(held, context.live, target, context) ? { ...candidate, proof: "live-generation" } : null;
+  if (namesAnotherAccount(target, context)) return null;
+  const { generation } = held;
+  const candidate = asDescendant(target, held, generation, context);
+  if (!isOrdered(target, generation, context)) return candidate;
+  if (generation === context.live?.generation) {
+    return { target, held, generation, proof: "live-generation", ordered: true, descends: true };
   }
-  if (context.ledger.generations.has(held.generation)) return null;
-  const placement = context.ledger.placements.get(placementKey(target.store, target.profile));
-  const parent = placement === undefined ? undefined : context.ledger.generations.get(placement.generation);
-  if (placement === undefined || parent === undefined || parent.chain !== context.live.chain) return null;
+  return { target, held, generation, proof: candidate?.proof ?? "ordered", ordered: true, descends: candidate !== null };
+}
+
+/** Tokens of one account never go where another account's name stands, by an order neither: the name would stay. */
+function namesAnotherAccount(target: ObservedTarget, { live, sourceAccount }: Context): boolean {
+  const account = live?.account ?? null;
+  if (relateAccounts(target.account, account) === "different") return true;
+  return [target.account, account].some((own) => relateAccounts(own, sourceAccount) === "different");
+}
+
+function asDescendant(target: ObservedTarget, held: HeldCredential, generation: Fingerprint, context: Context): Candidate | null {
+  const { ledger, live } = context;
+  if (live === null) return null;
+  const candidate = { target, held, generation, ordered: false, descends: true };
+  if (generation === live.generation) {
+    return outdatesSource(held, live, target, context) ? { ...candidate, proof: "live-generation" } : null;
+  }
+  if (ledger.generations.has(generation)) return null;
+  const placement = ledger.placements.get(placementKey(target.store, target.profile));
+  const parent = placement === undefined ? undefined : ledger.generations.get(placement.generation);
+  if (placement === undefined || parent === undefined || parent.chain !== live.chain) return null;
   if (!laterThanSource(held, target, context.verdict) || !sourceIsBehind(parent, context)) return null;
   return { ...candidate, proof: prove(target, placement, parent, context) };
 }
@@ -86,6 +109,7 @@ function outdatesSource(held: HeldCredential, live: Live, target: ObservedTarget
   }
   switch (verdict.kind) {
     case "held":
+      if (verdict.adoptionPending) return true;
       return verdict.reason === "source-rolled-back" && isMember(verdict.held.generation, live, ledger);
     case "logged-out":
       return !verdict.timeLimit && verdict.replaced !== live.generation && isMember(verdict.replaced, live, ledger);
@@ -165,7 +189,9 @@ function prove(target: ObservedTarget, placement: Placement, parent: Generation,
     if (lost?.fingerprint === parent.fingerprint) return "source-lost-parent";
     if (lost?.chain === parent.chain && ownSequence(lost, ledger) === parent.sequence) return "source-lost-parent";
   }
-  const atExpiry = parent.expiresAt !== null && now >= parent.expiresAt - REFRESH_WINDOW_MS;
+  // Once held, it stays held: that the parent's end draws near later says nothing of when the login changed.
+  const wasHeld = ledger.holds.get(placementKey(target.store, target.profile)) === "target-newer";
+  const atExpiry = parent.expiresAt !== null && now >= parent.expiresAt - REFRESH_WINDOW_MS && !wasHeld;
   if (target.listed && atExpiry && target.surroundings() === placement.surroundings) return "refreshed-at-expiry";
   return null;
 }

@@ -27,7 +27,11 @@ export interface BackupEntry {
 
 /** The port to the backups. */
 export interface BackupMemory {
-  /** Makes a backup durable; the same credential of the same profile is kept once. */
+  /**
+   * Makes a backup durable; the same credential of the same profile is kept once.
+   *
+   * @throws StoreError when it cannot be made durable; then its profile may not be overwritten
+   */
   save(entry: BackupEntry, at: number): Promise<void>;
 }
 

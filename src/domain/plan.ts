@@ -10,7 +10,6 @@ import {
   type Live,
   type LiveEvent,
   type LiveReason,
-  type MemberEvent,
 } from "./ledger.js";
 import type { ObservedSource, ObservedTarget, Orders, Policy } from "./observation.js";
 import { judgeSource, type SourceVerdict } from "./source-verdict.js";
@@ -45,7 +44,7 @@ export interface Adoption {
   readonly credential: OauthCredential;
   readonly generation: Fingerprint;
   readonly issue: Fingerprint;
-  /** The source's own credential is not known to be spent, so it is kept in the backups first. */
+  /** The source holds another credential, which is kept in the backups first. */
   readonly backup: boolean;
 }
 
@@ -76,12 +75,17 @@ export function planSync(input: PlanInput): Plan {
   const liveBefore = input.ledger.live.get(source.profile) ?? null;
 
   const becoming = becomingLive(verdict, source, liveBefore, now);
-  const candidates = findCandidates({ verdict, targets, ledger: input.ledger, live: liveBefore, orders, now });
+  // What the source itself brought is known from here on: no candidate, ordered or not, is weighed against less.
+  const known = becoming.length === 0 ? input.ledger : foldLedger(input.ledger, becoming);
+  const liveInSource = known.live.get(source.profile) ?? null;
+  const sourceAccount = source.state === "present" ? source.observed.account : null;
+  const candidates = findCandidates({ verdict, sourceAccount, targets, ledger: known, live: liveInSource, orders, now });
   const chosen = mayAdopt(verdict, policy, orders) ? bestProven(candidates) : null;
-  const adoption = chosen === null ? null : adopt(chosen, verdict, input.ledger, liveBefore);
+  const adoption = chosen === null ? null : adopt(chosen, verdict, liveInSource);
 
-  const liveEvents = [...becoming, ...(adoption === null ? [] : adoptionEvents(adoption, verdict, source, liveBefore, now))];
-  const ledger = foldLedger(input.ledger, liveEvents);
+  const adopting = adoption === null ? [] : adoptionEvents(adoption, source, liveInSource, now);
+  const liveEvents = [...becoming, ...adopting];
+  const ledger = adopting.length === 0 ? known : foldLedger(known, adopting);
   const live = ledger.live.get(source.profile) ?? null;
   const carried = carriedCredential(verdict, adoption);
 
@@ -143,7 +147,7 @@ function mayAdopt(verdict: SourceVerdict, policy: Policy, orders: Orders): boole
   return orders.adopt !== null || policy.onAgentRotation === "adopt";
 }
 
-function adopt(candidate: Candidate, verdict: SourceVerdict, ledger: LedgerState, live: Live | null): Adoption | null {
+function adopt(candidate: Candidate, verdict: SourceVerdict, live: Live | null): Adoption | null {
   const { held, generation, target } = candidate;
   if (held.credential.type !== "oauth") return null;
   // What credsyncd wrote there may carry a margin; the ledger knows the true end.
@@ -151,47 +155,42 @@ function adopt(candidate: Candidate, verdict: SourceVerdict, ledger: LedgerState
   const expiresAt = isLive ? live.expiresAt : withoutMargin(held, target);
   return {
     candidate,
-    credential: { ...held.credential, expiresAt, signInEndsAt: live?.signInEndsAt ?? null },
+    credential: { ...held.credential, expiresAt, signInEndsAt: signInEndOf(verdict) ?? live?.signInEndsAt ?? null },
     generation,
     issue: held.issue,
-    backup: sourceMayBeUnspent(verdict, candidate, ledger),
+    backup: sourceIsOverwritten(verdict, candidate),
   };
 }
 
-/** An adopted generation was made by spending its parent; anything else that the source holds may still be good. */
-function sourceMayBeUnspent(verdict: SourceVerdict, candidate: Candidate, ledger: LedgerState): boolean {
-  if (verdict.kind === "logged-out" || verdict.kind === "missing" || verdict.kind === "unreadable") return false;
-  const { generation } = verdict.held;
-  if (generation === null || generation === candidate.generation) return false;
-  const placement = ledger.placements.get(placementKey(candidate.target.store, candidate.target.profile));
-  const parent = ledger.generations.get(placement?.generation ?? "");
-  const known = ledger.generations.get(generation);
-  const spent = known !== undefined && parent !== undefined && known.chain === parent.chain && known.sequence <= parent.sequence;
-  return !spent || candidate.proof === "ordered";
+/** The end of the sign-in that stands in the source, where an adoption leaves it: the next refresh is compared with it. */
+function signInEndOf(verdict: SourceVerdict): number | null {
+  if (verdict.kind === "logged-out" || verdict.kind === "missing" || verdict.kind === "unreadable") return null;
+  const { credential } = verdict.held;
+  return credential.type === "oauth" ? credential.signInEndsAt : null;
 }
 
-function adoptionEvents(
-  adoption: Adoption,
-  verdict: SourceVerdict,
-  source: ObservedSource,
-  live: Live | null,
-  at: number,
-): (LiveEvent | MemberEvent)[] {
+/** The proofs are likely, not certain, and a spent login in the backups harms nobody: whatever the source holds is kept. */
+function sourceIsOverwritten(verdict: SourceVerdict, candidate: Candidate): boolean {
+  if (verdict.kind === "logged-out" || verdict.kind === "missing" || verdict.kind === "unreadable") return false;
+  return verdict.held.generation !== candidate.generation;
+}
+
+function adoptionEvents(adoption: Adoption, source: ObservedSource, live: Live | null, at: number): LiveEvent[] {
   const { candidate, generation, issue } = adoption;
   const reason: LiveReason = "adoption";
   if (generation === live?.generation && issue === live.issue) return [];
-  const chain = live?.chain ?? (verdict.kind === "becomes-live" ? verdict.chain : generation);
+  const descends = live !== null && candidate.descends;
   return [
     {
       kind: "live",
       at,
       sourceProfile: source.profile,
-      chain,
+      chain: descends ? live.chain : generation,
       generation,
       issue,
       expiresAt: adoption.credential.expiresAt,
       signInEndsAt: adoption.credential.signInEndsAt,
-      account: live?.account ?? candidate.target.account,
+      account: descends ? (live.account ?? candidate.target.account) : candidate.target.account,
       reason,
       from: candidate.target.store,
     },

@@ -24,6 +24,8 @@ export type SourceVerdict =
       readonly reason: SourceHold;
       readonly explanation: string;
       readonly provenSignIn: boolean;
+      /** It still holds what it held when an agent's login was adopted: the adoption is to be finished, from any holder. */
+      readonly adoptionPending: boolean;
       /** When to look again by itself (epoch ms), or null. */
       readonly until: number | null;
     };
@@ -71,6 +73,7 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
     reason,
     explanation,
     provenSignIn,
+    adoptionPending: false,
     until: null,
   });
   const becomeLive = (reason: LiveReason, chain: ChainId): SourceVerdict => ({ kind: "becomes-live", held, reason, chain });
@@ -92,6 +95,10 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
     // A static secret is never spent, so that putting an earlier one back is the owner's own choice.
     if (known.chain === live.chain && held.credential.type !== "oauth") return becomeLive("rotation", live.chain);
     if (known.chain === live.chain) return hold("source-rolled-back", "the source holds an older generation: a restored backup");
+    if (!accepted && missedAdoption(source, held.generation, live, context.ledger)) {
+      const verdict = hold("source-rolled-back", "the source does not hold yet what was adopted");
+      return verdict.kind === "held" ? { ...verdict, adoptionPending: true } : verdict;
+    }
     if (known.sequence < (context.ledger.chainLengths.get(known.chain) ?? 0)) {
       return hold("source-rolled-back", "the source holds an older generation of another sign-in");
     }
@@ -99,6 +106,13 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
     return hold("account-changed", "the source switched back to another sign-in", true);
   }
   return judgeUnknown(source, { ...held, generation: held.generation }, live, accepted, context, hold, becomeLive);
+}
+
+/** The live generation was adopted, and the source has not moved since: its own program did not choose what it holds. */
+function missedAdoption(source: PresentSource, generation: Fingerprint, live: Live, ledger: LedgerState): boolean {
+  if (ledger.generations.get(live.generation)?.adopted !== true) return false;
+  const placement = ledger.placements.get(placementKey(source.store, source.profile));
+  return placement?.generation === generation && placement.stub === null && placement.at <= live.since;
 }
 
 type Hold = (reason: SourceHold, explanation: string, provenSignIn?: boolean) => SourceVerdict;
@@ -140,6 +154,7 @@ function judgeUnknown(
       reason: "account-unsettled",
       explanation: "a new login appeared; waiting a moment for its account to be written too",
       provenSignIn: false,
+      adoptionPending: false,
       until: settlesAt,
     };
   }

@@ -43,9 +43,12 @@ export async function applyPlan(
   const source = plan.adoption === null ? null : await applyAdoption(plan, observation, ports, signal);
   // The source changed under the adoption: what was planned for the others may be old, so all is looked at again.
   if (source?.outcome.error?.code === "conflict") return { adoption: source.outcome, writes: [], events: [] };
-  const written = await mapConcurrently(groupByStore(plan.writes), WRITES_AT_ONCE, (writes) =>
-    applyWrites(writes, observation, ports, signal),
-  );
+  const reads = new Map(observation.reads.map((read) => [read.target.store.name, read]));
+  const written = await mapConcurrently(groupByStore(plan.writes), WRITES_AT_ONCE, (writes) => {
+    const read = reads.get(writes[0]?.target.store ?? "");
+    if (read?.snapshot == null) throw new Error("a write needs a store that was read");
+    return applyWrites(writes, { store: read.target.store, snapshot: read.snapshot }, observation, ports, signal);
+  });
   return {
     adoption: source?.outcome ?? null,
     writes: written.map(({ outcome }) => outcome),
@@ -79,13 +82,11 @@ function heldBySource({ source }: Observation): string {
 
 async function applyWrites(
   writes: readonly PlannedWrite[],
+  { store, snapshot }: Pick<StoreWrite, "store" | "snapshot">,
   observation: Observation,
   ports: ApplyPorts,
   signal: AbortSignal,
 ): Promise<Applied> {
-  const name = writes[0]?.target.store;
-  const read = observation.reads.find(({ target }) => target.store.name === name);
-  if (read?.snapshot == null) throw new Error("a write needs a store that was read");
   const account = writes.some((write) => write.replaceAccount) ? sourceAccount(observation) : null;
   const patches = writes.map(({ target, credential, create, replaceAccount }): ProfilePatch => {
     return { profile: target.profile, credential, create, account: replaceAccount ? account : null };
@@ -94,7 +95,7 @@ async function applyWrites(
     if (!backup || target.held.kind !== "credential") return [];
     return [{ profile: target.profile, fingerprint: target.held.generation ?? target.held.issue }];
   });
-  return applyToStore({ store: read.target.store, snapshot: read.snapshot, patches, backups }, ports, signal, (durationMs) =>
+  return applyToStore({ store, snapshot, patches, backups }, ports, signal, (durationMs) =>
     writes.flatMap((write): LedgerEvent[] => {
       const { target, generation, issue } = write;
       const place = { at: ports.clock.now(), store: target.store, profile: target.profile };

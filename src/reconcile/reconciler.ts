@@ -56,7 +56,7 @@ export class Reconciler {
   /**
    * Looks, plans and carries the plan out.
    *
-   * @throws Failure when the ledger or a backup cannot be written, or another process keeps the state locked; nothing was pushed then
+   * @throws Failure when the ledger cannot be written, or another process keeps the state locked; nothing was pushed then
    */
   async reconcile(policy: Policy, orders: Orders, signal: AbortSignal): Promise<ReconcileResult> {
     const { clock, lock } = this.#ports;

@@ -124,7 +124,8 @@ export class ModelClaude {
     const login = content?.claudeAiOauth;
     if (typeof answer === "string") {
       this.#dead.add(spent);
-      if (login === undefined || login.refreshToken !== spent || login.accessToken !== accessBefore) return "finds another login and takes it";
+      if (login === undefined || login.refreshToken !== spent || login.accessToken !== accessBefore)
+        return "finds another login and takes it";
       const ended = answer === "sign_in_ended" && this.setting.era === "cas" ? { loginEnded: "time_limit" as const } : {};
       this.#write({ ...login, accessToken: "", refreshToken: "", expiresAt: 0, ...ended });
       return "writes a stub";
@@ -251,7 +252,11 @@ export class ModelAgent {
     return `imports ${login.accessToken} from Claude Code`;
   }
 
-  signIn(profile: string, account: string, { email, signInEndsAt }: { readonly email: boolean; readonly signInEndsAt: number }): string {
+  signIn(
+    profile: string,
+    account: string,
+    { email, signInEndsAt }: { readonly email: boolean; readonly signInEndsAt: number },
+  ): string {
     const { server, lifetimeMs } = this.#world;
     const grant = server.signIn(account, signInEndsAt, this.#clock(), lifetimeMs());
     const content = this.file.content ?? { profiles: {}, usage: 0 };
@@ -299,7 +304,11 @@ export class ModelAgent {
     if (shared?.type !== "oauth" || shared.access === undefined || shared.refresh === undefined) return null;
     if ((shared.expires ?? 0) <= (fields.expires ?? 0)) return null;
     if (fields.email !== undefined && fields.email !== shared.email) return null;
-    return { access: shared.access, refresh: shared.refresh, ...(shared.expires === undefined ? {} : { expires: shared.expires }) };
+    return {
+      access: shared.access,
+      refresh: shared.refresh,
+      ...(shared.expires === undefined ? {} : { expires: shared.expires }),
+    };
   }
 
   #mirror(profile: string, grant: Grant): void {

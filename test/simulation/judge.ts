@@ -40,8 +40,8 @@ export class Judge {
   readonly #read = new WeakSet<FileContent>();
   /** Generations that the user accepted as the live one by an order, whatever they are. */
   readonly #accepted = new Set<string>();
-  /** Which profile held which account's login while it followed. */
-  readonly #followed = new Set<string>();
+  /** The accounts of the chains, as far as the ledger knew them, that a profile was seen following. */
+  readonly #followed = new Map<string, Account[]>();
   /** Whether a switch of the account was accepted by an order. */
   #accountAccepted = false;
   writes = 0;
@@ -130,8 +130,11 @@ export class Judge {
   }
 
   #noteFollower({ store, profile, generation }: PlacedEvent): void {
-    const chain = this.#chainOf(generation);
-    if (chain !== null) this.#followed.add(`${store} ${profile} ${chain.account}`);
+    const { generations, chainAccounts } = this.#world.ledger.state;
+    const account = chainAccounts.get(generations.get(generation)?.chain ?? "");
+    if (account == null) return;
+    const key = `${store} ${profile}`;
+    this.#followed.set(key, [...(this.#followed.get(key) ?? []), account]);
   }
 
   #chainOf(generation: string): Chain | null {
@@ -164,7 +167,8 @@ export class Judge {
     const before = server.truthOf(was.refresh ?? was.access);
     const after = server.truthOf(slot.access);
     if (before === null || after?.chain !== before.chain) return;
-    const known = ledger.state.generations.has(names.of(was.refresh ?? "")) || ledger.state.issues.has(names.of(was.access ?? ""));
+    const known =
+      ledger.state.generations.has(names.of(was.refresh ?? "")) || ledger.state.issues.has(names.of(was.access ?? ""));
     if (!known && !expiryIsOrder) return;
     if (this.#isAccepted(after)) return;
     if (after.generation < before.generation) {
@@ -192,14 +196,19 @@ export class Judge {
   }
 
   /** I4. */
-  #checkAccount(file: ModelFile, before: FileContent | null, { slot, store }: { readonly slot: Slot; readonly store: StoreName }): void {
+  #checkAccount(
+    file: ModelFile,
+    before: FileContent | null,
+    { slot, store }: { readonly slot: Slot; readonly store: StoreName },
+  ): void {
     const { names, ledger, sourceProfile, acceptsAccountChange } = this.#world;
     const named = accountOf(file, before, slot.profile);
     const live = ledger.state.live.get(sourceProfile)?.account ?? null;
     if (named === null) return;
     const fingerprinted = { uuid: nameOf(named.uuid, names), email: nameOf(named.email, names) };
     if (relateAccounts(fingerprinted, live) !== "different") return;
-    const followed = this.#followed.has(`${store} ${slot.profile} ${accountName(named)}`);
+    const accounts = this.#followed.get(`${store} ${slot.profile}`) ?? [];
+    const followed = accounts.some((account) => relateAccounts(account, fingerprinted) === "same");
     if (followed && (acceptsAccountChange || this.#accountAccepted)) return;
     this.accuse("I4", `${store} ${slot.profile} names ${named.email ?? named.uuid ?? "?"} and was overwritten`);
   }
@@ -207,11 +216,6 @@ export class Judge {
 
 function isPair(access: TokenTruth, refresh: TokenTruth): boolean {
   return refresh.issue === 0 && access.chain === refresh.chain && access.generation === refresh.generation;
-}
-
-/** The model's accounts are named `anna`, with the e-mail `anna@x` and the id `uuid-anna`. */
-function accountName({ uuid, email }: Account): string {
-  return uuid?.slice("uuid-".length) ?? email?.split("@")[0] ?? "?";
 }
 
 function nameOf(text: string | null, names: Names): string | null {

@@ -41,19 +41,19 @@ async function run(work: Work): Promise<void> {
 }
 
 const started = performance.now();
-await Promise.all(
-  Array.from({ length: workers }, (_, index) => run({ from: from + index, to: from + seeds, stride: workers })),
-);
+await Promise.all(Array.from({ length: workers }, (_, index) => run({ from: from + index, to: from + seeds, stride: workers })));
 const seconds = (performance.now() - started) / 1000;
 
 failures.sort((left, right) => left.seed - right.seed);
 for (const { seed } of failures.slice(0, EXPLAINED)) console.log(`${await explain(seed)}\n`);
 if (values.counts) {
-  for (const [what, count] of [...counts].sort(([left], [right]) => left.localeCompare(right))) console.log(`${String(count).padStart(12)}  ${what}`);
+  for (const [what, count] of [...counts].sort(([left], [right]) => left.localeCompare(right)))
+    console.log(`${String(count).padStart(12)}  ${what}`);
 }
 const byRule = new Map<string, number[]>();
 for (const { seed, rule } of failures) byRule.set(rule, [...(byRule.get(rule) ?? []), seed]);
-for (const [rule, broken] of byRule) console.log(`${rule}: ${String(broken.length)} seeds, first ${broken.slice(0, 8).join(", ")}`);
+for (const [rule, broken] of byRule)
+  console.log(`${rule}: ${String(broken.length)} seeds, first ${broken.slice(0, 8).join(", ")}`);
 console.log(
   `${String(done)} seeds from ${String(from)}, ${String(failures.length)} failed, ${seconds.toFixed(1)} s, ${(done / seconds).toFixed(0)} seeds/s`,
 );

@@ -1,4 +1,4 @@
-import { Failure } from "../../src/domain/errors.js";
+import { Failure, StoreError } from "../../src/domain/errors.js";
 import { compactLedger, emptyLedger, foldLedger, isSpent, type LedgerEvent, type LedgerState } from "../../src/domain/ledger.js";
 import type { BackupEntry, BackupMemory, LedgerMemory, StateLock } from "../../src/domain/memory.js";
 import type { Judge } from "./judge.js";
@@ -99,7 +99,7 @@ export class ModelBackups implements BackupMemory {
     await this.#process.pass(`backing up ${entry.store}`);
     if (this.#durable.failures > 0) {
       this.#durable.failures -= 1;
-      throw new Failure("general", "cannot write a backup: ENOSPC", "free space");
+      throw new StoreError("no-space", "cannot write a backup: ENOSPC", "free space");
     }
     const own = this.#durable.stored.filter((backup) => backup.entry.store === entry.store);
     const present = own.some(

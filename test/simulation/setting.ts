@@ -56,7 +56,9 @@ export function drawSetting(random: Random): Setting {
   const skewMs = (): number => (skewed && random.chance(0.6) ? random.pick([-90, -20, -6, 7, 25, 120, 600]) * MINUTE_MS : 0);
   const sourceIs = !calm && random.chance(0.12) ? "main" : "claude";
   const agentNames = ["main", "ops", "work"].slice(0, 1 + random.below(3));
-  const agents = agentNames.map((name) => drawAgent(name, { random, calm, skewMs, isSource: name === "main" && sourceIs === "main" }));
+  const agents = agentNames.map((name) =>
+    drawAgent(name, { random, calm, skewMs, isSource: name === "main" && sourceIs === "main" }),
+  );
   const [main, ...others] = agents;
   if (main === undefined) throw new Error("there is always a main agent");
   return {

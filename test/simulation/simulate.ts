@@ -52,7 +52,7 @@ type StillBroken = (steps: readonly Step[]) => Promise<boolean>;
 
 async function dropRuns(steps: readonly Step[], size: number, stillBroken: StillBroken): Promise<readonly Step[]> {
   let kept = steps;
-  for (let at = 0; at < kept.length; ) {
+  for (let at = 0; at < kept.length;) {
     const without = kept.toSpliced(at, size);
     if (await stillBroken(without)) kept = without;
     else at += size;
@@ -66,7 +66,7 @@ async function dropInterruptions(steps: readonly Step[], stillBroken: StillBroke
     const step = kept[at];
     if (step === undefined || !("during" in step)) continue;
     let { during } = step;
-    for (let index = 0; index < during.length; ) {
+    for (let index = 0; index < during.length;) {
       const without = kept.with(at, { ...step, during: during.toSpliced(index, 1) });
       if (await stillBroken(without)) {
         kept = without;

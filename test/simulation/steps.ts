@@ -22,14 +22,26 @@ export type Step =
   | { readonly kind: "claude-sign-in"; readonly who: number; readonly account: string; readonly forDays: number }
   | { readonly kind: "agent-load" | "agent-save" | "agent-finish" | "agent-crash" | "agent-import"; readonly who: number }
   | ({ readonly kind: "agent-begin"; readonly who: number; readonly profile: string } & Refresh)
-  | { readonly kind: "agent-sign-in"; readonly who: number; readonly profile: string; readonly account: string; readonly email: boolean }
+  | {
+      readonly kind: "agent-sign-in";
+      readonly who: number;
+      readonly profile: string;
+      readonly account: string;
+      readonly email: boolean;
+    }
   | { readonly kind: "agent-delete-profile"; readonly who: number; readonly profile: string }
   | { readonly kind: "restore"; readonly file: number; readonly version: number }
   | { readonly kind: "remove"; readonly file: number }
   | { readonly kind: "edit"; readonly file: number }
   | { readonly kind: "hand-copy"; readonly who: number; readonly profile: string }
   | { readonly kind: "bind"; readonly store: number; readonly binding: Binding }
-  | { readonly kind: "fault"; readonly file: number; readonly on: "readFault" | "writeFault"; readonly code: StoreErrorCode; readonly times: number }
+  | {
+      readonly kind: "fault";
+      readonly file: number;
+      readonly on: "readFault" | "writeFault";
+      readonly code: StoreErrorCode;
+      readonly times: number;
+    }
   | { readonly kind: "foreign-lock"; readonly file: number }
   | { readonly kind: "ledger-fault" | "backup-fault"; readonly times: number }
   | { readonly kind: "compact"; readonly kept: number }
@@ -39,7 +51,12 @@ export type Step =
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
-const PROFILES: readonly [string, ...string[]] = ["anthropic:claude-cli", "anthropic:claude-cli", "anthropic:default", "anthropic:work"];
+const PROFILES: readonly [string, ...string[]] = [
+  "anthropic:claude-cli",
+  "anthropic:claude-cli",
+  "anthropic:default",
+  "anthropic:work",
+];
 
 /** Draws what happens in a world, in order. */
 export function drawSteps(random: Random, setting: Setting): Step[] {
@@ -75,7 +92,7 @@ const refresh = (random: Random): Refresh => ({ forced: random.chance(0.2), reis
 function drawCalm(random: Random): Step {
   const file = random.below(6);
   return random.weighted<() => Step>([
-    [14, () => ({ kind: "wait", ms: drawWait(random) })],
+    [14, () => ({ kind: "wait", ms: Math.min(drawWait(random), 9 * HOUR_MS) })],
     [14, () => ({ kind: "claude-begin", who: 0, ...refresh(random) })],
     [16, () => ({ kind: "claude-finish", who: 0 })],
     [5, () => ({ kind: "agent-load", who: random.below(3) })],
@@ -111,7 +128,10 @@ function drawOutside(random: Random): Step {
     [1, () => ({ kind: "remove", file })],
     [3, () => ({ kind: "edit", file })],
     [2, () => ({ kind: "hand-copy", who, profile: random.pick(PROFILES) })],
-    [2, () => ({ kind: "bind", store: random.below(6), binding: random.pick<Binding>(["pinned", "follow", "follow", "ignore"]) })],
+    [
+      2,
+      () => ({ kind: "bind", store: random.below(6), binding: random.pick<Binding>(["pinned", "follow", "follow", "ignore"]) }),
+    ],
     [8, () => drawFault(random, file)],
     [2, () => ({ kind: "foreign-lock", file })],
     [2, () => ({ kind: "compact", kept: random.below(6) })],
@@ -146,7 +166,12 @@ function drawAccount(random: Random): string {
 }
 
 function drawSignIn(random: Random): Step {
-  return { kind: "claude-sign-in", who: random.chance(0.8) ? 0 : 1, account: drawAccount(random), forDays: random.pick([14, 30, 30]) };
+  return {
+    kind: "claude-sign-in",
+    who: random.chance(0.8) ? 0 : 1,
+    account: drawAccount(random),
+    forDays: random.pick([14, 30, 30]),
+  };
 }
 
 function drawAgentSignIn(random: Random, who: number): Step {

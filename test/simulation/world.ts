@@ -6,14 +6,7 @@ import { Reconciler, type ReconcileResult } from "../../src/reconcile/reconciler
 import { ModelAgent, ModelClaude, type ActorWorld } from "./actors.js";
 import { Judge } from "./judge.js";
 import { isClaude, ModelFile, type AgentContent, type AgentProfile, type ClaudeContent, type FileContent } from "./model-file.js";
-import {
-  DurableBackups,
-  DurableLedger,
-  DurableStateLock,
-  ModelBackups,
-  ModelLedger,
-  ModelStateLock,
-} from "./model-memory.js";
+import { DurableBackups, DurableLedger, DurableStateLock, ModelBackups, ModelLedger, ModelStateLock } from "./model-memory.js";
 import { Crash, ModelProcess } from "./model-process.js";
 import { ModelServer, type Grant } from "./model-server.js";
 import { CLAUDE_PROFILE, ModelAgentStore, ModelClaudeStore, type StoreWorld } from "./model-stores.js";
@@ -122,7 +115,8 @@ export class World {
       this.#now += laterMs;
       const before = this.#activity();
       await this.#reconcile(this.#daemon, []);
-      if (this.#activity() !== before) this.judge.accuse("I5", `something was written ${String(laterMs / 1000)} s after all was at rest`);
+      if (this.#activity() !== before)
+        this.judge.accuse("I5", `something was written ${String(laterMs / 1000)} s after all was at rest`);
     }
   }
 
@@ -166,7 +160,8 @@ export class World {
     const file = this.#addFile<ClaudeContent>("claude-follower", null);
     const program = new ModelClaude(file, claude, world);
     this.#claudes.push(program);
-    if (follower.starts !== "absent") this.#placeClaude(program, follower.starts === "copy" ? current : this.#otherSignIn("anna"));
+    if (follower.starts !== "absent")
+      this.#placeClaude(program, follower.starts === "copy" ? current : this.#otherSignIn("anna"));
     this.#addTarget({ name: "claude-code:follower", file, named: null, share: follower.share, creates: follower.creates });
   }
 
@@ -192,7 +187,9 @@ export class World {
     logins: { readonly old: Grant; readonly current: Grant },
     main: ModelFile<AgentContent> | null,
   ): ModelFile<AgentContent> {
-    const profiles: Record<string, AgentProfile> = { "openai:default": { type: "api_key", provider: "openai", key: "k-openai", note: 0 } };
+    const profiles: Record<string, AgentProfile> = {
+      "openai:default": { type: "api_key", provider: "openai", key: "k-openai", note: 0 },
+    };
     for (const { id, holds, email } of agent.profiles) profiles[id] = this.#initialProfile(holds, email, logins);
     const file = this.#addFile<AgentContent>(agent.name, agent.exists ? { profiles, usage: 0 } : null);
     this.#agents.push(new ModelAgent(file, agent, main, this.#actorWorld()));
@@ -204,7 +201,11 @@ export class World {
     return file;
   }
 
-  #initialProfile(holds: InitialProfile, email: boolean, { old, current }: { readonly old: Grant; readonly current: Grant }): AgentProfile {
+  #initialProfile(
+    holds: InitialProfile,
+    email: boolean,
+    { old, current }: { readonly old: Grant; readonly current: Grant },
+  ): AgentProfile {
     if (holds === "api-key") return { type: "api_key", provider: "anthropic", key: "k-anthropic", note: 0 };
     const account = holds === "other-account" ? "bert" : "anna";
     const grant = holds === "copy" ? current : holds === "old-copy" ? old : this.#otherSignIn(account);
@@ -355,12 +356,14 @@ export class World {
       this.#count(`at the end a profile is: ${"reason" in verdict ? `${verdict.kind} ${verdict.reason}` : verdict.kind}`);
       if (verdict.kind === "write") this.judge.accuse("I5", `${where} is still to be written at rest`);
       if (verdict.kind === "unrelated" && target.listed) this.judge.accuse("I5", `${where} is listed, and yet not reported`);
-      if (verdict.kind === "drift" && plan.source.kind === "live") this.judge.accuse("I5", `${where} drifts at rest, and nothing is held`);
+      if (verdict.kind === "drift" && plan.source.kind === "live")
+        this.judge.accuse("I5", `${where} drifts at rest, and nothing is held`);
       const inStep = target.held.kind === "credential" && target.held.issue === plan.live?.issue;
       if (verdict.kind === "in-sync" && !inStep) this.judge.accuse("I5", `${where} is called in step, and is not`);
       if (this.#setting.calm) this.#checkCalm(where, target.listed, verdict);
     }
-    if (this.#setting.calm && plan.source.kind !== "live") this.judge.accuse("I5", `a calm world ends with the source ${plan.source.kind}`);
+    if (this.#setting.calm && plan.source.kind !== "live")
+      this.judge.accuse("I5", `a calm world ends with the source ${plan.source.kind}`);
   }
 
   /** Where only the source's program refreshed, every copy comes into step, unless a consumer keeps putting back its own. */
