@@ -1,7 +1,7 @@
 import { lstat, mkdir, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import * as z from "zod/mini";
-import type { Account, Credential, Grant } from "../domain/credential.js";
+import type { Account, Credential } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
 import { Secret } from "../domain/secret.js";
 import type {
@@ -33,7 +33,35 @@ const FIRST_PLAUSIBLE_MS = 100_000_000_000;
 /** The account file also holds the history of every project, so it grows large. */
 const ACCOUNT_FILE_MAX_BYTES = 64 * 1024 * 1024;
 
-const scopesShape = z.array(z.string());
+const fileShape = z.looseObject({ claudeAiOauth: z.optional(z.unknown()) });
+/** The login's fields, whatever they are. */
+const fieldsShape = z.catch(z.record(z.string(), z.unknown()), {});
+const lacksScope = `the login lacks the scope ${REQUIRED_SCOPE}, so that Claude Code takes it for logged out`;
+const isTime = z
+  .number({ error: "expiresAt is not a time in milliseconds" })
+  .check(z.gt(FIRST_PLAUSIBLE_MS, { error: "expiresAt is not a time in milliseconds" }));
+/** A field that may be absent or null, which mean the same. */
+const optional = <Shape extends z.ZodMiniType>(shape: Shape) => z._default(z.nullable(shape), null);
+/** Logged out: the tokens are blank, the rest stays. */
+const stubShape = z.object({ accessToken: z.literal(""), loginEnded: z.optional(z.unknown()) });
+const loginShape = z.object(
+  {
+    accessToken: z.string({ error: "the login has no access token" }),
+    refreshToken: optional(
+      z
+        .string({ error: "the refresh token is not text" })
+        .check(z.minLength(1, { error: "the login has a blank refresh token" })),
+    ),
+    scopes: z
+      .array(z.string(), { error: lacksScope })
+      .check(z.refine((scopes) => scopes.includes(REQUIRED_SCOPE), { error: lacksScope })),
+    expiresAt: optional(isTime),
+    refreshTokenExpiresAt: z.catch(optional(isTime), null),
+    subscriptionType: z.catch(optional(z.string()), null),
+    rateLimitTier: z.catch(optional(z.string()), null),
+  },
+  { error: "claudeAiOauth is not an object" },
+);
 const accountFileShape = z.object({
   oauthAccount: z.optional(z.nullable(z.object({ accountUuid: z.optional(z.string()), emailAddress: z.optional(z.string()) }))),
 });
@@ -127,19 +155,18 @@ export class ClaudeCodeStore implements CredentialStore {
   }
 
   async #readProfile(file: RegularFile, root: unknown): Promise<StoredProfile | null> {
-    if (!isObject(root))
+    const parsed = fileShape.safeParse(root);
+    if (!parsed.success) {
       throw new StoreError("malformed", `${this.path} is not a JSON object`, "sign in again: claude auth login");
-    const login = root[CLAUDE_PROFILE];
+    }
+    const login = parsed.data.claudeAiOauth;
     if (login === undefined || login === null) return null;
-    const fields = isObject(login) ? login : {};
+    const fields = fieldsShape.parse(login);
     const own = typeof fields["accountUuid"] === "string" ? fields["accountUuid"] : null;
-    const content = isObject(login)
-      ? readLogin(login)
-      : { kind: "incomplete" as const, reason: "claudeAiOauth is not an object" };
     return {
       id: CLAUDE_PROFILE,
       provider: null,
-      content,
+      content: readLogin(login),
       account: mergeAccount(own, await this.#readAccount()),
       accountInCredential: own !== null,
       surroundings: () => new Secret(JSON.stringify({ ...fields, accessToken: 0, refreshToken: 0, expiresAt: 0 })),
@@ -238,55 +265,22 @@ async function takeUnlessForbidden(
   }
 }
 
-function readLogin(login: Readonly<Record<string, unknown>>): ProfileContent {
-  const incomplete = (reason: string): ProfileContent => ({ kind: "incomplete", reason });
-  const { accessToken, refreshToken, expiresAt } = login;
-  if (accessToken === "") return { kind: "stub", timeLimit: login["loginEnded"] === "time_limit" };
-  if (typeof accessToken !== "string") return incomplete("the login has no access token");
-  if (refreshToken === "") return incomplete("the login has a blank refresh token");
-  if (refreshToken !== undefined && refreshToken !== null && typeof refreshToken !== "string")
-    return incomplete("the refresh token is not text");
-  const grant = readGrant(login);
-  if (grant === null)
-    return incomplete(`the login lacks the scope ${REQUIRED_SCOPE}, so that Claude Code takes it for logged out`);
-  const end = readExpiry(expiresAt);
-  if (end === undefined) return incomplete("expiresAt is not a time in milliseconds");
+function readLogin(entry: unknown): ProfileContent {
+  const stub = stubShape.safeParse(entry);
+  if (stub.success) return { kind: "stub", timeLimit: stub.data.loginEnded === "time_limit" };
+  const login = loginShape.safeParse(entry);
+  if (!login.success) return { kind: "incomplete", reason: login.error.issues[0]?.message ?? "the login is not complete" };
+  const { accessToken, refreshToken, expiresAt, refreshTokenExpiresAt, ...grant } = login.data;
   const access = new Secret(accessToken);
-  if (typeof refreshToken !== "string") {
-    if (end === null) return { kind: "credential", credential: { type: "token", token: access, expiresAt: null } };
-    return {
-      kind: "credential",
-      credential: { type: "oauth", access, refresh: null, expiresAt: end, signInEndsAt: null, grant },
-    };
+  if (refreshToken === null && expiresAt === null) {
+    return { kind: "credential", credential: { type: "token", token: access, expiresAt: null } };
   }
-  if (end === null) return incomplete("the login has no expiresAt");
-  const signInEndsAt = readExpiry(login["refreshTokenExpiresAt"]) ?? null;
-  const credential: Credential = {
-    type: "oauth",
-    access,
-    refresh: new Secret(refreshToken),
-    expiresAt: end,
-    signInEndsAt,
-    grant,
-  };
-  return { kind: "credential", credential };
-}
-
-function readGrant(login: Readonly<Record<string, unknown>>): Grant | null {
-  const scopes = scopesShape.safeParse(login["scopes"]);
-  if (!scopes.success || !scopes.data.includes(REQUIRED_SCOPE)) return null;
-  const { subscriptionType, rateLimitTier } = login;
+  if (expiresAt === null) return { kind: "incomplete", reason: "the login has no expiresAt" };
+  const refresh = refreshToken === null ? null : new Secret(refreshToken);
   return {
-    scopes: scopes.data,
-    subscriptionType: typeof subscriptionType === "string" ? subscriptionType : null,
-    rateLimitTier: typeof rateLimitTier === "string" ? rateLimitTier : null,
+    kind: "credential",
+    credential: { type: "oauth", access, refresh, expiresAt, signInEndsAt: refreshTokenExpiresAt, grant },
   };
-}
-
-/** @returns null where none is stated, undefined where it is no time in milliseconds */
-function readExpiry(value: unknown): number | null | undefined {
-  if (value === undefined || value === null) return null;
-  return typeof value === "number" && Number.isFinite(value) && value > FIRST_PLAUSIBLE_MS ? value : undefined;
 }
 
 /** The credential's own account wins; the file beside it adds the e-mail if it speaks of the same account. */
@@ -348,8 +342,4 @@ function fieldsOf(credential: Credential): LoginFields {
     case "api_key":
       throw new StoreError("unsupported", "Claude Code's file cannot hold an API key", "take this store out of the targets");
   }
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
