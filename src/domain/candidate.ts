@@ -91,7 +91,7 @@ function asDescendant(target: ObservedTarget, held: HeldCredential, generation: 
   const placement = ledger.placements.get(placementKey(target.store, target.profile));
   const parent = placement === undefined ? undefined : ledger.generations.get(placement.generation);
   if (placement === undefined || parent === undefined || parent.chain !== live.chain) return null;
-  if (!laterThanSource(held, target, context.verdict) || !sourceIsBehind(parent, context)) return null;
+  if (!laterThanSource(held, target, live, context.verdict) || !sourceIsBehind(parent, context)) return null;
   return { ...candidate, proof: prove(target, placement, parent, context) };
 }
 
@@ -125,8 +125,13 @@ function isMember(generation: Fingerprint | null, live: Live, ledger: LedgerStat
   return generation !== null && ledger.generations.get(generation)?.chain === live.chain;
 }
 
-function laterThanSource(held: HeldCredential, target: ObservedTarget, verdict: SourceVerdict): boolean {
+/**
+ * Whether an unknown generation ends after what the source holds and after everything that was live: an old copy from
+ * before the ledger is unknown, too.
+ */
+function laterThanSource(held: HeldCredential, target: ObservedTarget, live: Live, verdict: SourceVerdict): boolean {
   const expiresAt = withoutMargin(held, target);
+  if (!isLater(expiresAt, live.expiresAt)) return false;
   switch (verdict.kind) {
     case "live":
     case "becomes-live":

@@ -311,3 +311,11 @@ export function displayGeneration(state: LedgerState, generation: Fingerprint | 
   const known = state.generations.get(generation);
   return `g${known === undefined ? "?" : String(known.sequence)}:${generation.slice(0, 6)}`;
 }
+
+/** Whether a generation only counts as spent because an agent's login was adopted in its place, which is likely, not certain. */
+export function isSupersededByAdoption(state: LedgerState, generation: Generation): boolean {
+  for (const { chain, sequence, adopted } of state.generations.values()) {
+    if (adopted && chain === generation.chain && sequence === generation.sequence + 1) return true;
+  }
+  return false;
+}

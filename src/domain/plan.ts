@@ -95,6 +95,7 @@ export function planSync(input: PlanInput): Plan {
     blocked: carried === null ? blockedBy(verdict) : null,
     liveType: carried?.type ?? null,
     candidates: candidates.filter((candidate) => candidate !== chosen),
+    keptFromSource: adoption?.backup === true ? heldGeneration(verdict) : null,
     policy,
     orders,
     now,
@@ -173,6 +174,11 @@ function signInEndOf(verdict: SourceVerdict): number | null {
 function sourceIsOverwritten(verdict: SourceVerdict, candidate: Candidate): boolean {
   if (verdict.kind === "logged-out" || verdict.kind === "missing" || verdict.kind === "unreadable") return false;
   return verdict.held.generation !== candidate.generation;
+}
+
+function heldGeneration(verdict: SourceVerdict): Fingerprint | null {
+  if (verdict.kind === "logged-out" || verdict.kind === "missing" || verdict.kind === "unreadable") return null;
+  return verdict.held.generation;
 }
 
 function adoptionEvents(adoption: Adoption, source: ObservedSource, live: Live | null, at: number): LiveEvent[] {

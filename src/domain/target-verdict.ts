@@ -2,7 +2,7 @@ import type { Candidate } from "./candidate.js";
 import { withoutMargin } from "./candidate.js";
 import { isLater, relateAccounts } from "./credential.js";
 import type { Fingerprint } from "./generation.js";
-import { placementKey, type Generation, type LedgerState, type Live, type Placement } from "./ledger.js";
+import { isSupersededByAdoption, placementKey, type Generation, type LedgerState, type Live, type Placement } from "./ledger.js";
 import type { HeldCredential, ObservedTarget, Orders, Policy } from "./observation.js";
 
 /** A consumer that keeps undoing a write is answered at once, then later and later, then left alone (rule R12). */
@@ -37,6 +37,8 @@ export interface TargetContext {
   readonly blocked: string | null;
   readonly liveType: "oauth" | "token" | "api_key" | null;
   readonly candidates: readonly Candidate[];
+  /** The generation that this plan's adoption takes from the source into the backups; null for none. */
+  readonly keptFromSource: Fingerprint | null;
   readonly policy: Policy;
   readonly orders: Orders;
   readonly now: number;
@@ -67,7 +69,9 @@ export function judgeTarget(target: ObservedTarget, context: TargetContext): Tar
   const foreign = relateAccounts(target.account, live.account) === "different";
   const replaceAccount = foreign && followedAnotherAccount(target, placement, ledger, live);
   if (foreign && !replaceAccount) return hold("another-account", "the profile names another account than the source's");
-  if (context.blocked !== null) return drift(context.blocked);
+  // Also while nothing can be pushed: it may be the one login that is left, and it is the user's to choose.
+  const isCandidate = context.candidates.some((candidate) => candidate.target === target);
+  if (context.blocked !== null) return isCandidate && known === null ? targetNewer() : drift(context.blocked);
   const write = known !== null ? judgeKnown(target, held, known, live, context) : judgeUnknown(target, held, live, context);
   if (write.kind !== "write") return write;
   return afterReverts({ ...write, replaceAccount }, target, placement, live, context);
@@ -135,7 +139,7 @@ function judgeKnown(
   held: HeldCredential,
   known: Generation,
   live: Live,
-  { ledger, orders }: TargetContext,
+  { ledger, orders, keptFromSource }: TargetContext,
 ): TargetVerdict {
   if (known.fingerprint === live.generation && held.generation !== null) {
     const newer = !ledger.issues.has(held.issue) && isLater(withoutMargin(held, target), live.expiresAt);
@@ -144,8 +148,10 @@ function judgeKnown(
     }
     return write(false);
   }
+  if (held.generation === null) return write(false);
   const unspent = known.chain !== live.chain && known.sequence === ledger.chainLengths.get(known.chain);
-  return write(unspent && held.generation !== null);
+  const doubtful = known.fingerprint !== keptFromSource && isSupersededByAdoption(ledger, known);
+  return write(unspent || doubtful);
 }
 
 function judgeUnknown(
@@ -155,9 +161,8 @@ function judgeUnknown(
   { orders, candidates }: TargetContext,
 ): TargetVerdict {
   if (orders.force.has(target.store)) return write(true);
-  if (candidates.some((candidate) => candidate.target === target) || isLater(withoutMargin(held, target), live.expiresAt)) {
-    return hold("target-newer", "it holds an unknown login that ends after the source's, and nothing proves whose it is");
-  }
+  const isCandidate = candidates.some((candidate) => candidate.target === target);
+  if (isCandidate || isLater(withoutMargin(held, target), live.expiresAt)) return targetNewer();
   return target.listed ? write(true) : hold("unknown-origin", "it held the source's login before, and now holds an unknown one");
 }
 
@@ -184,6 +189,10 @@ function write(backup: boolean): Write {
 
 function hold(reason: TargetHold, explanation: string): TargetVerdict {
   return { kind: "hold", reason, explanation };
+}
+
+function targetNewer(): TargetVerdict {
+  return hold("target-newer", "it holds an unknown login that ends after the source's, and nothing proves whose it is");
 }
 
 function drift(reason: string): TargetVerdict {

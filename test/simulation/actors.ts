@@ -126,6 +126,8 @@ export class ModelClaude {
       this.#dead.add(spent);
       if (login === undefined || login.refreshToken !== spent || login.accessToken !== accessBefore)
         return "finds another login and takes it";
+      const truth = this.#world.server.truthOf(spent);
+      if (truth !== null) truth.chain.rejected = Math.max(truth.chain.rejected, truth.generation);
       const ended = answer === "sign_in_ended" && this.setting.era === "cas" ? { loginEnded: "time_limit" as const } : {};
       this.#write({ ...login, accessToken: "", refreshToken: "", expiresAt: 0, ...ended });
       return "writes a stub";

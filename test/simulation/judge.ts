@@ -1,11 +1,14 @@
 import { relateAccounts, type Account } from "../../src/domain/credential.js";
-import type { LedgerEvent, LedgerState, Live, LiveEvent, PlacedEvent } from "../../src/domain/ledger.js";
+import type { LedgerEvent, LedgerState, Live, LiveEvent, LiveReason, PlacedEvent } from "../../src/domain/ledger.js";
 import { noOrders, type Orders } from "../../src/domain/observation.js";
 import type { ProfilePatch, StoreName } from "../../src/domain/store.js";
 import { isClaude, slotsOf, type AgentContent, type FileContent, type ModelFile, type Slot } from "./model-file.js";
 import type { DurableBackups, DurableLedger } from "./model-memory.js";
 import { TOKEN_MARK, type Chain, type ModelServer, type TokenTruth } from "./model-server.js";
 import type { Names } from "./names.js";
+
+/** Why something becomes live by an order only. */
+const ORDERED: ReadonlySet<LiveReason> = new Set(["accepted", "account-switch", "adoption", "sign-in"]);
 
 export interface Violation {
   /** The invariant or rule, such as `I1`. */
@@ -24,6 +27,8 @@ export interface JudgeWorld {
   readonly expiryIsOrder: boolean;
   /** Whether the user accepts an account change beforehand. */
   readonly acceptsAccountChange: boolean;
+  /** The account that Claude Code keeps beside a file. */
+  readonly accountBeside: (file: ModelFile) => Account | null;
   readonly note: (words: string) => void;
 }
 
@@ -96,7 +101,7 @@ export class Judge {
     for (const event of events) {
       if (event.kind === "seen" || event.kind === "written") this.#noteFollower(event);
       if (event.kind !== "live") continue;
-      if (orders !== noOrders) this.#noteOrder(event.generation);
+      if (orders !== noOrders && ORDERED.has(event.reason)) this.#noteOrder(event.generation);
       if (live !== null) this.#judgeLive(event, live);
       live = { ...event, since: event.at };
     }
@@ -176,7 +181,8 @@ export class Judge {
       return;
     }
     const oldIssue = server.truthOf(was.access);
-    if (oldIssue === null || oldIssue.generation !== after.generation || after.issue >= oldIssue.issue) return;
+    const ordered = expiryIsOrder && ledger.state.issues.has(names.of(was.access ?? ""));
+    if (!ordered || oldIssue?.generation !== after.generation || after.issue >= oldIssue.issue) return;
     this.accuse("I2", `${store} ${slot.profile} went from ${was.access ?? "?"} back to ${slot.access ?? "?"}`);
   }
 
@@ -189,8 +195,11 @@ export class Judge {
     const { server, files, backups } = this.#world;
     const truth = server.truthOf(token);
     if (truth === null || token === undefined) return;
-    if (truth.generation !== truth.chain.newestRead || truth.chain.continued) return;
-    if (files().some(({ content }) => slotsOf(content).some(({ refresh }) => refresh === token))) return;
+    const { chain, generation } = truth;
+    if (generation !== chain.newestRead || chain.continued || generation <= chain.rejected) return;
+    const here = files().flatMap(({ content }) => slotsOf(content).map(({ refresh }) => server.truthOf(refresh)));
+    // A later one that its program wrote just now proves it spent.
+    if (here.some((other) => other?.chain === chain && other.generation >= generation)) return;
     if (backups.holds(token)) return;
     this.accuse("I1", `${by} removed the last copy of ${token}, the newest of its chain that was read`);
   }
@@ -201,8 +210,8 @@ export class Judge {
     before: FileContent | null,
     { slot, store }: { readonly slot: Slot; readonly store: StoreName },
   ): void {
-    const { names, ledger, sourceProfile, acceptsAccountChange } = this.#world;
-    const named = accountOf(file, before, slot.profile);
+    const { names, ledger, sourceProfile, acceptsAccountChange, accountBeside } = this.#world;
+    const named = accountOf(file, before, slot.profile, accountBeside(file));
     const live = ledger.state.live.get(sourceProfile)?.account ?? null;
     if (named === null) return;
     const fingerprinted = { uuid: nameOf(named.uuid, names), email: nameOf(named.email, names) };
@@ -222,11 +231,11 @@ function nameOf(text: string | null, names: Names): string | null {
   return text === null ? null : names.of(text);
 }
 
-function accountOf(file: ModelFile, content: FileContent | null, profile: string): Account | null {
+function accountOf(file: ModelFile, content: FileContent | null, profile: string, beside: Account | null): Account | null {
   if (content === null) return null;
   if (isClaude(file)) {
     const uuid = "claudeAiOauth" in content ? (content.claudeAiOauth?.accountUuid ?? null) : null;
-    return uuid === null ? null : { uuid, email: null };
+    return uuid === null ? null : { uuid, email: beside?.uuid === uuid ? beside.email : null };
   }
   const email = (content as AgentContent).profiles[profile]?.email;
   return email === undefined ? null : { uuid: null, email };

@@ -14,6 +14,8 @@ export interface Chain {
   revoked: boolean;
   /** The newest generation that credsyncd has read anywhere; 0 for none. */
   newestRead: number;
+  /** The generation whose rejection a program wrote down as a stub; 0 for none. */
+  rejected: number;
   /** Another sign-in took its place in a way that nothing tells from a refresh, so that it no longer counts as the newest. */
   continued: boolean;
 }
@@ -67,6 +69,7 @@ export class ModelServer {
       issues: 0,
       revoked: false,
       newestRead: 0,
+      rejected: 0,
       continued: false,
     };
     return this.#rotate(chain, clientNow + lifetimeMs);

@@ -161,12 +161,13 @@ export class ModelClaudeStore extends ModelStore<ClaudeContent> {
     const { credential } = patch;
     if (credential.type !== "oauth") throw new StoreError("unsupported", "the model writes OAuth here only", "none");
     if (content?.claudeAiOauth === undefined && !patch.create) throw this.conflict();
-    const { loginEnded: _ended, refreshToken: _refresh, ...kept } = content?.claudeAiOauth ?? { tier: 0 };
+    const { loginEnded: _ended, refreshToken: _refresh, ...kept } = content?.claudeAiOauth ?? ({ tier: 0 } as ClaudeLogin);
     const login: ClaudeLogin = {
       ...kept,
       accessToken: credential.access.reveal(),
       ...(credential.refresh === null ? {} : { refreshToken: credential.refresh.reveal() }),
       ...(credential.expiresAt === null ? {} : { expiresAt: credential.expiresAt }),
+      ...(patch.account?.uuid != null && kept.accountUuid !== undefined ? { accountUuid: patch.account.uuid } : {}),
     };
     return { mcpOAuth: content?.mcpOAuth ?? 0, claudeAiOauth: login };
   }

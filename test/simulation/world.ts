@@ -75,6 +75,7 @@ export class World {
       sourceProfile: setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli",
       expiryIsOrder: !skewed && !setting.variableLifetime,
       acceptsAccountChange: setting.policy.onAccountChange === "push",
+      accountBeside: (file) => this.#claudes.find((claude) => claude.file === file)?.accountFile.account ?? null,
       note: this.#note,
     });
     this.#populate();
