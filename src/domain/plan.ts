@@ -145,6 +145,8 @@ function becomingLive(verdict: SourceVerdict, source: ObservedSource, before: Li
 
 function mayAdopt(verdict: SourceVerdict, policy: Policy, orders: Orders): boolean {
   if (verdict.kind === "missing" || verdict.kind === "unreadable") return false;
+  // What stands in the source may be the next generation; in a moment it is known.
+  if (verdict.kind === "held" && verdict.reason === "account-unsettled") return false;
   return orders.adopt !== null || policy.onAgentRotation === "adopt";
 }
 

@@ -143,11 +143,12 @@ function judgeUnknown(
   const account = relateAccounts(source.observed.account, live.account);
   const signInEndsAt = held.credential.type === "oauth" ? held.credential.signInEndsAt : null;
   const changedKind = (held.credential.type === "oauth") !== wasOauth(live);
-  if (accepted) return becomeLive("accepted", newChain(held.generation));
-  if (changedKind) return hold("account-changed", "the login is of another kind than before");
+  const accept = (): SourceVerdict => becomeLive("accepted", newChain(held.generation));
+  if (changedKind) return accepted ? accept() : hold("account-changed", "the login is of another kind than before");
 
   const settlesAt = source.changedAt + ACCOUNT_SETTLES_MS;
   if (context.now < settlesAt && !provesSameAccount(source, signInEndsAt, live)) {
+    if (accepted) return accept();
     return {
       kind: "held",
       held,
@@ -159,13 +160,16 @@ function judgeUnknown(
     };
   }
   if (account === "different" || signInRose(signInEndsAt, live.signInEndsAt)) {
+    if (accepted) return accept();
     const oneSided = (source.observed.account === null) !== (live.account === null);
     if ((account === "different" || oneSided) && context.policy.onAccountChange === "hold") {
       return hold("account-changed", "the source was signed in to another account", true);
     }
     return becomeLive("sign-in", newChain(held.generation));
   }
+  // An order changes nothing about what follows from the chain: a rotation stays a member, so that the older one is known.
   if (held.credential.type !== "oauth" || isLater(held.expiresAt, live.expiresAt)) return becomeLive("rotation", live.chain);
+  if (accepted) return accept();
   return hold("source-rolled-back", "the source holds an unknown login that ends before the live one: an old copy");
 }
 

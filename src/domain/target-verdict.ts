@@ -146,7 +146,8 @@ function judgeKnown(
     if (newer && target.share === "full" && !orders.force.has(target.store)) {
       return hold("target-newer", "it holds a newer access token of the live generation");
     }
-    return write(false);
+    // A refresh token is taken away, and the source may have lost its own since it was read.
+    return write(target.share === "access-only");
   }
   if (held.generation === null) return write(false);
   const unspent = known.chain !== live.chain && known.sequence === ledger.chainLengths.get(known.chain);

@@ -44,11 +44,9 @@ export class ReconcileLoop {
     signal.addEventListener("abort", () => {
       this.#wake();
     });
-    await this.#once(signal);
-    for (;;) {
-      await this.#untilDue(signal);
-      if (signal.aborted) return;
+    while (!signal.aborted) {
       await this.#once(signal);
+      await this.#untilDue(signal);
     }
   }
 

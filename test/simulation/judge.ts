@@ -23,7 +23,7 @@ export interface JudgeWorld {
   readonly ledger: DurableLedger;
   readonly backups: DurableBackups;
   readonly sourceProfile: string;
-  /** Whether an expiry orders truly: no clock is off and every access token lasts equally long. */
+  /** Whether an expiry orders truly: no clock is off, no margin is added, and every access token lasts equally long. */
   readonly expiryIsOrder: boolean;
   /** Whether the user accepts an account change beforehand. */
   readonly acceptsAccountChange: boolean;

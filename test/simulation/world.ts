@@ -73,7 +73,7 @@ export class World {
       ledger: this.#ledger,
       backups: this.#backups,
       sourceProfile: setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli",
-      expiryIsOrder: !skewed && !setting.variableLifetime,
+      expiryIsOrder: !skewed && !setting.variableLifetime && setting.agents.every(({ expiryMarginMs }) => expiryMarginMs === 0),
       acceptsAccountChange: setting.policy.onAccountChange === "push",
       accountBeside: (file) => this.#claudes.find((claude) => claude.file === file)?.accountFile.account ?? null,
       note: this.#note,
