@@ -10,7 +10,8 @@ export async function run(options: CommonOptions): Promise<ExitCode> {
   const load = (): Promise<Config> => loadConfig(options.config ?? null, environment);
   const stop = new AbortController();
   for (const name of ["SIGTERM", "SIGINT"] as const) {
-    process.once(name, () => {
+    // Not `once`: packages that tidy up at an end take a signal without listeners for one that ends the process at once.
+    process.on(name, () => {
       stop.abort();
     });
   }

@@ -31,65 +31,63 @@ export interface DaemonOptions {
  */
 export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Promise<void> {
   const { environment } = options;
+  let reloading = new AbortController();
+  const forget = options.onReloadRequest(() => {
+    reloading.abort();
+  });
   let composition = await compose(options.config, environment, "write");
   const lock = await takeRunLock(composition.stateDirectory, environment.clock, signal);
   const stopping = AbortSignal.any([signal, lock.lost]);
-  const log = (): Logger => options.openLog(composition.config);
+  let log = options.openLog(composition.config);
+  let reporter = new Reporter(log);
   try {
     for (;;) {
-      const reloading = new AbortController();
-      const forget = options.onReloadRequest(() => {
-        reloading.abort();
-      });
-      await keepInStep(composition, log(), AbortSignal.any([stopping, reloading.signal]));
-      forget();
-      if (isAborted(stopping)) break;
-      composition = await reloaded(composition, options, log());
+      await keepInStep(composition, log, reporter, AbortSignal.any([stopping, reloading.signal]));
+      if (stopping.aborted) break;
+      // A request that comes from here on may be about a file that changed after it was read.
+      reloading = new AbortController();
+      const next = await reloaded(options, log);
+      if (next === null) continue;
+      composition = next;
+      log = options.openLog(composition.config);
+      reporter = new Reporter(log);
     }
-    if (isAborted(lock.lost))
+    if (lock.lost.aborted)
       throw new Failure("busy", "another credsyncd took the state directory over", "run one daemon a state directory");
-    log().info("stopped");
+    log.info("stopped");
   } finally {
+    forget();
     await lock.release();
   }
 }
 
-/** Asked through a function, since a signal changes while a promise is awaited. */
-function isAborted(signal: AbortSignal): boolean {
-  return signal.aborted;
-}
-
-/** A bad new configuration keeps the old one and is reported. */
-async function reloaded(composition: Composition, { reload, environment }: DaemonOptions, log: Logger): Promise<Composition> {
+/** @returns null for a bad new configuration, which is reported and keeps the old one */
+async function reloaded({ reload, openLog, environment }: DaemonOptions, log: Logger): Promise<Composition | null> {
   try {
     const next = await compose(await reload(), environment, "write");
-    log.info({ path: next.config.path }, "configuration reloaded");
+    openLog(next.config).info({ path: next.config.path }, "configuration reloaded");
     return next;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     log.error({ reason: error.message, hint: error.hint }, "configuration not reloaded");
-    return composition;
+    return null;
   }
 }
 
 async function keepInStep(
   { config, environment, stateDirectory, reconciler }: Composition,
   log: Logger,
+  reporter: Reporter,
   signal: AbortSignal,
 ): Promise<void> {
   const { clock } = environment;
-  const reporter = new Reporter(log);
   let burst = calm;
-  let isReady = false;
 
   const onResult = async (result: ReconcileResult): Promise<{ lookAgain: boolean }> => {
     reporter.report(result);
     const lookAgain = await watcher.watch(result.observation.files);
     await leaveHeartbeat(stateDirectory, result, log);
-    if (!isReady && !lookAgain) {
-      isReady = true;
-      log.info({ stores: result.observation.reads.length, directories: watcher.size }, "ready");
-    }
+    if (!lookAgain) reporter.ready({ stores: result.observation.reads.length, directories: watcher.size });
     return { lookAgain };
   };
   const loop = new ReconcileLoop({

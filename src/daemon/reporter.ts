@@ -12,6 +12,7 @@ export class Reporter {
   /** The states that were said, by what they are about. */
   #said = new Map<string, string>();
   #reconcileId = 0;
+  #isReady = false;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -26,6 +27,13 @@ export class Reporter {
     for (const about of this.#said.keys()) if (!states.has(about)) log.info({ about }, "resolved");
     this.#said = new Map([...states].map(([about, { name }]) => [about, name]));
     log.debug({ durationMs: result.durationMs, stores: result.observation.reads.length }, "looked");
+  }
+
+  /** Everything that is there is in step and watched; said once. */
+  ready(fields: { readonly stores: number; readonly directories: number }): void {
+    if (this.#isReady) return;
+    this.#isReady = true;
+    this.#log.info(fields, "ready");
   }
 
   /** A reconcile that failed as a whole; a failure that is no `Failure` is a bug and is thrown on. */

@@ -6,11 +6,14 @@ import { Failure, StoreError } from "../domain/errors.js";
 import { replaceFile } from "./atomic-file.js";
 import { takeDirectoryLock, type HeldLock } from "./directory-lock.js";
 import { isAlive, ownIdentity, type ProcessIdentity } from "./process-identity.js";
-import { isAbsent } from "./system-error.js";
+import { errnoOf, isAbsent } from "./system-error.js";
 
 /** A daemon on another host counts as running until its heartbeat is this old (ms). */
 const STALE_MS = 90_000;
 const HEARTBEAT_MS = 30_000;
+/** Taking the lock takes milliseconds; one who was killed at it holds the others up for this long. */
+const TURN_STALE_MS = 5000;
+const TURN_WAIT_MS = 15_000;
 
 const holderShape = z.object({
   pid: z.number(),
@@ -32,6 +35,35 @@ export interface RunLock {
  * @throws Failure `busy` that names the daemon that has it
  */
 export async function takeRunLock(stateDirectory: string, clock: Clock, signal: AbortSignal): Promise<RunLock> {
+  const turn = await takeTurn(stateDirectory, clock, signal);
+  try {
+    return await takeInTurn(stateDirectory, clock, signal);
+  } finally {
+    await turn.release();
+  }
+}
+
+/**
+ * Daemons that start at the same moment take turns: one that looks at the record while another has the heartbeat but has
+ * not signed yet would see the name of a dead one, and take the living one's heartbeat away.
+ */
+async function takeTurn(stateDirectory: string, clock: Clock, signal: AbortSignal): Promise<HeldLock> {
+  const path = join(stateDirectory, "run.lock.turn");
+  try {
+    return await takeDirectoryLock(path, { staleMs: TURN_STALE_MS, touchMs: 1000, waitMs: TURN_WAIT_MS, clock }, signal);
+  } catch (error) {
+    if (error instanceof StoreError) throw alreadyRunning(await readHolder(stateDirectory), stateDirectory);
+    if (errnoOf(error) === null) throw error;
+    throw new Failure(
+      "permission",
+      `cannot make ${path}: ${errnoOf(error) ?? ""}`,
+      "make the state directory writable, or set XDG_STATE_HOME",
+      error,
+    );
+  }
+}
+
+async function takeInTurn(stateDirectory: string, clock: Clock, signal: AbortSignal): Promise<RunLock> {
   const record = join(stateDirectory, "run.lock");
   const heartbeat = join(stateDirectory, "run.lock.held");
   for (let attempt = 0; ; attempt++) {
@@ -42,8 +74,8 @@ export async function takeRunLock(stateDirectory: string, clock: Clock, signal: 
       if (!(error instanceof StoreError)) throw error;
     }
     const holder = await readHolder(stateDirectory);
-    if (attempt > 0 || holder === null || !isGone(holder) || !(await removeHeartbeat(heartbeat, record, holder)))
-      throw alreadyRunning(holder, stateDirectory);
+    if (attempt > 0 || holder === null || !isGone(holder)) throw alreadyRunning(holder, stateDirectory);
+    await removeHeartbeat(heartbeat);
   }
 }
 
@@ -83,16 +115,11 @@ function isGone(holder: ProcessIdentity): boolean {
   return !isAlive(holder.pid, holder.startTime);
 }
 
-/** @returns false when someone else was faster */
-async function removeHeartbeat(heartbeat: string, record: string, holder: ProcessIdentity): Promise<boolean> {
+async function removeHeartbeat(heartbeat: string): Promise<void> {
   try {
-    const current = JSON.parse(await readFile(record, "utf8")) as { pid?: unknown };
-    if (current.pid !== holder.pid) return false;
     await rmdir(heartbeat);
-    return true;
   } catch (error) {
-    if (isAbsent(error)) return true;
-    throw error;
+    if (!isAbsent(error)) throw error;
   }
 }
 

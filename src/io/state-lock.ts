@@ -1,8 +1,8 @@
 import type { Clock } from "../domain/clock.js";
-import { Failure } from "../domain/errors.js";
-import { StoreError } from "../domain/errors.js";
+import { Failure, StoreError } from "../domain/errors.js";
 import type { StateLock } from "../domain/memory.js";
 import { takeDirectoryLock } from "./directory-lock.js";
+import { errnoOf } from "./system-error.js";
 
 const STALE_MS = 30_000;
 const WAIT_MS = 40_000;
@@ -34,6 +34,15 @@ export class StateDirectoryLock implements StateLock {
         signal,
       );
     } catch (error) {
+      const errno = errnoOf(error);
+      if (errno !== null) {
+        throw new Failure(
+          "general",
+          `cannot make ${this.#path}: ${errno}`,
+          "free space and check its directory: nothing is pushed until it can be made",
+          error,
+        );
+      }
       if (!(error instanceof StoreError)) throw error;
       throw new Failure("busy", "another credsyncd is writing at this moment", "try again in a moment", error);
     }

@@ -101,9 +101,9 @@ export class RunningDaemon {
     if (this.#process.exitCode === null && this.#process.signalCode === null) this.#process.kill(name);
   }
 
-  /** Stops reading its log, as a supervisor that is stuck does. */
-  deafen(): void {
-    this.#process.stdout.pause();
+  /** Closes its log, as a reader that went away does. */
+  hangUp(): void {
+    this.#process.stdout.destroy();
   }
 
   async stop(

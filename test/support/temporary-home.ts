@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, onTestFinished } from "vitest";
@@ -78,6 +79,10 @@ export class TemporaryHome {
 
   async makeDirectory(path: string): Promise<void> {
     await mkdir(path, { recursive: true, mode: 0o700 });
+  }
+
+  async remove(path: string): Promise<void> {
+    await rm(path, { recursive: true });
   }
 
   agentDirectory(agent: string): string {
@@ -168,6 +173,22 @@ export class TemporaryHome {
     const profile = await this.readProfile(agent, id);
     const [access, refresh] = [generationIn(profile?.["access"]), generationIn(profile?.["refresh"])];
     return access === refresh ? access : null;
+  }
+
+  /** The generation that a store anywhere holds, or null. */
+  async fileGeneration(path: string): Promise<number | null> {
+    try {
+      const file = JSON.parse(await readFile(path, "utf8")) as { profiles: Record<string, Json> };
+      return generationIn(file.profiles[PROFILE]?.["refresh"]);
+    } catch {
+      return null;
+    }
+  }
+
+  /** Makes a file look old, so that no writer can be in the middle of it; one that is not there stays so. */
+  async age(path: string): Promise<void> {
+    const hourAgo = new Date(Date.now() - HOUR_MS);
+    if (existsSync(path)) await utimes(path, hourAgo, hourAgo);
   }
 
   async generations(agents: readonly string[]): Promise<(number | null)[]> {

@@ -1,0 +1,135 @@
+import { chmod, chown, lstat, readFile, readlink, rename, symlink, writeFile } from "node:fs/promises";
+import { describe, expect, test } from "vitest";
+import { becomes } from "../support/condition.js";
+import { RunningDaemon } from "../support/running-daemon.js";
+import { TemporaryHome } from "../support/temporary-home.js";
+
+const agents = ["main", "work", "research"];
+const isRoot = process.geteuid?.() === 0;
+
+/** Puts an agent's store elsewhere, with a link in its place. */
+async function moveBehindLink(home: TemporaryHome, agent: string): Promise<string> {
+  const elsewhere = home.at("elsewhere", "profiles.json");
+  await home.makeDirectory(home.at("elsewhere"));
+  await rename(home.storeFile(agent), elsewhere);
+  await symlink(elsewhere, home.storeFile(agent));
+  return elsewhere;
+}
+
+describe("a store behind a symbolic link", () => {
+  test("is written where it is, and the link stays", async () => {
+    const home = await TemporaryHome.create({ agents });
+    const elsewhere = await moveBehindLink(home, "work");
+    await RunningDaemon.start(home);
+    await home.writeLogin(2);
+    await becomes(() => home.generations(agents), [2, 2, 2]);
+    expect(await readlink(home.storeFile("work"))).toBe(elsewhere);
+    expect((await lstat(elsewhere)).isFile()).toBe(true);
+  });
+
+  test("is watched where it is", async () => {
+    const home = await TemporaryHome.create({ agents });
+    const elsewhere = await moveBehindLink(home, "work");
+    const daemon = await RunningDaemon.start(home);
+    await writeFile(elsewhere, home.store(0));
+    await daemon.said("drift corrected");
+    expect(await home.generationOf("work")).toBe(1);
+  });
+});
+
+describe("a store that cannot be written", () => {
+  test("because another user owns it is one error line, said once, and stops no other", async ({ skip }) => {
+    if (!isRoot) skip("needs the right to give a file away");
+    const home = await TemporaryHome.create({ agents });
+    await chown(home.storeFile("work"), 12_345, 12_345);
+    const daemon = await RunningDaemon.start(home);
+    await home.writeLogin(2);
+    await daemon.said("credential pushed", { reason: "rotation" });
+    await home.writeLogin(3);
+    await daemon.said("credential pushed", { reason: "rotation" });
+    expect(await home.generations(agents)).toEqual([3, 1, 3]);
+    const errors = daemon.lines.filter(({ level }) => level === "error");
+    expect(errors).toEqual([expect.objectContaining({ msg: "store error", store: "openclaw:work" })]);
+    expect(errors[0]?.["reason"]).toMatch(/belongs to user 12345/);
+    expect(errors[0]?.["hint"]).toMatch(/chown/);
+    await chown(home.storeFile("work"), 0, 0);
+    await daemon.said("drift corrected");
+    await daemon.said("resolved", { about: "openclaw:work" });
+    expect(await home.generations(agents)).toEqual([3, 3, 3]);
+  });
+
+  test("because its directory is read-only is one error line, said once, and stops no other", async ({ skip }) => {
+    if (isRoot) skip("a read-only directory does not stop root");
+    const home = await TemporaryHome.create({ agents });
+    await chmod(home.agentDirectory("work"), 0o500);
+    const daemon = await RunningDaemon.start(home);
+    await home.writeLogin(2);
+    await daemon.said("credential pushed", { reason: "rotation" });
+    await home.writeLogin(3);
+    await daemon.said("credential pushed", { reason: "rotation" });
+    await chmod(home.agentDirectory("work"), 0o700);
+    expect(await home.generations(agents)).toEqual([3, 1, 3]);
+    expect(daemon.lines.filter(({ level }) => level === "error")).toMatchObject([{ msg: "store error", store: "openclaw:work" }]);
+  });
+});
+
+describe("a store that cannot be understood", () => {
+  test.each([
+    ["is cut short", (whole: string) => whole.slice(0, 80), /is not whole JSON/],
+    ["is empty", () => "", /is not whole JSON/],
+    ["is of a later version", (whole: string) => whole.replace('"version": 1', '"version": 7'), /version that is not known/],
+    ["is no object", () => "[1, 2]", /is not a JSON object/],
+  ])("because it %s is one error line, is left as it is, and stops no other", async (_what, spoil, reason) => {
+    const home = await TemporaryHome.create({ agents });
+    const spoilt = spoil(home.store(1));
+    await writeFile(home.storeFile("work"), spoilt);
+    await home.age(home.storeFile("work"));
+    const daemon = await RunningDaemon.start(home);
+    await home.writeLogin(2);
+    await daemon.said("credential pushed", { reason: "rotation" });
+    await home.writeLogin(3);
+    await daemon.said("credential pushed", { reason: "rotation" });
+    expect([await home.generationOf("main"), await home.generationOf("research")]).toEqual([3, 3]);
+    expect(await readFile(home.storeFile("work"), "utf8")).toBe(spoilt);
+    const errors = daemon.lines.filter(({ level }) => level !== "info");
+    expect(errors).toMatchObject([{ level: "error", msg: "store error", store: "openclaw:work" }]);
+    expect(errors[0]?.["reason"]).toMatch(reason);
+    expect(errors[0]?.["hint"]).toBeTruthy();
+    await home.writeProfile("work", 1);
+    await becomes(() => home.generationOf("work"), 3);
+    await daemon.said("resolved", { about: "openclaw:work" });
+  });
+
+  test("because OpenClaw's own config is broken: agents whose directories exist are served", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await writeFile(home.openclawConfig, "{ agents: [[ ");
+    const daemon = await RunningDaemon.start(home);
+    await home.writeLogin(2);
+    await daemon.said("credential pushed", { reason: "rotation" });
+    expect(await home.generations(agents)).toEqual([2, 2, 2]);
+    expect(daemon.news.filter(({ level }) => level === "error")).toMatchObject([{ msg: "store error", store: "openclaw" }]);
+  });
+});
+
+describe("a profile that is not the source's own business", () => {
+  test("is left alone: another provider, a pinned agent, an ignored agent", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await home.writeConfig(`{ agents: { work: "pinned", "res*": "ignore" } }`);
+    const daemon = await RunningDaemon.start(home);
+    await home.writeLogin(2);
+    await daemon.said("credential pushed", { reason: "rotation" });
+    expect(await home.generations(agents)).toEqual([2, 1, 1]);
+  });
+
+  test("is held and said once where its login is newer and of unknown origin", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await home.writeProfile("work", 9);
+    const daemon = await RunningDaemon.start(home);
+    await home.writeLogin(2);
+    await daemon.said("credential pushed", { reason: "rotation" });
+    expect(await home.generations(agents)).toEqual([2, 9, 2]);
+    expect(daemon.lines.filter(({ msg }) => msg === "held")).toMatchObject([
+      { level: "warn", store: "openclaw:work", reason: "target-newer" },
+    ]);
+  });
+});
