@@ -1,5 +1,5 @@
 import { isLater, relateAccounts, type Account } from "./credential.js";
-import type { Fingerprint } from "./generation.js";
+import type { Fingerprint, Identity } from "./generation.js";
 import { placementKey, type Generation, type LedgerState, type Live, type Placement } from "./ledger.js";
 import type { HeldCredential, ObservedTarget, Orders } from "./observation.js";
 import type { SourceVerdict } from "./source-verdict.js";
@@ -66,7 +66,7 @@ function asCandidate(target: ObservedTarget, context: Context): Candidate | null
   if (namesAnotherAccount(target, context)) return null;
   const { generation } = held;
   const candidate = asDescendant(target, held, generation, context);
-  if (!isOrdered(target, generation, context)) return candidate;
+  if (!isOrdered(target, held, context)) return candidate;
   if (generation === context.live?.generation) {
     return { target, held, generation, proof: "live-generation", ordered: true, descends: true };
   }
@@ -95,10 +95,11 @@ function asDescendant(target: ObservedTarget, held: HeldCredential, generation: 
   return { ...candidate, proof: prove(target, placement, parent, context) };
 }
 
-function isOrdered(target: ObservedTarget, generation: Fingerprint, { orders, ledger, live }: Context): boolean {
+function isOrdered(target: ObservedTarget, { generation, issue }: Identity, { verdict, orders, ledger, live }: Context): boolean {
   if (orders.adopt === null || orders.adopt.store !== target.store) return false;
   if (orders.adopt.profile !== null && orders.adopt.profile !== target.profile) return false;
-  return generation === live?.generation || !ledger.generations.has(generation);
+  if (verdict.kind === "live" && verdict.held.issue === issue) return false;
+  return generation !== null && (generation === live?.generation || !ledger.generations.has(generation));
 }
 
 /** Whether a holder of the live generation has what the source lost: the source is behind it, or the access token is newer. */

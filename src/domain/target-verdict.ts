@@ -58,17 +58,22 @@ export function judgeTarget(target: ObservedTarget, context: TargetContext): Tar
   if (!target.listed && !bound) return judgeStranger(target, context);
   if (held.kind === "absent") return judgeAbsent(target, placement, context);
   if (live === null) return drift(context.blocked ?? "source-missing");
-  if (held.kind === "stub") return judgeStub(placement, live, context);
+
+  const foreign = relateAccounts(target.account, live.account) === "different";
+  const replaceAccount = foreign && followedAnotherAccount(target, placement, ledger, live);
+  const otherAccount = hold("another-account", "the profile names another account than the source's");
+  if (held.kind === "stub") {
+    if (foreign && !replaceAccount) return otherAccount;
+    const verdict = judgeStub(placement, live, context);
+    return verdict.kind === "write" ? { ...verdict, replaceAccount } : verdict;
+  }
   if (context.liveType !== null && held.credential.type !== context.liveType) {
     return target.listed
       ? hold("type-mismatch", `the profile is of type ${held.credential.type}, the source's login is not`)
       : { kind: "unrelated" };
   }
   if (holdsLive(target, held, live)) return { kind: "in-sync" };
-
-  const foreign = relateAccounts(target.account, live.account) === "different";
-  const replaceAccount = foreign && followedAnotherAccount(target, placement, ledger, live);
-  if (foreign && !replaceAccount) return hold("another-account", "the profile names another account than the source's");
+  if (foreign && !replaceAccount) return otherAccount;
   // Also while nothing can be pushed: it may be the one login that is left, and it is the user's to choose.
   const isCandidate = context.candidates.some((candidate) => candidate.target === target);
   if (context.blocked !== null) return isCandidate && known === null ? targetNewer() : drift(context.blocked);

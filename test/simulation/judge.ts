@@ -1,5 +1,5 @@
 import { relateAccounts, type Account } from "../../src/domain/credential.js";
-import type { LedgerEvent, LedgerState, Live, LiveEvent, LiveReason, PlacedEvent } from "../../src/domain/ledger.js";
+import type { ChainId, LedgerEvent, LedgerState, Live, LiveEvent, LiveReason, PlacedEvent } from "../../src/domain/ledger.js";
 import { noOrders, type Orders } from "../../src/domain/observation.js";
 import type { ProfilePatch, StoreName } from "../../src/domain/store.js";
 import { isClaude, slotsOf, type AgentContent, type FileContent, type ModelFile, type Slot } from "./model-file.js";
@@ -45,8 +45,8 @@ export class Judge {
   readonly #read = new WeakSet<FileContent>();
   /** Generations that the user accepted as the live one by an order, whatever they are. */
   readonly #accepted = new Set<string>();
-  /** The accounts of the chains, as far as the ledger knew them, that a profile was seen following. */
-  readonly #followed = new Map<string, Account[]>();
+  /** The chains, by the ledger's names, that a profile was seen following. */
+  readonly #followed = new Map<string, Set<ChainId>>();
   /** Whether a switch of the account was accepted by an order. */
   #accountAccepted = false;
   writes = 0;
@@ -135,11 +135,10 @@ export class Judge {
   }
 
   #noteFollower({ store, profile, generation }: PlacedEvent): void {
-    const { generations, chainAccounts } = this.#world.ledger.state;
-    const account = chainAccounts.get(generations.get(generation)?.chain ?? "");
-    if (account == null) return;
+    const chain = this.#world.ledger.state.generations.get(generation)?.chain;
     const key = `${store} ${profile}`;
-    this.#followed.set(key, [...(this.#followed.get(key) ?? []), account]);
+    const chains = this.#followed.get(key) ?? new Set();
+    if (chain !== undefined) this.#followed.set(key, chains.add(chain));
   }
 
   #chainOf(generation: string): Chain | null {
@@ -216,8 +215,10 @@ export class Judge {
     if (named === null) return;
     const fingerprinted = { uuid: nameOf(named.uuid, names), email: nameOf(named.email, names) };
     if (relateAccounts(fingerprinted, live) !== "different") return;
-    const accounts = this.#followed.get(`${store} ${slot.profile}`) ?? [];
-    const followed = accounts.some((account) => relateAccounts(account, fingerprinted) === "same");
+    const chains = [...(this.#followed.get(`${store} ${slot.profile}`) ?? [])];
+    const followed = chains.some(
+      (chain) => relateAccounts(ledger.state.chainAccounts.get(chain) ?? null, fingerprinted) === "same",
+    );
     if (followed && (acceptsAccountChange || this.#accountAccepted)) return;
     this.accuse("I4", `${store} ${slot.profile} names ${named.email ?? named.uuid ?? "?"} and was overwritten`);
   }
@@ -234,7 +235,7 @@ function nameOf(text: string | null, names: Names): string | null {
 function accountOf(file: ModelFile, content: FileContent | null, profile: string, beside: Account | null): Account | null {
   if (content === null) return null;
   if (isClaude(file)) {
-    const uuid = "claudeAiOauth" in content ? (content.claudeAiOauth?.accountUuid ?? null) : null;
+    const uuid = "profiles" in content ? null : (content.claudeAiOauth?.accountUuid ?? null);
     return uuid === null ? null : { uuid, email: beside?.uuid === uuid ? beside.email : null };
   }
   const email = (content as AgentContent).profiles[profile]?.email;

@@ -59,17 +59,20 @@ export class ModelProcess {
   }
 
   /** Called by every port at every place where the world may go on without this process. */
-  async pass(place: string): Promise<void> {
+  pass(place: string): Promise<void> | undefined {
     this.ensureAlive();
     const interruption = this.#interruptions.get(this.#steps);
     this.#steps += 1;
-    if (interruption === undefined) return;
-    this.lastPlace = place;
-    await interruption();
-    this.ensureAlive();
+    return interruption === undefined ? undefined : this.#interrupt(place, interruption);
   }
 
   ensureAlive(): void {
     if (!this.#alive) throw new Crash();
+  }
+
+  async #interrupt(place: string, interruption: () => Promise<void>): Promise<void> {
+    this.lastPlace = place;
+    await interruption();
+    this.ensureAlive();
   }
 }

@@ -161,13 +161,14 @@ export class ModelClaudeStore extends ModelStore<ClaudeContent> {
     const { credential } = patch;
     if (credential.type !== "oauth") throw new StoreError("unsupported", "the model writes OAuth here only", "none");
     if (content?.claudeAiOauth === undefined && !patch.create) throw this.conflict();
-    const { loginEnded: _ended, refreshToken: _refresh, ...kept } = content?.claudeAiOauth ?? ({ tier: 0 } as ClaudeLogin);
+    const kept = content?.claudeAiOauth;
     const login: ClaudeLogin = {
-      ...kept,
+      ...(kept?.refreshTokenExpiresAt === undefined ? {} : { refreshTokenExpiresAt: kept.refreshTokenExpiresAt }),
+      ...(kept?.accountUuid === undefined ? {} : { accountUuid: patch.account?.uuid ?? kept.accountUuid }),
       accessToken: credential.access.reveal(),
       ...(credential.refresh === null ? {} : { refreshToken: credential.refresh.reveal() }),
       ...(credential.expiresAt === null ? {} : { expiresAt: credential.expiresAt }),
-      ...(patch.account?.uuid != null && kept.accountUuid !== undefined ? { accountUuid: patch.account.uuid } : {}),
+      tier: kept?.tier ?? 0,
     };
     return { mcpOAuth: content?.mcpOAuth ?? 0, claudeAiOauth: login };
   }
@@ -209,17 +210,14 @@ export class ModelAgentStore extends ModelStore<AgentContent> {
 
   protected patched(content: AgentContent | null, patches: readonly ProfilePatch[]): AgentContent {
     if (content === null) throw this.conflict();
-    const profiles: Record<string, AgentProfile> = { ...content.profiles };
+    const profiles: Record<string, { -readonly [Key in keyof AgentProfile]: AgentProfile[Key] }> = { ...content.profiles };
     for (const { profile, credential, account } of patches) {
       const fields = profiles[profile];
       if (fields === undefined) throw this.conflict();
       if (fields.type !== credential.type) throw new StoreError("unsupported", "the profile is of another type", "none");
       const renamed = account?.email != null && fields.email !== undefined ? { email: account.email } : {};
       profiles[profile] = { ...fields, ...renamed, ...credentialFields(credential) };
-      if (credential.type === "oauth" && credential.refresh === null) {
-        const { refresh: _refresh, ...kept } = profiles[profile];
-        profiles[profile] = kept;
-      }
+      if (credential.type === "oauth" && credential.refresh === null) delete profiles[profile].refresh;
     }
     return { ...content, profiles };
   }

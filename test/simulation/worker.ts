@@ -23,7 +23,9 @@ async function work({ from, to, stride }: Work, report: (report: Report) => void
   let seeds = 0;
   const flush = (): void => {
     report({ seeds, failures, counts: [...counts] });
-    [counts, failures, seeds] = [new Map(), [], 0];
+    counts = new Map();
+    failures = [];
+    seeds = 0;
   };
   for (let seed = from; seed < to; seed += stride) {
     const outcome = await live(drawStory(seed), null);

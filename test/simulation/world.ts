@@ -223,7 +223,7 @@ export class World {
 
   #addFile<Content extends FileContent>(name: string, content: Content | null): ModelFile<Content> {
     const file = new ModelFile<Content>(name, content, this.#now);
-    this.#files.push(file as unknown as ModelFile);
+    this.#files.push(file);
     return file;
   }
 

@@ -1,0 +1,36 @@
+import { describe, expect, test } from "vitest";
+import { drawStory, explain, live } from "./simulate.js";
+
+/** CI runs many more: `npm run simulate`. */
+const SEEDS = 2000;
+const FIRST_SEED = 1;
+
+describe("the simulation", () => {
+  test("keeps every invariant through crashes, faults, races and people", { timeout: 60_000 }, async () => {
+    for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
+      const { violation } = await live(drawStory(seed), null);
+      if (violation !== null) expect.fail(await explain(seed));
+    }
+  });
+
+  test("tells the same story for the same seed", async () => {
+    const [first, second]: [string[], string[]] = [[], []];
+    await live(drawStory(7), first);
+    await live(drawStory(7), second);
+    expect(first.length).toBeGreaterThan(20);
+    expect(second).toEqual(first);
+  });
+
+  test("is not idle: adoptions, writes, crashes and held logins all happen in it", async () => {
+    const counts = new Map<string, number>();
+    for (let seed = 1; seed <= 200; seed++) {
+      const outcome = await live(drawStory(seed), null);
+      for (const [what, count] of outcome.counts) counts.set(what, (counts.get(what) ?? 0) + count);
+    }
+    for (const what of ["write", "adoption", "crash of credsyncd", "write failed: conflict", "failure: general", "force", "adopt"]) {
+      expect(counts.get(what), what).toBeGreaterThan(0);
+    }
+    expect(counts.get("at the end a profile is: in-sync")).toBeGreaterThan(100);
+    expect(counts.get("at the end a profile is: hold target-newer")).toBeGreaterThan(0);
+  });
+});
