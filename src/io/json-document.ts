@@ -121,15 +121,28 @@ function propertyOf(node: Node, key: string, path: string): Node | null {
   return matches[0] ?? null;
 }
 
-/** Counts brackets outside strings; a text that is no JSON is found by its parser. */
+/** Counts brackets outside strings in one pass; a text that is no JSON is found by its parser. */
 function refuseDepth(text: string, path: string): void {
   let depth = 0;
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/gs)) {
-    if (token === "[" || token === "{") depth += 1;
-    else if (token === "]" || token === "}") depth -= 1;
+  let inString = false;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (inString) {
+      if (code === BACKSLASH) index += 1;
+      else if (code === QUOTE) inString = false;
+    } else if (code === QUOTE) inString = true;
+    else if (code === OPEN_BRACKET || code === OPEN_BRACE) depth += 1;
+    else if (code === CLOSE_BRACKET || code === CLOSE_BRACE) depth -= 1;
     if (depth > MAX_DEPTH) throw malformed(path, "is nested too deeply");
   }
 }
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
 
 function malformed(path: string, what: string): StoreError {
   return new StoreError(
