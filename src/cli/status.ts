@@ -40,8 +40,8 @@ function checkCode({ source, stores, summary }: StatusReport, config: Config, no
   if (source.state !== "ok" && source.state !== "expiring") return exitCodes.failed;
   const expired = stores.some(({ profiles }) =>
     profiles.some(
-      ({ binding, state, expiresAt }) =>
-        binding === "follow" && state !== "separate" && expiresAt !== null && Date.parse(expiresAt) <= now,
+      // A held profile may be another's, and is not ours to judge.
+      ({ state, expiresAt }) => (state === "in-sync" || state === "drift") && expiresAt !== null && Date.parse(expiresAt) <= now,
     ),
   );
   if (expired) return exitCodes.failed;

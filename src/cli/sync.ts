@@ -6,6 +6,7 @@ import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
 import type { Orders } from "../domain/observation.js";
+import type { SourceVerdict } from "../domain/source-verdict.js";
 import type { ReconcileResult, Reconciler } from "../reconcile/reconciler.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
 
@@ -25,11 +26,11 @@ export async function sync(options: SyncOptions): Promise<ExitCode> {
   const { reconciler } = await compose(config, environment, options.dryRun === true ? "look" : "write");
   const orders: Orders = { force: forcedStores(options.force), adopt: null };
   const signal = new AbortController().signal;
+  if (options.force !== undefined) refuseUnknownStores(orders, await reconciler.preview(config.policy, orders, signal));
   const result =
     options.dryRun === true
       ? await reconciler.preview(config.policy, orders, signal)
       : await settled(reconciler, environment.clock, config.policy, orders, signal);
-  refuseUnknownStores(orders, result);
   const output = openOutput(options);
   const report = syncReport(result, options.dryRun === true);
   output.result(describe(report, output), report);
@@ -91,6 +92,7 @@ interface SyncReport {
     readonly state: string;
     readonly generation: string | null;
     readonly explanation: string | null;
+    readonly hint: string | null;
   };
   readonly durationMs: number;
 }
@@ -98,6 +100,7 @@ interface SyncReport {
 function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
   const { plan, observation, ledger } = result;
   const planned = new Map<string, string[]>();
+  if (plan.adoption !== null) planned.set(observation.source.store, [observation.source.profile]);
   for (const { target } of plan.writes) planned.set(target.store, [...(planned.get(target.store) ?? []), target.profile]);
   const done = [...(result.adoption === null ? [] : [result.adoption]), ...result.writes];
   const readErrors = observation.reads.flatMap(({ target, error }) =>
@@ -130,9 +133,8 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
     errors: [...readErrors, ...findings].map(({ store, error }) => ({ store, error: error.message, hint: error.hint })),
     source: {
       store: observation.source.store,
-      state: source.kind === "held" ? source.reason : source.kind,
       generation: displayGeneration(ledger, plan.live?.generation ?? null),
-      explanation: source.kind === "held" ? source.explanation : source.kind === "unreadable" ? source.reason : null,
+      ...(plan.adoption === null ? sourceOf(source) : { state: "adopts", explanation: null, hint: null }),
     },
     durationMs: result.durationMs,
   };
@@ -153,19 +155,28 @@ function describe(report: SyncReport, { paint }: Output): string {
     lines.push(`${paint("yellow", "held")}  ${store}  ${profile}: ${explanation}`, `  ${paint("dim", hint)}`);
   for (const { store, error, hint } of report.errors)
     lines.push(`${paint("red", "error")}  ${store}: ${error}`, `  ${paint("dim", hint)}`);
-  const { state, explanation, generation } = report.source;
-  if (explanation !== null)
-    lines.push(
-      `${paint("yellow", "source held")}  ${explanation}`,
-      `  ${paint("dim", "accept it with: credsyncd sync --force")}`,
-    );
-  if (lines.length === 0)
-    lines.push(
-      state === "live" || state === "becomes-live"
-        ? `everything is in sync with ${generation ?? "the source"}`
-        : `nothing to push: the source is ${state}`,
-    );
-  return lines.join("\n");
+  const { state, explanation, hint, generation } = report.source;
+  if (explanation !== null) lines.push(`${paint("yellow", `source ${state}`)}  ${explanation}`);
+  if (hint !== null) lines.push(`  ${paint("dim", hint)}`);
+  return lines.length === 0 ? `everything is in sync with ${generation ?? "the source"}` : lines.join("\n");
+}
+
+/** What the source's state is, why nothing is pushed from it, and what a person does about it. */
+function sourceOf(source: SourceVerdict): Pick<SyncReport["source"], "state" | "explanation" | "hint"> {
+  const signIn = "sign in: claude auth login";
+  switch (source.kind) {
+    case "live":
+    case "becomes-live":
+      return { state: source.kind, explanation: null, hint: null };
+    case "missing":
+      return { state: source.kind, explanation: "nothing to push: there is no login", hint: signIn };
+    case "logged-out":
+      return { state: source.kind, explanation: "nothing to push: its login has ended", hint: signIn };
+    case "unreadable":
+      return { state: source.kind, explanation: source.reason, hint: source.hint };
+    case "held":
+      return { state: source.reason, explanation: source.explanation, hint: "accept it with: credsyncd sync --force" };
+  }
 }
 
 function exitCodeOf({ plan, adoption }: ReconcileResult, report: SyncReport): ExitCode {

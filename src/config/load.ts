@@ -60,7 +60,9 @@ export async function loadConfig(option: string | null, environment: Environment
 export function parseConfig(text: string, path: string): Config {
   const parsed = configShape.safeParse(parseJson5(text, path));
   if (parsed.success) return toConfig(path, parsed.data);
-  const [issue] = parsed.error.issues;
+  const { issues } = parsed.error;
+  // A mistyped key also makes the one that was meant missing, so that the key is the thing to name.
+  const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
   throw issue === undefined ? new Failure("config", `${path} is not a configuration`, null) : explain(issue, path);
 }
 
@@ -106,18 +108,18 @@ function explain(issue: Issue, path: string): Failure {
   return new Failure("config", `${path}: ${place} must be ${expectation(issue)}`, "see: credsyncd config schema");
 }
 
+/** The schema's own words, else zod's finding; without a locale it says "Invalid input" to everything. */
 function expectation(issue: Issue): string {
+  if (issue.message !== "Invalid input") return issue.message;
   switch (issue.code) {
     case "invalid_type":
-      return issue.message.startsWith("Invalid") ? `of type ${issue.expected}` : issue.message;
-    case "invalid_union":
-      return 'an object whose "kind" is one that exists ("claude-code" or "openclaw")';
+      return `of type ${issue.expected}`;
     case "too_small":
       return `at least ${String(issue.minimum)}`;
     case "too_big":
       return `at most ${String(issue.maximum)}`;
     default:
-      return issue.message;
+      return "something else";
   }
 }
 

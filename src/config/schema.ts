@@ -6,7 +6,14 @@ const duration = z
   .string()
   .check(z.refine((text) => parseDurationMs(text) !== null, { error: 'a duration with its unit, such as "1h" or "90s"' }));
 const text = z.string().check(z.minLength(1, { error: "a text that is not empty" }));
+/** What to say of a `kind` that does not exist. */
+const kinds = (names: string): z.core.$ZodErrorMap => {
+  return ({ code }) => (code === "invalid_union" ? names : undefined);
+};
 const share = z.enum(["full", "access-only"], { error: '"full" or "access-only"' });
+
+const milliseconds = (most: number): z.ZodMiniNumberFormat =>
+  z.int({ error: `a whole number of milliseconds, from 0 to ${String(most)}` }).check(z.minimum(0), z.maximum(most));
 
 const openclawTarget = z.strictObject({
   kind: z.literal("openclaw"),
@@ -23,8 +30,14 @@ const claudeCodeTarget = z.strictObject({
 
 /** The configuration file, as a user writes it. Unknown keys are errors. */
 export const configShape = z.strictObject({
-  source: z._default(z.discriminatedUnion("kind", [z.strictObject({ kind: z.literal("claude-code") })]), { kind: "claude-code" }),
-  targets: z._default(z.array(z.discriminatedUnion("kind", [openclawTarget, claudeCodeTarget])), [{ kind: "openclaw" }]),
+  source: z._default(
+    z.discriminatedUnion("kind", [z.strictObject({ kind: z.literal("claude-code") })], { error: kinds('"claude-code"') }),
+    { kind: "claude-code" },
+  ),
+  targets: z._default(
+    z.array(z.discriminatedUnion("kind", [openclawTarget, claudeCodeTarget], { error: kinds('"openclaw" or "claude-code"') })),
+    [{ kind: "openclaw" }],
+  ),
   profiles: z._default(z.array(text), ["anthropic:claude-cli"]),
   bind: z._default(z.enum(["matching", "listed"], { error: '"matching" or "listed"' }), "matching"),
   agents: z._default(z.record(text, z.enum(["follow", "pinned", "ignore"], { error: '"follow", "pinned" or "ignore"' })), {}),
@@ -32,8 +45,8 @@ export const configShape = z.strictObject({
   onAccountChange: z._default(z.enum(["hold", "push"], { error: '"hold" or "push"' }), "hold"),
   settle: z._default(
     z.strictObject({
-      quietMs: z._default(z.int({ error: "a whole number of milliseconds" }).check(z.minimum(0), z.maximum(60_000)), 100),
-      capMs: z._default(z.int({ error: "a whole number of milliseconds" }).check(z.minimum(0), z.maximum(600_000)), 2000),
+      quietMs: z._default(milliseconds(60_000), 100),
+      capMs: z._default(milliseconds(600_000), 2000),
     }),
     { quietMs: 100, capMs: 2000 },
   ),

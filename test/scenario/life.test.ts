@@ -1,4 +1,4 @@
-import { readdir, readFile, utimes, writeFile } from "node:fs/promises";
+import { readdir, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { credsyncd } from "../support/command-line.js";
@@ -15,19 +15,14 @@ describe("a steady state", () => {
     const home = await TemporaryHome.create({ agents });
     const daemon = await RunningDaemon.start(home);
     const before = daemon.lines.length;
-    const lookedAt = async (): Promise<unknown> => {
-      return (JSON.parse(await readFile(join(home.stateDirectory, "status.json"), "utf8")) as Record<string, unknown>)[
-        "lastReconcileAt"
-      ];
-    };
     for (let wake = 0; wake < 3; wake++) {
-      const last = await lookedAt();
+      const last = await home.lookedAt();
       await writeFile(home.at(".claude", "history.jsonl"), String(wake));
       await writeFile(join(home.agentDirectory("main"), "sessions.json"), String(wake));
       await utimes(home.storeFile("main"), new Date(), new Date());
       await home.writeProfile("work", 1, { fields: { lastUsed: wake } });
       await home.writeLogin(1, { fields: { note: wake } });
-      await becomes(async () => (await lookedAt()) !== last, true);
+      await becomes(async () => (await home.lookedAt()) !== last, true);
     }
     await daemon.stop();
     expect(daemon.lines.slice(before).map(({ msg }) => msg)).toEqual(["stopped"]);

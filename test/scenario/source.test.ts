@@ -81,14 +81,17 @@ describe("a source that gives nothing to push", () => {
     const line = await daemon.said(msg);
     expect(line).toMatchObject({ level, store: "claude-code" });
     expect(line["hint"]).toBeTruthy();
-    // An older login in an agent wakes it: even then nothing is pushed, and nothing is said again.
+    // An older login in an agent wakes the daemon: even then nothing is pushed, and nothing is said again.
+    const last = await home.lookedAt();
     await home.writeProfile("work", 0);
-    await rm(home.loginFile, { recursive: true, force: true });
+    await becomes(async () => (await home.lookedAt()) !== last, true);
+    expect(await home.generations(agents)).toEqual([1, 0]);
+    await home.clear(home.loginFile);
     await home.writeLogin(2);
-    await daemon.said("credential pushed", { reason: "rotation" });
     await daemon.said("resolved", { about: "claude-code" });
     await becomes(() => home.generations(agents), [2, 2]);
     expect(daemon.lines.filter((said) => said.msg === msg)).toHaveLength(1);
+    expect(daemon.news.filter((said) => said.msg === "drift corrected")).toEqual([]);
   });
 
   test.each(troubles)("because it $name from the start is one line, and touches no target", async ({ strike, level, msg }) => {

@@ -7,6 +7,9 @@ import type { TemporaryHome } from "./temporary-home.js";
 /** The built program. */
 export const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
+/** Makes a program take its stdout for a terminal. */
+const PRETEND_TERMINAL = `data:text/javascript,process.stdout.isTTY=true`;
+
 export interface Spoken {
   readonly code: number | null;
   readonly stdout: string;
@@ -18,10 +21,12 @@ export async function credsyncd(
   home: TemporaryHome,
   args: readonly string[],
   variables: Readonly<Record<string, string>> = {},
+  stdout: "pipe" | "terminal" = "pipe",
 ): Promise<Spoken> {
-  const child = spawn(process.execPath, [MAIN, ...args], { env: home.environment(variables), stdio: ["ignore", "pipe", "pipe"] });
+  const command = [...(stdout === "terminal" ? ["--import", PRETEND_TERMINAL] : []), MAIN, ...args];
+  const child = spawn(process.execPath, command, { env: home.environment(variables), stdio: ["ignore", "pipe", "pipe"] });
   const ended = once(child, "close") as Promise<[number | null]>;
-  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
-  home.spoken.push(stdout, stderr);
-  return { code, stdout, stderr };
+  const [result, talk, [code]] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
+  home.spoken.push(result, talk);
+  return { code, stdout: result, stderr: talk };
 }

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -83,6 +83,11 @@ export class TemporaryHome {
 
   async remove(path: string): Promise<void> {
     await rm(path, { recursive: true });
+  }
+
+  /** Removes what is no file, so that a file may take its place by a rename. */
+  async clear(path: string): Promise<void> {
+    if (existsSync(path) && statSync(path).isDirectory()) await rm(path, { recursive: true });
   }
 
   agentDirectory(agent: string): string {
@@ -193,6 +198,12 @@ export class TemporaryHome {
 
   async generations(agents: readonly string[]): Promise<(number | null)[]> {
     return Promise.all(agents.map((agent) => this.generationOf(agent)));
+  }
+
+  /** When the daemon last looked, or null. */
+  async lookedAt(): Promise<unknown> {
+    const text = await readIfPresent(join(this.stateDirectory, "status.json"));
+    return text === "" ? null : (JSON.parse(text) as Json)["lastReconcileAt"];
   }
 
   /** Marked parts in what was said here and in the files that people and programs may look at. */

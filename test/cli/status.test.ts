@@ -1,0 +1,226 @@
+import { existsSync } from "node:fs";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { describe, expect, test } from "vitest";
+import * as z from "zod";
+import { credsyncd } from "../support/command-line.js";
+import { HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
+
+const agents = ["main", "work"];
+const time = z.iso.datetime();
+const generation = z.string().regex(/^g(?:\d+|\?):[0-9a-f]{6}$/);
+
+/** The contract of `status --json`; fields may be added. */
+const contract = z.looseObject({
+  schemaVersion: z.literal(1),
+  at: time,
+  daemon: z.looseObject({
+    running: z.boolean(),
+    pid: z.number().nullable(),
+    lastReconcileAt: time.nullable(),
+    lastReconcileMs: z.number().nullable(),
+  }),
+  source: z.looseObject({
+    store: z.string(),
+    state: z.enum(["ok", "expiring", "expired", "logged-out", "missing", "unreadable"]),
+    generation: generation.nullable(),
+    expiresAt: time.nullable(),
+    signInEndsAt: time.nullable(),
+    account: z.string().nullable(),
+  }),
+  stores: z.array(
+    z.looseObject({
+      store: z.string(),
+      path: z.string(),
+      format: z.string(),
+      profiles: z.array(
+        z.looseObject({
+          profile: z.string(),
+          type: z.enum(["oauth", "token", "api_key"]).nullable(),
+          binding: z.enum(["follow", "pinned", "ignore"]),
+          state: z.enum(["in-sync", "drift", "held", "absent", "error", "separate"]),
+          reason: z.string().nullable(),
+          generation: generation.nullable(),
+          expiresAt: time.nullable(),
+        }),
+      ),
+      active: z.record(z.string(), z.string()),
+      error: z.string().nullable(),
+    }),
+  ),
+  alerts: z.array(z.looseObject({ kind: z.string(), store: z.string(), since: time, message: z.string() })),
+  summary: z.looseObject({
+    stores: z.number(),
+    inSync: z.number(),
+    drift: z.number(),
+    held: z.number(),
+    errors: z.number(),
+  }),
+});
+
+async function report(home: TemporaryHome, ...args: readonly string[]): Promise<z.infer<typeof contract>> {
+  const { stdout } = await credsyncd(home, ["status", "--json", ...args]);
+  return contract.parse(JSON.parse(stdout));
+}
+
+async function checkCode(home: TemporaryHome, ...args: readonly string[]): Promise<number | null> {
+  return (await credsyncd(home, ["status", "--check", ...args])).code;
+}
+
+/** Everyone holds generation 1, which ends after this long; the ledger knows it. */
+async function homeEndingIn(durationMs: number, signInEndsInMs = 1000 * HOUR_MS): Promise<TemporaryHome> {
+  const home = await TemporaryHome.create({ agents });
+  const expiresAt = Date.now() + durationMs;
+  await home.writeLogin(1, { expiresAt, signInEndsAt: Date.now() + signInEndsInMs });
+  for (const agent of agents) await home.writeProfile(agent, 1, { expiresAt });
+  await credsyncd(home, ["sync"]);
+  return home;
+}
+
+describe("status", () => {
+  test("is a table of what every store holds", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await home.writeProfile("work", 0);
+    await credsyncd(home, ["sync"]);
+    await home.writeProfile("work", 0);
+    const { code, stdout, stderr } = await credsyncd(home, ["status"]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/^source {2}claude-code {2}ok {2}g1:[0-9a-f]{6} {2}expires in \d+d/);
+    expect(stdout).toContain("daemon  not running");
+    expect(stdout).toMatch(/^STORE +PROFILE +STATE +GENERATION +EXPIRES$/m);
+    expect(stdout).toMatch(/^openclaw:main +anthropic:claude-cli +in-sync +g1:[0-9a-f]{6} +expires in \d+d/m);
+    expect(stdout).toMatch(/^openclaw:work +anthropic:claude-cli +drift/m);
+    expect(stdout).toMatch(/^1 of 2 stores in sync, 1 behind$/m);
+  });
+
+  test("--json keeps its contract in every state", async () => {
+    const home = await TemporaryHome.create({ agents: ["main", "work", "held", "pinned", "broken", "gone", "ignored"] });
+    await home.writeConfig(`{ agents: { pinned: "pinned", ignored: "ignore" } }`);
+    await home.writeProfile("work", 0);
+    await home.writeProfile("held", 7);
+    await writeFile(home.storeFile("broken"), "{");
+    await home.age(home.storeFile("broken"));
+    await rm(home.agentDirectory("gone"), { recursive: true });
+    await home.writeProfile("stranger", 1);
+    const parsed = await report(home);
+    const states = parsed.stores.map(({ store, profiles, error }) => [store, profiles[0]?.state ?? null, error !== null]);
+    expect(states).toEqual([
+      ["openclaw:main", "in-sync", false],
+      ["openclaw:work", "drift", false],
+      ["openclaw:held", "held", false],
+      ["openclaw:pinned", "separate", false],
+      ["openclaw:broken", null, true],
+      ["openclaw:gone", null, false],
+      ["openclaw:ignored", null, false],
+    ]);
+    expect(parsed.summary).toEqual({ stores: 7, inSync: 1, drift: 1, held: 1, errors: 1 });
+    expect(parsed["unconfigured"]).toMatchObject([{ store: "openclaw:stranger" }]);
+  });
+
+  test("--json keeps its contract without any login", async () => {
+    const home = await TemporaryHome.create({ generation: null });
+    expect((await report(home)).source).toMatchObject({ state: "missing", generation: null });
+  });
+
+  test("changes nothing, and leaves no state directory", async () => {
+    const home = await TemporaryHome.create({ agents });
+    const before = await readFile(home.storeFile("main"), "utf8");
+    await credsyncd(home, ["status"]);
+    expect(existsSync(home.at(".local"))).toBe(false);
+    expect(await readFile(home.storeFile("main"), "utf8")).toBe(before);
+  });
+
+  test("masks the account", async () => {
+    const home = await TemporaryHome.create({ agents });
+    const email = home.email("owner");
+    const account = { accountUuid: "0c8f1c1e-0000-4000-8000-000000000000", emailAddress: email };
+    await writeFile(home.at(".claude.json"), JSON.stringify({ oauthAccount: account }));
+    expect((await report(home)).source.account).toBe(`${email.slice(0, 1)}***@example.com`);
+  });
+
+  test("names the profile that an agent uses", async () => {
+    const home = await TemporaryHome.create({ agents: ["main"] });
+    const state = { order: { anthropic: ["anthropic:claude-cli"] } };
+    await writeFile(home.storeFile("main").replace("auth-profiles", "auth-state"), JSON.stringify(state));
+    expect((await report(home)).stores[0]?.active).toEqual({ anthropic: "anthropic:claude-cli" });
+  });
+});
+
+describe("status --check", () => {
+  test("exits 0 when all is good", async () => {
+    const home = await homeEndingIn(5 * HOUR_MS);
+    expect(await checkCode(home)).toBe(0);
+  });
+
+  test("exits 1 when the login has expired", async () => {
+    const home = await homeEndingIn(-HOUR_MS);
+    expect(await checkCode(home)).toBe(1);
+    expect((await report(home)).source.state).toBe("expired");
+  });
+
+  test("exits 1 when the login is missing, logged out or unreadable", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await rm(home.loginFile);
+    expect(await checkCode(home)).toBe(1);
+    await home.writeLogin(1, { fields: { accessToken: "", refreshToken: "", expiresAt: 0 } });
+    expect(await checkCode(home)).toBe(1);
+    await home.writeLogin(1, { fields: { scopes: "none" } });
+    expect(await checkCode(home)).toBe(1);
+  });
+
+  test("exits 1 when a following agent holds an expired login", async () => {
+    const home = await homeEndingIn(5 * HOUR_MS);
+    await home.writeProfile("work", 1, { expiresAt: Date.now() - HOUR_MS });
+    expect(await checkCode(home)).toBe(1);
+  });
+
+  test("does not count an expired login that is held: it may be another's", async () => {
+    const home = await homeEndingIn(5 * HOUR_MS);
+    await home.writeProfile("work", 8, { id: "anthropic:mine", expiresAt: Date.now() - HOUR_MS });
+    expect((await report(home)).stores[1]?.profiles[0]).toMatchObject({ state: "held", reason: "unknown-origin" });
+    expect(await checkCode(home)).toBe(3);
+  });
+
+  test("does not count an expired login of a pinned agent", async () => {
+    const home = await homeEndingIn(5 * HOUR_MS);
+    await home.writeConfig(`{ agents: { work: "pinned" } }`);
+    await home.writeProfile("work", 8, { expiresAt: Date.now() - HOUR_MS });
+    expect(await checkCode(home)).toBe(0);
+  });
+
+  test("exits 2 when the login ends within the window", async () => {
+    const home = await homeEndingIn(HOUR_MS / 2);
+    expect(await checkCode(home)).toBe(2);
+    expect(await checkCode(home, "--expiring-within", "10m")).toBe(0);
+  });
+
+  test("takes the window from --expiring-within, else from the configuration", async () => {
+    const home = await homeEndingIn(5 * HOUR_MS);
+    expect(await checkCode(home, "--expiring-within", "6h")).toBe(2);
+    expect((await report(home, "--expiring-within", "6h")).source.state).toBe("expiring");
+    await home.writeConfig(`{ alerts: { expiringWithin: "1d" } }`);
+    expect(await checkCode(home)).toBe(2);
+    expect(await checkCode(home, "--expiring-within", "1h 30m")).toBe(0);
+  });
+
+  test("exits 2 when the sign-in is about to end", async () => {
+    const home = await homeEndingIn(5 * HOUR_MS, 24 * HOUR_MS);
+    expect(await checkCode(home)).toBe(2);
+  });
+
+  test("exits 3 when an agent is behind, held or cannot be read", async () => {
+    const home = await homeEndingIn(5 * HOUR_MS);
+    await home.writeProfile("work", 0, { expiresAt: Date.now() + HOUR_MS });
+    expect(await checkCode(home)).toBe(3);
+    await writeFile(home.storeFile("work"), "{");
+    await home.age(home.storeFile("work"));
+    expect(await checkCode(home)).toBe(3);
+  });
+
+  test("expired beats expiring beats held", async () => {
+    const home = await homeEndingIn(HOUR_MS / 2);
+    await home.writeProfile("main", 8);
+    expect(await checkCode(home)).toBe(2);
+    await home.writeProfile("work", 1, { expiresAt: Date.now() - HOUR_MS });
+    expect(await checkCode(home)).toBe(1);
+  });
+});

@@ -1,0 +1,132 @@
+import { describe, expect, test } from "vitest";
+import { configPath, loadConfig, parseConfig } from "../../src/config/load.js";
+import { systemClock } from "../../src/daemon/system.js";
+import { Failure } from "../../src/domain/errors.js";
+import type { Environment } from "../../src/stores/environment.js";
+
+const PATH = "/etc/credsyncd.json5";
+
+function failureOf(text: string): Failure {
+  try {
+    parseConfig(text, PATH);
+  } catch (error) {
+    if (error instanceof Failure) return error;
+    throw error;
+  }
+  throw new Error("it was accepted");
+}
+
+function environment(variables: Readonly<Record<string, string>>): Environment {
+  return { home: "/home/me", variables, clock: systemClock };
+}
+
+describe("a bad configuration", () => {
+  test.each([
+    ["an unknown key", `{ agent: {} }`, /unknown key "agent" at the top level/, /did you mean "agents"\?/],
+    ["an unknown nested key", `{ settle: { quietMS: 1 } }`, /unknown key "quietMS" at settle/, /did you mean "quietMs"\?/],
+    [
+      "an unknown key of a later target",
+      `{ targets: [{ kind: "openclaw" }, { kind: "claude-code", dri: "x" }] }`,
+      /unknown key "dri" at targets\.1/,
+      /did you mean "dir"\?/,
+    ],
+    ["an unknown key that is like no other", `{ zzzzzzzz: 1 }`, /unknown key "zzzzzzzz" at the top level/, /remove it/],
+    ["a wrong type", `{ settle: { quietMs: "fast" } }`, /settle\.quietMs must be a whole number/, /config schema/],
+    ["a wrong type at the top", `[]`, /the top level must be of type object/, /config schema/],
+    ["a wrong word", `{ agents: { main: "folow" } }`, /agents\.main must be "follow", "pinned" or "ignore"/, /config schema/],
+    [
+      "a duration without its unit",
+      `{ alerts: { expiringWithin: "60" } }`,
+      /alerts\.expiringWithin must be a duration/,
+      /config schema/,
+    ],
+    [
+      "a number for a duration",
+      `{ alerts: { expiringWithin: 60 } }`,
+      /alerts\.expiringWithin must be of type string/,
+      /config schema/,
+    ],
+    [
+      "a number out of range",
+      `{ settle: { capMs: -1 } }`,
+      /settle\.capMs must be a whole number of milliseconds, from 0 to 600000/,
+      /config schema/,
+    ],
+    ["a cron expression that is none", `{ resync: "often" }`, /resync must be a cron expression/, /config schema/],
+    [
+      "a kind of store that does not exist",
+      `{ targets: [{ kind: "codex" }] }`,
+      /targets\.0\.kind must be "openclaw" or "claude-code"$/,
+      /config schema/,
+    ],
+    [
+      "a source of a kind that does not exist",
+      `{ source: { kind: "codex" } }`,
+      /source\.kind must be "claude-code"$/,
+      /config schema/,
+    ],
+    ["a source that is a text", `{ source: "claude-code" }`, /source must be of type object/, /config schema/],
+    ["a target without its directory", `{ targets: [{ kind: "claude-code" }] }`, /targets\.0\.dir must be/, /config schema/],
+    ["an empty text", `{ profiles: [""] }`, /profiles\.0 must be a text that is not empty/, /config schema/],
+    ["a missing bracket", `{\n  bind: "listed",\n  agents: {\n`, /is not JSON5 at line 4/, /missing comma, quote or bracket/],
+    ["an empty file", ``, /is not JSON5 at line 1/, /./],
+  ])("with %s is refused by name and place, with a hint", (_what, text, message, hint) => {
+    const failure = failureOf(text);
+    expect(failure.code).toBe("config");
+    expect(failure.message.startsWith(PATH)).toBe(true);
+    expect(failure.message).toMatch(message);
+    expect(failure.hint).toMatch(hint);
+  });
+});
+
+describe("the binding of an agent", () => {
+  const { bindingOf } = parseConfig(
+    `{ agents: { "scratch-*": "ignore", "scratch-1": "pinned", "*-1": "follow", "hr-{a,b}": "pinned" } }`,
+    PATH,
+  );
+
+  test.each([
+    ["main", "follow", "nothing names it"],
+    ["scratch-1", "pinned", "an exact name beats a pattern, wherever it stands"],
+    ["scratch-2", "ignore", "a pattern matches"],
+    ["other-1", "follow", "a later pattern matches"],
+    ["scratch-x-1", "ignore", "the first of two patterns counts"],
+    ["hr-b", "pinned", "patterns know alternatives"],
+    ["constructor", "follow", "names that every object has are no agents"],
+  ])("of %s is %s: %s", (agent, binding) => {
+    expect(bindingOf(agent)).toBe(binding);
+  });
+});
+
+describe("the place of the configuration", () => {
+  test.each([
+    [null, {}, "/home/me/.config/credsyncd/config.json5", false],
+    [null, { XDG_CONFIG_HOME: "/xdg" }, "/xdg/credsyncd/config.json5", false],
+    [null, { XDG_CONFIG_HOME: "" }, "/home/me/.config/credsyncd/config.json5", false],
+    [null, { CREDSYNCD_CONFIG: "~/mine.json5", XDG_CONFIG_HOME: "/xdg" }, "/home/me/mine.json5", true],
+    ["/named.json5", { CREDSYNCD_CONFIG: "~/mine.json5" }, "/named.json5", true],
+  ])("for --config %s and %j is %s", (option, variables, path, named) => {
+    expect(configPath(option, environment(variables))).toEqual({ path, named });
+  });
+
+  test("may be empty, unless the user named it", async () => {
+    const nowhere = environment({ XDG_CONFIG_HOME: "/does/not/exist" });
+    expect(await loadConfig(null, nowhere)).toMatchObject({ path: null, profiles: ["anthropic:claude-cli"] });
+    await expect(loadConfig("/does/not/exist.json5", nowhere)).rejects.toThrow(/there is no such file/);
+  });
+});
+
+describe("a configuration", () => {
+  test("says in milliseconds what the file says with units", () => {
+    const { alerts } = parseConfig(`{ alerts: { expiringWithin: "1h 30m", signInWithin: "2d" } }`, PATH);
+    expect(alerts).toEqual({ expiringWithinMs: 5_400_000, signInWithinMs: 172_800_000 });
+  });
+
+  test("gives another Claude Code directory no refresh token unless it is told to", () => {
+    const { targets } = parseConfig(
+      `{ targets: [{ kind: "openclaw" }, { kind: "claude-code", dir: "/a" }, { kind: "claude-code", dir: "/b", share: "full" }] }`,
+      PATH,
+    );
+    expect(targets.map(({ share }) => share)).toEqual(["full", "access-only", "full"]);
+  });
+});
