@@ -1,8 +1,8 @@
 import { relateAccounts, type Account } from "../../src/domain/credential.js";
 import type { ChainId, LedgerEvent, LedgerState, Live, LiveEvent, LiveReason, PlacedEvent } from "../../src/domain/ledger.js";
 import { noOrders, type Orders } from "../../src/domain/observation.js";
-import type { ProfilePatch, StoreName } from "../../src/domain/store.js";
-import { isClaude, slotsOf, type AgentContent, type FileContent, type ModelFile, type Slot } from "./model-file.js";
+import type { ProfilePatch, StoredProfile, StoreName } from "../../src/domain/store.js";
+import { slotsOf, type FileContent, type ModelFile, type Slot } from "./model-file.js";
 import type { DurableBackups, DurableLedger } from "./model-memory.js";
 import { TOKEN_MARK, type Chain, type ModelServer, type TokenTruth } from "./model-server.js";
 import type { Names } from "./names.js";
@@ -27,8 +27,6 @@ export interface JudgeWorld {
   readonly expiryIsOrder: boolean;
   /** Whether the user accepts an account change beforehand. */
   readonly acceptsAccountChange: boolean;
-  /** The account that Claude Code keeps beside a file. */
-  readonly accountBeside: (file: ModelFile) => Account | null;
   readonly note: (words: string) => void;
 }
 
@@ -36,6 +34,8 @@ export interface CredsyncdWrite {
   readonly patches: readonly ProfilePatch[];
   readonly store: StoreName;
   readonly orders: Orders;
+  /** The profiles as the writer had read them. */
+  readonly seen: readonly StoredProfile[];
 }
 
 /** Watches every write, record and prune of credsyncd, knowing the truth that credsyncd has to guess. */
@@ -71,7 +71,7 @@ export class Judge {
     }
   }
 
-  noteWrite(file: ModelFile, before: FileContent | null, after: FileContent, { patches, store, orders }: CredsyncdWrite): void {
+  noteWrite(before: FileContent | null, after: FileContent, { patches, store, orders, seen }: CredsyncdWrite): void {
     this.writes += 1;
     const old = new Map(slotsOf(before).map((slot) => [slot.profile, slot]));
     const patched = new Set(patches.map(({ profile }) => profile));
@@ -84,7 +84,7 @@ export class Judge {
       // What the user ordered for this very store is the user's own choice; it still must not be lost.
       if (!orders.force.has(store)) this.#checkNotOlder(was, slot, store);
       this.#checkNotLost(was.refresh, `the write to ${store}`);
-      this.#checkAccount(file, before, { slot: was, store });
+      this.#checkAccount(seen.find(({ id }) => id === slot.profile)?.account ?? null, slot.profile, store);
     }
   }
 
@@ -101,7 +101,8 @@ export class Judge {
     for (const event of events) {
       if (event.kind === "seen" || event.kind === "written") this.#noteFollower(event);
       if (event.kind !== "live") continue;
-      if (orders !== noOrders && ORDERED.has(event.reason)) this.#noteOrder(event.generation);
+      const ordered = orders !== noOrders && ORDERED.has(event.reason);
+      if (ordered || event.reason === "account-switch") this.#noteOrder(event.generation);
       if (live !== null) this.#judgeLive(event, live);
       live = { ...event, since: event.at };
     }
@@ -171,9 +172,7 @@ export class Judge {
     const before = server.truthOf(was.refresh ?? was.access);
     const after = server.truthOf(slot.access);
     if (before === null || after?.chain !== before.chain) return;
-    const known =
-      ledger.state.generations.has(names.of(was.refresh ?? "")) || ledger.state.issues.has(names.of(was.access ?? ""));
-    if (!known && !expiryIsOrder) return;
+    if (!expiryIsOrder && !this.#ledgerOrders(after, before)) return;
     if (this.#isAccepted(after)) return;
     if (after.generation < before.generation) {
       this.accuse("I2", `${store} ${slot.profile} went from ${was.refresh ?? was.access ?? "?"} back to ${slot.access ?? "?"}`);
@@ -185,8 +184,19 @@ export class Judge {
     this.accuse("I2", `${store} ${slot.profile} went from ${was.access ?? "?"} back to ${slot.access ?? "?"}`);
   }
 
-  #isAccepted({ chain, generation }: TokenTruth): boolean {
-    return this.#accepted.has(this.#world.names.of(`${TOKEN_MARK}R${String(chain.id)}.${String(generation)}`));
+  /** Whether the ledger itself has one generation before another, so that no expiry had to be asked. */
+  #ledgerOrders(earlier: TokenTruth, later: TokenTruth): boolean {
+    const { generations } = this.#world.ledger.state;
+    const [left, right] = [generations.get(this.#generationOf(earlier)), generations.get(this.#generationOf(later))];
+    return left !== undefined && left.chain === right?.chain && left.sequence < right.sequence;
+  }
+
+  #generationOf({ chain, generation }: TokenTruth): string {
+    return this.#world.names.of(`${TOKEN_MARK}R${String(chain.id)}.${String(generation)}`);
+  }
+
+  #isAccepted(truth: TokenTruth): boolean {
+    return this.#accepted.has(this.#generationOf(truth));
   }
 
   /** I1. */
@@ -204,23 +214,18 @@ export class Judge {
   }
 
   /** I4. */
-  #checkAccount(
-    file: ModelFile,
-    before: FileContent | null,
-    { slot, store }: { readonly slot: Slot; readonly store: StoreName },
-  ): void {
-    const { names, ledger, sourceProfile, acceptsAccountChange, accountBeside } = this.#world;
-    const named = accountOf(file, before, slot.profile, accountBeside(file));
+  #checkAccount(named: Account | null, profile: string, store: StoreName): void {
+    const { names, ledger, sourceProfile, acceptsAccountChange } = this.#world;
     const live = ledger.state.live.get(sourceProfile)?.account ?? null;
     if (named === null) return;
     const fingerprinted = { uuid: nameOf(named.uuid, names), email: nameOf(named.email, names) };
     if (relateAccounts(fingerprinted, live) !== "different") return;
-    const chains = [...(this.#followed.get(`${store} ${slot.profile}`) ?? [])];
+    const chains = [...(this.#followed.get(`${store} ${profile}`) ?? [])];
     const followed = chains.some(
       (chain) => relateAccounts(ledger.state.chainAccounts.get(chain) ?? null, fingerprinted) === "same",
     );
     if (followed && (acceptsAccountChange || this.#accountAccepted)) return;
-    this.accuse("I4", `${store} ${slot.profile} names ${named.email ?? named.uuid ?? "?"} and was overwritten`);
+    this.accuse("I4", `${store} ${profile} names ${named.email ?? named.uuid ?? "?"} and was overwritten`);
   }
 }
 
@@ -230,14 +235,4 @@ function isPair(access: TokenTruth, refresh: TokenTruth): boolean {
 
 function nameOf(text: string | null, names: Names): string | null {
   return text === null ? null : names.of(text);
-}
-
-function accountOf(file: ModelFile, content: FileContent | null, profile: string, beside: Account | null): Account | null {
-  if (content === null) return null;
-  if (isClaude(file)) {
-    const uuid = "profiles" in content ? null : (content.claudeAiOauth?.accountUuid ?? null);
-    return uuid === null ? null : { uuid, email: beside?.uuid === uuid ? beside.email : null };
-  }
-  const email = (content as AgentContent).profiles[profile]?.email;
-  return email === undefined ? null : { uuid: null, email };
 }

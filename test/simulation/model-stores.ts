@@ -34,6 +34,7 @@ abstract class ModelStore<Content extends FileContent> implements CredentialStor
   protected readonly file: ModelFile<Content>;
   readonly #process: ModelProcess;
   readonly #world: StoreWorld;
+  #seen: readonly StoredProfile[] = [];
 
   constructor(name: StoreName, file: ModelFile<Content>, process: ModelProcess, world: StoreWorld) {
     this.name = name;
@@ -47,6 +48,7 @@ abstract class ModelStore<Content extends FileContent> implements CredentialStor
     await this.#process.pass(`reading ${this.name}`);
     this.#fail("readFault");
     const snapshot = this.#snapshot();
+    this.#seen = snapshot.profiles;
     this.#world.judge.noteRead(this.file);
     return snapshot;
   }
@@ -64,7 +66,7 @@ abstract class ModelStore<Content extends FileContent> implements CredentialStor
       const after = this.patched(before, patches);
       this.file.replace(after, now());
       note(`    ${this.#process.name} wrote ${this.name}: ${patches.map(({ profile }) => profile).join(", ")}`);
-      judge.noteWrite(this.file, before, after, { patches, store: this.name, orders: this.#process.orders });
+      judge.noteWrite(before, after, { patches, store: this.name, orders: this.#process.orders, seen: this.#seen });
       await this.#process.pass(`having written ${this.name}`);
       if (this.file.content !== after) throw this.conflict();
       return this.#snapshot();

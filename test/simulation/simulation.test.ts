@@ -27,7 +27,15 @@ describe("the simulation", () => {
       const outcome = await live(drawStory(seed), null);
       for (const [what, count] of outcome.counts) counts.set(what, (counts.get(what) ?? 0) + count);
     }
-    for (const what of ["write", "adoption", "crash of credsyncd", "write failed: conflict", "failure: general", "force", "adopt"]) {
+    for (const what of [
+      "write",
+      "adoption",
+      "crash of credsyncd",
+      "write failed: conflict",
+      "failure: general",
+      "force",
+      "adopt",
+    ]) {
       expect(counts.get(what), what).toBeGreaterThan(0);
     }
     expect(counts.get("at the end a profile is: in-sync")).toBeGreaterThan(100);

@@ -75,7 +75,6 @@ export class World {
       sourceProfile: setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli",
       expiryIsOrder: !skewed && !setting.variableLifetime && setting.agents.every(({ expiryMarginMs }) => expiryMarginMs === 0),
       acceptsAccountChange: setting.policy.onAccountChange === "push",
-      accountBeside: (file) => this.#claudes.find((claude) => claude.file === file)?.accountFile.account ?? null,
       note: this.#note,
     });
     this.#populate();
