@@ -12,7 +12,7 @@ export interface WatcherEvents {
 /** A directory that is watched for some names in it. */
 interface WatchedDirectory {
   readonly identity: string;
-  readonly names: Set<string>;
+  readonly names: ReadonlySet<string>;
   readonly watcher: FSWatcher;
 }
 
@@ -42,7 +42,7 @@ export class Watcher {
     for (const [path, { names }] of wanted) {
       const present = this.#directories.get(path);
       if (present === undefined) added.push(path);
-      else for (const name of names) present.names.add(name);
+      else this.#directories.set(path, { ...present, names });
     }
     if (added.length > 0) await this.#add(added, wanted);
     return added.length > 0;

@@ -1,0 +1,223 @@
+import { describe, expect, test } from "vitest";
+import { ReconcileLoop, type LoopPorts } from "../../src/reconcile/loop.js";
+import type { ReconcileResult } from "../../src/reconcile/reconciler.js";
+import { ManualClock, settled } from "../support/manual-clock.js";
+
+interface Answer {
+  readonly again?: ReconcileResult["again"];
+  /** From the clock's own start (ms). */
+  readonly wakeInMs?: number;
+  readonly lookAgain?: boolean;
+  readonly fails?: Error;
+}
+
+/** A loop whose reconciles answer as told, one answer after the other; the last one counts for all that follow. */
+class Looping {
+  readonly clock = new ManualClock();
+  readonly stop = new AbortController();
+  readonly looks: number[] = [];
+  readonly failures: unknown[] = [];
+  readonly ended: Promise<void>;
+  /** When the events so far are due, and null again once they are acted on. */
+  due: number | null = null;
+  /** While set, a reconcile does not end. */
+  gate: Promise<void> | null = null;
+  readonly #loop: ReconcileLoop;
+  readonly #answers: Answer[];
+
+  constructor(
+    answers: readonly Answer[] = [{}],
+    options: Partial<Pick<LoopPorts, "onFailure">> & { readonly stopped?: boolean } = {},
+  ) {
+    this.#answers = [...answers];
+    this.#loop = new ReconcileLoop({
+      reconcile: () => this.#reconcile(),
+      onResult: () => Promise.resolve({ lookAgain: this.#current.lookAgain ?? false }),
+      onFailure:
+        options.onFailure ??
+        ((error) => {
+          this.failures.push(error);
+        }),
+      dueAt: () => this.due,
+      onActing: () => (this.due = null),
+      onActed: () => undefined,
+      clock: this.clock,
+      random: () => 0,
+    });
+    if (options.stopped === true) this.stop.abort();
+    this.ended = this.#loop.run(this.stop.signal);
+    this.ended.catch(() => undefined);
+  }
+
+  wake(due: number): void {
+    this.due = due;
+    this.#loop.wake();
+  }
+
+  #current: Answer = {};
+
+  async #reconcile(): Promise<ReconcileResult> {
+    this.looks.push(this.clock.monotonic());
+    this.#current = (this.#answers.length > 1 ? this.#answers.shift() : this.#answers[0]) ?? {};
+    const answer = this.#current;
+    if (this.gate !== null) await this.gate;
+    if (answer.fails !== undefined) throw answer.fails;
+    const wakeAt = answer.wakeInMs === undefined ? null : this.clock.now() + answer.wakeInMs;
+    return { again: answer.again ?? null, plan: { wakeAt } } as ReconcileResult;
+  }
+}
+
+describe("the loop", () => {
+  test("looks once at the start, and then only when there is a reason", async () => {
+    const looping = new Looping();
+    await settled();
+    await looping.clock.pass(10 ** 9);
+    expect(looping.looks).toEqual([0]);
+  });
+
+  test("looks when the events are due, not before", async () => {
+    const looping = new Looping();
+    await settled();
+    looping.wake(100);
+    await settled();
+    await looping.clock.pass(99);
+    expect(looping.looks).toEqual([0]);
+    await looping.clock.pass(1);
+    expect(looping.looks).toEqual([0, 100]);
+  });
+
+  test("looks at once when they are due already", async () => {
+    const looping = new Looping();
+    await settled();
+    looping.wake(0);
+    await settled();
+    expect(looping.looks).toEqual([0, 0]);
+  });
+
+  test("waits longer when further events put the time off", async () => {
+    const looping = new Looping();
+    await settled();
+    looping.wake(100);
+    await looping.clock.pass(60);
+    looping.wake(160);
+    await looping.clock.pass(40);
+    expect(looping.looks).toEqual([0]);
+    await looping.clock.pass(60);
+    expect(looping.looks).toEqual([0, 160]);
+  });
+
+  test("does not lose an event that comes while it looks", async () => {
+    const looping = new Looping();
+    await settled();
+    let open: () => void = () => undefined;
+    looping.gate = new Promise((resolve) => (open = resolve));
+    looping.wake(0);
+    await settled();
+    looping.wake(0);
+    looping.gate = null;
+    open();
+    await settled();
+    expect(looping.looks).toEqual([0, 0, 0]);
+  });
+
+  test("looks again at once when a watch was added", async () => {
+    const looping = new Looping([{ lookAgain: true }, {}]);
+    await settled();
+    expect(looping.looks).toEqual([0, 0]);
+  });
+
+  test("looks again when the plan asks for it, and an event before that is not put off", async () => {
+    const looping = new Looping([{ wakeInMs: 5000 }, { wakeInMs: 4000 }, {}]);
+    await settled();
+    await looping.clock.pass(1000);
+    looping.wake(1000);
+    await settled();
+    expect(looping.looks).toEqual([0, 1000]);
+    await looping.clock.pass(3999);
+    expect(looping.looks).toEqual([0, 1000]);
+    await looping.clock.pass(1);
+    expect(looping.looks).toEqual([0, 1000, 5000]);
+  });
+});
+
+describe("what is in the way for a moment", () => {
+  test("is tried again later and later, and from the start after a success", async () => {
+    const looping = new Looping([{ again: "soon" }, { again: "soon" }, { again: "soon" }, {}, { again: "soon" }, {}]);
+    await settled();
+    for (let step = 0; step < 40; step++) await looping.clock.pass(10);
+    expect(looping.looks).toEqual([0, 50, 150, 350]);
+    looping.wake(400);
+    await settled();
+    for (let step = 0; step < 10; step++) await looping.clock.pass(10);
+    expect(looping.looks).toEqual([0, 50, 150, 350, 400, 450]);
+  });
+
+  test("is tried again ten times sooner where a store changed under the plan", async () => {
+    const looping = new Looping([{ again: "now" }, {}]);
+    await settled();
+    await looping.clock.pass(5);
+    expect(looping.looks).toEqual([0, 5]);
+  });
+});
+
+describe("a reconcile that fails as a whole", () => {
+  test("is reported and tried again later and later", async () => {
+    const failure = new Error("no space");
+    const looping = new Looping([{ fails: failure }, { fails: failure }, {}]);
+    await settled();
+    for (let step = 0; step < 40; step++) await looping.clock.pass(10);
+    expect(looping.looks).toEqual([0, 50, 150]);
+    expect(looping.failures).toEqual([failure, failure]);
+  });
+
+  test("ends the loop where the reporter says that it is a bug", async () => {
+    const bug = new TypeError("bug");
+    const looping = new Looping([{ fails: bug }], {
+      onFailure: (error) => {
+        throw error;
+      },
+    });
+    await expect(looping.ended).rejects.toBe(bug);
+  });
+});
+
+describe("the end of the loop", () => {
+  test("comes at once while it waits", async () => {
+    const looping = new Looping();
+    await settled();
+    looping.stop.abort();
+    await looping.ended;
+    expect(looping.looks).toEqual([0]);
+  });
+
+  test("comes after the reconcile in hand", async () => {
+    const looping = new Looping();
+    await settled();
+    let open: () => void = () => undefined;
+    looping.gate = new Promise((resolve) => (open = resolve));
+    looping.wake(0);
+    await settled();
+    let isOver = false;
+    void looping.ended.then(() => (isOver = true));
+    looping.stop.abort();
+    await settled();
+    expect(isOver).toBe(false);
+    open();
+    await looping.ended;
+    expect(looping.looks).toEqual([0, 0]);
+  });
+
+  test("comes before the first look where it was asked for earlier", async () => {
+    const looping = new Looping([{}], { stopped: true });
+    await looping.ended;
+    expect(looping.looks).toEqual([]);
+  });
+
+  test("ends a wait for a retry", async () => {
+    const looping = new Looping([{ again: "soon" }]);
+    await settled();
+    looping.stop.abort();
+    await looping.ended;
+    expect(looping.looks).toEqual([0]);
+  });
+});

@@ -1,0 +1,51 @@
+import type { Clock } from "../../src/domain/clock.js";
+
+interface Sleeper {
+  readonly until: number;
+  readonly wake: () => void;
+}
+
+/** A clock that stands still until it is told to go on. */
+export class ManualClock implements Clock {
+  #ms = 0;
+  #sleepers: Sleeper[] = [];
+  readonly #epochMs: number;
+
+  constructor(epochMs = Date.UTC(2026, 0, 1)) {
+    this.#epochMs = epochMs;
+  }
+
+  now(): number {
+    return this.#epochMs + this.#ms;
+  }
+
+  monotonic(): number {
+    return this.#ms;
+  }
+
+  sleep(durationMs: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const sleeper = { until: this.#ms + durationMs, wake: resolve };
+      this.#sleepers.push(sleeper);
+      signal.addEventListener("abort", () => {
+        this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
+        resolve();
+      });
+    });
+  }
+
+  /** Lets time pass, and everything that it wakes run until it waits again. */
+  async pass(durationMs: number): Promise<void> {
+    this.#ms += durationMs;
+    const due = this.#sleepers.filter(({ until }) => until <= this.#ms);
+    this.#sleepers = this.#sleepers.filter(({ until }) => until > this.#ms);
+    for (const { wake } of due) wake();
+    await settled();
+  }
+}
+
+/** Lets everything run that waits for nothing but its turn. */
+export async function settled(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
