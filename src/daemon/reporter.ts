@@ -23,6 +23,8 @@ export class Reporter {
     const log = this.#log.child({ reconcileId: this.#reconcileId });
     this.#reportPush(result, log);
     const states = statesOf(result);
+    for (const [about, name] of this.#said)
+      if (!states.has(about) && isUndecided(about, result)) states.set(about, said(name, sayNothing));
     for (const [about, state] of states) if (this.#said.get(about) !== state.name) state.say(log);
     for (const about of this.#said.keys()) if (!states.has(about)) log.info({ about }, "resolved");
     this.#said = new Map([...states].map(([about, { name }]) => [about, name]));
@@ -107,6 +109,20 @@ function statesOf(result: ReconcileResult): Map<string, State> {
     );
   }
   return states;
+}
+
+/** Whether a look could not tell how it is now with something: a half-written store is neither well nor ill. */
+function isUndecided(about: string, { observation }: ReconcileResult): boolean {
+  const { source, reads } = observation;
+  if (about === source.store) return source.state === "unreadable" && source.torn;
+  return reads.some(({ target, error }) => {
+    if (error === null) return false;
+    return about === target.store.name ? error.code === "torn" : about.startsWith(`${target.store.name} `);
+  });
+}
+
+function sayNothing(): void {
+  // It was said when it began.
 }
 
 function sourceStateOf({ plan, observation }: ReconcileResult): State | null {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { configPath, loadConfig, parseConfig } from "../../src/config/load.js";
-import { systemClock } from "../../src/daemon/system.js";
+import { systemEnvironment } from "../../src/daemon/system.js";
 import { Failure } from "../../src/domain/errors.js";
 import type { Environment } from "../../src/stores/environment.js";
 
@@ -17,7 +17,7 @@ function failureOf(text: string): Failure {
 }
 
 function environment(variables: Readonly<Record<string, string>>): Environment {
-  return { home: "/home/me", variables, clock: systemClock };
+  return { ...systemEnvironment(), home: "/home/me", variables };
 }
 
 describe("a bad configuration", () => {

@@ -1,0 +1,60 @@
+import { readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { maskEmail, readDaemonStatus, writeHeartbeat } from "../../src/daemon/status.js";
+import { composeIn } from "../support/composed-daemon.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+import { TemporaryHome } from "../support/temporary-home.js";
+
+const silent = { lastReconcileAt: null, lastReconcileMs: null };
+
+test.each([
+  ["frieda@example.com", "f***@example.com"],
+  ["a@b.c", "a***@b.c"],
+  ["odd@name@example.com", "o***@example.com"],
+  ["@example.com", "***"],
+  ["no address", "***"],
+  ["", "***"],
+  [null, null],
+])("the address %j is shown as %j", (email, shown) => {
+  expect(maskEmail(email)).toBe(shown);
+});
+
+describe("the daemon's heartbeat", () => {
+  test("says who looked, when and how long, and nothing else", async () => {
+    const home = await TemporaryHome.create({ agents: ["main"] });
+    const { reconcile, stateDirectory } = await composeIn(home);
+    await writeHeartbeat(stateDirectory, 4711, await reconcile());
+    const file = join(stateDirectory, "status.json");
+    expect(JSON.parse(await readFile(file, "utf8"))).toEqual({
+      schemaVersion: 1,
+      pid: 4711,
+      lastReconcileAt: expect.stringMatching(/^\d{4}-.*Z$/) as string,
+      lastReconcileMs: expect.any(Number) as number,
+    });
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    expect(await readDaemonStatus(stateDirectory, 4711)).toMatchObject({
+      running: true,
+      pid: 4711,
+      lastReconcileMs: expect.any(Number) as number,
+    });
+  });
+
+  test("of an earlier daemon says nothing of the one that runs now", async () => {
+    const directory = await temporaryDirectory();
+    const heartbeat = { pid: 1, lastReconcileAt: "2026-01-01T00:00:00.000Z", lastReconcileMs: 3 };
+    await writeFile(join(directory, "status.json"), JSON.stringify(heartbeat));
+    expect(await readDaemonStatus(directory, 2)).toEqual({ running: true, pid: 2, ...silent });
+    expect(await readDaemonStatus(directory, null)).toEqual({ running: false, pid: null, ...silent });
+  });
+
+  test.each(["", "{", "[]", `{"pid": "1"}`])("that is %j counts as none", async (text) => {
+    const directory = await temporaryDirectory();
+    await writeFile(join(directory, "status.json"), text);
+    expect(await readDaemonStatus(directory, 1)).toEqual({ running: true, pid: 1, ...silent });
+  });
+
+  test("that is missing counts as none", async () => {
+    expect(await readDaemonStatus(await temporaryDirectory(), 1)).toEqual({ running: true, pid: 1, ...silent });
+  });
+});

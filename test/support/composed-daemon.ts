@@ -1,0 +1,38 @@
+import { Writable } from "node:stream";
+import { pino, type Logger } from "pino";
+import { loadConfig } from "../../src/config/load.js";
+import { compose, type Composition } from "../../src/daemon/compose.js";
+import { systemEnvironment } from "../../src/daemon/system.js";
+import { noOrders } from "../../src/domain/observation.js";
+import type { ReconcileResult } from "../../src/reconcile/reconciler.js";
+import type { Environment } from "../../src/stores/environment.js";
+import type { LogLine } from "./running-daemon.js";
+import type { TemporaryHome } from "./temporary-home.js";
+
+export function environmentOf(home: TemporaryHome): Environment {
+  return { ...systemEnvironment(), home: home.path, variables: home.environment() };
+}
+
+/** The parts of the daemon in a temporary home, to be moved by hand. */
+export async function composeIn(
+  home: TemporaryHome,
+): Promise<Composition & { readonly reconcile: () => Promise<ReconcileResult> }> {
+  const environment = environmentOf(home);
+  const composition = await compose(await loadConfig(null, environment), environment, "write");
+  const { reconciler, config } = composition;
+  return { ...composition, reconcile: () => reconciler.reconcile(config.policy, noOrders, new AbortController().signal) };
+}
+
+/** A log that remembers its lines. */
+export function rememberingLog(home: TemporaryHome): { readonly log: Logger; readonly lines: LogLine[] } {
+  const lines: LogLine[] = [];
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      home.spoken.push(chunk.toString());
+      lines.push(JSON.parse(chunk.toString()) as LogLine);
+      done();
+    },
+  });
+  const log = pino({ level: "debug", base: null, formatters: { level: (label) => ({ level: label }) } }, stream);
+  return { log, lines };
+}
