@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { configPath, loadConfig, parseConfig, type Config } from "../config/load.js";
 import { configTemplate, type Choices } from "../config/template.js";
 import { compose } from "../daemon/compose.js";
+import { findingText } from "../daemon/reporter.js";
 import { maskEmail } from "../daemon/status.js";
 import { systemEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
@@ -80,8 +81,8 @@ function overview(result: ReconcileResult, { paint }: Output): string {
     else if (sameAs !== null) rows.push([target.store.name, "", "", "", `the same file as ${sameAs}`]);
     else if (!reported.has(target.store.name)) rows.push([target.store.name, "", "", "", "holds no profile yet"]);
   }
-  for (const { store, error } of observation.inventory.findings) {
-    rows.push([store, "", "", "", error === null ? "left alone: its agent is not configured" : `left alone: ${error.message}`]);
+  for (const { store, kind, error } of observation.inventory.findings) {
+    rows.push([store, "", "", "", error === null ? findingText(kind) : `left alone: ${error.message}`]);
   }
   return table(rows);
 }

@@ -1,8 +1,10 @@
 import { formatDuration, parseDurationMs } from "../config/duration.js";
 import { loadConfig, type Config } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
+import { findingText } from "../daemon/reporter.js";
 import { readDaemonStatus, statusOf, type ProfileStatus, type StatusReport } from "../daemon/status.js";
 import { systemEnvironment } from "../daemon/system.js";
+import type { Finding } from "../domain/inventory.js";
 import { Failure } from "../domain/errors.js";
 import { noOrders } from "../domain/observation.js";
 import { runningDaemon } from "../io/run-lock.js";
@@ -52,7 +54,7 @@ function checkCode({ source, stores, summary }: StatusReport, config: Config, no
 
 function describe(report: StatusReport, now: number, output: Output): string {
   const { paint } = output;
-  const { source, daemon, stores, unconfigured } = report;
+  const { source, daemon, stores } = report;
   const lines = [
     `source  ${paint("bold", source.store)}  ${paint(colourOf(source.state), source.state)}  ${source.generation ?? ""}  ${expiry(source.expiresAt, now)}${source.account === null ? "" : `  ${source.account}`}`,
     paint("dim", `        ${source.path}`),
@@ -78,8 +80,10 @@ function describe(report: StatusReport, now: number, output: Output): string {
       if (next !== null) notes.push(paint("dim", `  ${next}`));
     }
   }
-  for (const { store, path } of unconfigured)
-    notes.push(paint("dim", `${store} is not configured in OpenClaw any more, and is left alone: ${path}`));
+  const found = { unconfigured: report.unconfigured, retired: report.retired, inherits: report.inherits };
+  for (const [kind, paths] of Object.entries(found) as [Finding["kind"], typeof report.retired][]) {
+    for (const { store, path } of paths) notes.push(paint("dim", `${store} ${findingText(kind)}: ${path}`));
+  }
   return [...lines, "", table(rows), ...(notes.length === 0 ? [] : ["", ...notes]), "", summaryLine(report)].join("\n");
 }
 

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import { Failure, isTransient, type StoreError } from "../domain/errors.js";
+import type { Finding } from "../domain/inventory.js";
 import { displayGeneration } from "../domain/ledger.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 
@@ -82,10 +83,11 @@ function statesOf(result: ReconcileResult): Map<string, State> {
   if (sourceState !== null) states.set(source.store, sourceState);
   for (const { store, kind, path, error } of inventory.findings) {
     states.set(
-      `finding ${store}`,
+      `${kind} ${store}`,
       error === null
         ? said(kind, (log) => {
-            log.info({ store, path }, "store of an agent that is not configured");
+            // That an agent inherits is as it should be.
+            log[kind === "inherits" ? "debug" : "info"]({ store, path }, findingText(kind));
           })
         : storeErrorState(store, error),
     );
@@ -163,6 +165,20 @@ function storeErrorState(store: string, error: StoreError): State {
     if (isTransient(error.code)) log.warn(fields, "store busy");
     else log.error(fields, "store error");
   });
+}
+
+/** What is left alone, and why, in words. */
+export function findingText(kind: Finding["kind"]): string {
+  switch (kind) {
+    case "unconfigured":
+      return "left alone: its agent is not configured in OpenClaw any more";
+    case "retired":
+      return "left alone: a file that OpenClaw does not read any more";
+    case "inherits":
+      return "inherits from the shared store";
+    case "error":
+      return "cannot be served";
+  }
 }
 
 /** What a person does about a hold. */

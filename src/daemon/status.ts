@@ -4,6 +4,7 @@ import * as z from "zod/mini";
 import type { Config } from "../config/load.js";
 
 import { StoreError } from "../domain/errors.js";
+import type { Finding } from "../domain/inventory.js";
 import { displayGeneration } from "../domain/ledger.js";
 import { knownGeneration } from "../domain/target-verdict.js";
 import type { TargetReport } from "../domain/plan.js";
@@ -42,6 +43,11 @@ export interface StoreStatus {
   readonly sameAs: string | null;
 }
 
+interface FoundPath {
+  readonly store: string;
+  readonly path: string;
+}
+
 /** What `credsyncd status --json` prints; fields are only ever added. */
 export interface StatusReport {
   readonly schemaVersion: 1;
@@ -61,7 +67,11 @@ export interface StatusReport {
   };
   readonly stores: readonly StoreStatus[];
   /** Stores found whose agent is not configured any more. */
-  readonly unconfigured: readonly { readonly store: string; readonly path: string }[];
+  readonly unconfigured: readonly FoundPath[];
+  /** Files that OpenClaw does not read any more. */
+  readonly retired: readonly FoundPath[];
+  /** Agents without a store of their own. */
+  readonly inherits: readonly FoundPath[];
   readonly alerts: readonly { readonly kind: string; readonly store: string; readonly since: string; readonly message: string }[];
   readonly summary: {
     readonly stores: number;
@@ -154,10 +164,16 @@ export async function statusOf(
     daemon,
     source: sourceStatus(result, config, now),
     stores,
-    unconfigured: findings.flatMap(({ kind, store, path }) => (kind === "unconfigured" ? [{ store, path }] : [])),
+    unconfigured: foundPaths(findings, "unconfigured"),
+    retired: foundPaths(findings, "retired"),
+    inherits: foundPaths(findings, "inherits"),
     alerts: [],
     summary: summarize(stores),
   };
+}
+
+function foundPaths(findings: readonly Finding[], wanted: Finding["kind"]): FoundPath[] {
+  return findings.flatMap(({ kind, store, path }) => (kind === wanted ? [{ store, path }] : []));
 }
 
 function groupByStore(reports: readonly TargetReport[]): Map<string, TargetReport[]> {

@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../domain/clock.js";
+import { SharedOwnerLocks } from "../io/owner-lock.js";
 import { variable, type Environment } from "../stores/environment.js";
 
 /** The system's time. */
@@ -19,7 +20,7 @@ export const systemClock: Clock = {
 
 /** The system around this process. */
 export function systemEnvironment(): Environment {
-  return { home: homedir(), variables: process.env, clock: systemClock };
+  return { home: homedir(), variables: process.env, clock: systemClock, refreshLocks: new SharedOwnerLocks() };
 }
 
 /** Where credsyncd keeps its own state: `${XDG_STATE_HOME:-~/.local/state}/credsyncd`. */

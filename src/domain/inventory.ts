@@ -26,8 +26,11 @@ export interface TargetStore {
 export interface Finding {
   readonly store: StoreName;
   readonly path: string;
-  /** `unconfigured`: a store whose agent the program does not know any more. `error`: a store that cannot be served. */
-  readonly kind: "unconfigured" | "error";
+  /**
+   * `unconfigured`: a store whose agent the program does not know any more. `retired`: a file that the program does not
+   * read any more. `inherits`: an agent without a store of its own. `error`: a store that cannot be served.
+   */
+  readonly kind: "unconfigured" | "retired" | "inherits" | "error";
   readonly error: StoreError | null;
 }
 

@@ -49,6 +49,33 @@ export async function withOwnerLock<Result>(
   }
 }
 
+/** Lets actions of this process share a lock against other programs: the first takes it, the last releases it. */
+export class SharedOwnerLocks {
+  readonly #held = new Map<string, { users: number; readonly taken: Promise<void> }>();
+
+  /** As `withOwnerLock`, where another action of this process may hold the lock already. */
+  async withLock<Result>(
+    path: string,
+    options: LockOptions,
+    signal: AbortSignal,
+    action: () => Promise<Result>,
+  ): Promise<Result> {
+    const lock = this.#held.get(path) ?? { users: 0, taken: acquire(path, options, signal) };
+    this.#held.set(path, lock);
+    lock.users += 1;
+    let isTaken = false;
+    try {
+      await lock.taken;
+      isTaken = true;
+      return await action();
+    } finally {
+      lock.users -= 1;
+      if (lock.users === 0) this.#held.delete(path);
+      if (lock.users === 0 && isTaken) await release(path);
+    }
+  }
+}
+
 async function acquire(path: string, options: LockOptions, signal: AbortSignal): Promise<void> {
   const deadline = options.clock.monotonic() + options.waitMs;
   for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {

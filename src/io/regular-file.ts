@@ -53,7 +53,7 @@ export async function readRegularFile(path: string, maxBytes = MAX_BYTES): Promi
 }
 
 /** Another user's file is theirs: writing it would change its owner, and following it would trust them. */
-function refuseForeignOwner(path: string, uid: number): void {
+export function refuseForeignOwner(path: string, uid: number): void {
   const own = process.geteuid?.();
   if (own === undefined || uid === own) return;
   throw new StoreError(

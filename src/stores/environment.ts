@@ -1,3 +1,4 @@
+import type { SharedOwnerLocks } from "../io/owner-lock.js";
 import type { Clock } from "../domain/clock.js";
 
 /** What the stores need to know of the system around them; given once, at the start. */
@@ -6,6 +7,8 @@ export interface Environment {
   readonly home: string;
   readonly variables: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
+  /** OpenClaw's locks on refreshes, which guard a login in every agent at once. */
+  readonly refreshLocks: SharedOwnerLocks;
 }
 
 /** Expands a leading `~`, as the owning programs do. */

@@ -8,7 +8,8 @@ import { errnoOf, isAbsent } from "../io/system-error.js";
 import { expandHome, variable, type Environment } from "./environment.js";
 import { PROFILES_FILE } from "./openclaw-json.js";
 
-const AGENT_DATABASE = "openclaw-agent.sqlite";
+/** An agent's database, in its directory. */
+export const AGENT_DATABASE = "openclaw-agent.sqlite";
 const STATE_DATABASE = join("state", "openclaw.sqlite");
 const MAIN_AGENT = "main";
 /** Names that OpenClaw's state directory had before, which it still uses where only they exist. */
@@ -24,14 +25,18 @@ const configShape = z.looseObject({
 export interface OpenclawAgent {
   readonly id: string;
   readonly directory: string;
-  /** `json`: `auth-profiles.json` counts. `sqlite`: a database does, and the file beside it is dead bytes. */
-  readonly era: "json" | "sqlite";
+  /** `json`: a file. `sqlite`: a database of its own. `inherits`: nothing of its own, the shared store holds. */
+  readonly keeps: "json" | "sqlite" | "inherits";
+  /** Whether a file from before the databases is still there, which OpenClaw does not read any more. */
+  readonly hasRetiredFile: boolean;
   /** Whether `openclaw.json` names it (or implies it). */
   readonly configured: boolean;
 }
 
 export interface OpenclawLayout {
   readonly stateDirectory: string;
+  /** The database with the store that agents inherit from; null where there is none. */
+  readonly sharedDatabase: string | null;
   readonly agents: readonly OpenclawAgent[];
   /** Set when `openclaw.json` cannot be understood; the agents are then those whose directories exist. */
   readonly configError: StoreError | null;
@@ -55,23 +60,26 @@ export async function openclawStateDirectory(environment: Environment, configure
 export async function discoverOpenclaw(stateDirectory: string, environment: Environment): Promise<OpenclawLayout> {
   const configFile = join(stateDirectory, "openclaw.json");
   const agentsDirectory = join(stateDirectory, "agents");
-  if (!(await exists(stateDirectory))) return { stateDirectory, agents: [], configError: null, files: [configFile] };
+  if (!(await exists(stateDirectory))) {
+    return { stateDirectory, sharedDatabase: null, agents: [], configError: null, files: [configFile] };
+  }
   const present = await agentDirectoriesIn(agentsDirectory);
   const { configured, configError } = await configuredAgents(configFile, stateDirectory, environment);
-  const shared = await exists(join(stateDirectory, STATE_DATABASE));
+  const stateDatabase = join(stateDirectory, STATE_DATABASE);
+  const hasStateDatabase = await exists(stateDatabase);
 
   const agents: OpenclawAgent[] = [];
   const known = new Set<string>();
   for (const { id, directory } of configured ?? present) {
-    agents.push({ id, directory, era: await eraOf(directory, shared), configured: true });
+    agents.push({ id, directory, ...(await credentialsOf(directory, hasStateDatabase)), configured: true });
     known.add(await canonical(directory));
   }
   for (const { id, directory } of present) {
     if (known.has(await canonical(directory)) || !(await exists(join(directory, PROFILES_FILE)))) continue;
-    agents.push({ id, directory, era: await eraOf(directory, shared), configured: false });
+    agents.push({ id, directory, ...(await credentialsOf(directory, hasStateDatabase)), configured: false });
   }
-  const files = [configFile, join(stateDirectory, STATE_DATABASE), agentsDirectory, ...agents.flatMap(filesOf)];
-  return { stateDirectory, agents, configError, files };
+  const files = [configFile, stateDatabase, agentsDirectory, ...agents.flatMap(filesOf)];
+  return { stateDirectory, sharedDatabase: hasStateDatabase ? stateDatabase : null, agents, configError, files };
 }
 
 /** What to watch for an agent: its credentials, and the database whose arrival retires them. */
@@ -79,8 +87,17 @@ function filesOf(agent: OpenclawAgent): string[] {
   return agent.configured ? [join(agent.directory, PROFILES_FILE), join(agent.directory, AGENT_DATABASE)] : [];
 }
 
-async function eraOf(directory: string, shared: boolean): Promise<OpenclawAgent["era"]> {
-  return shared || (await exists(join(directory, AGENT_DATABASE))) ? "sqlite" : "json";
+/** Told from the files that are there, never from a version: a database retires the file beside it. */
+async function credentialsOf(
+  directory: string,
+  hasStateDatabase: boolean,
+): Promise<Pick<OpenclawAgent, "keeps" | "hasRetiredFile">> {
+  const [hasDatabase, hasFile] = await Promise.all([
+    exists(join(directory, AGENT_DATABASE)),
+    exists(join(directory, PROFILES_FILE)),
+  ]);
+  const keeps = hasDatabase ? "sqlite" : hasStateDatabase ? "inherits" : "json";
+  return { keeps, hasRetiredFile: hasFile && keeps !== "json" };
 }
 
 interface AgentDirectory {

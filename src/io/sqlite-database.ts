@@ -1,0 +1,142 @@
+import { StoreError } from "../domain/errors.js";
+
+/** A value of a row or a parameter. */
+export type SqliteValue = string | number | bigint | null | Uint8Array;
+export type SqliteRow = Readonly<Record<string, SqliteValue>>;
+
+/** The part of `node:sqlite` that is used; `@photostructure/sqlite` has the same. */
+interface DatabaseSync {
+  exec(sql: string): void;
+  prepare(sql: string): {
+    get(...parameters: SqliteValue[]): unknown;
+    run(...parameters: SqliteValue[]): { changes: number | bigint };
+  };
+  close(): void;
+}
+
+interface SqliteModule {
+  readonly DatabaseSync: new (path: string, options: { readOnly: boolean }) => DatabaseSync;
+}
+
+/** How long a statement waits for another writer before it gives up (ms). It blocks the process, so it is short. */
+const BUSY_TIMEOUT_MS = 50;
+
+/** One connection to a database that another program owns: no pragma is changed, nothing is created or compacted. */
+export class SqliteDatabase {
+  readonly #database: DatabaseSync;
+  readonly #path: string;
+
+  private constructor(database: DatabaseSync, path: string) {
+    this.#database = database;
+    this.#path = path;
+  }
+
+  /**
+   * Opens an existing database.
+   *
+   * @throws StoreError
+   */
+  static async open(path: string, access: "read" | "write"): Promise<SqliteDatabase> {
+    const { DatabaseSync } = await loadModule();
+    try {
+      const database = new DatabaseSync(path, { readOnly: access === "read" });
+      database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+      return new SqliteDatabase(database, path);
+    } catch (error) {
+      throw toSqliteError(error, path, access);
+    }
+  }
+
+  /** The first row that a query gives, or null. @throws StoreError */
+  row(sql: string, ...parameters: SqliteValue[]): SqliteRow | null {
+    return this.#guard("read", () => (this.#database.prepare(sql).get(...parameters) as SqliteRow | undefined) ?? null);
+  }
+
+  hasTable(name: string): boolean {
+    return this.row("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", name) !== null;
+  }
+
+  /** Runs a statement and says how many rows it changed. @throws StoreError */
+  change(sql: string, ...parameters: SqliteValue[]): number {
+    return this.#guard("write", () => Number(this.#database.prepare(sql).run(...parameters).changes));
+  }
+
+  /** Runs an action in one transaction; whatever it throws undoes it. @throws StoreError `locked` while another writes */
+  transaction<Result>(kind: "read" | "write", action: () => Result): Result {
+    this.#guard(kind, () => {
+      this.#database.exec(kind === "write" ? "BEGIN IMMEDIATE" : "BEGIN");
+    });
+    try {
+      const result = action();
+      this.#guard(kind, () => {
+        this.#database.exec("COMMIT");
+      });
+      return result;
+    } catch (error) {
+      this.#database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #guard<Result>(access: "read" | "write", action: () => Result): Result {
+    try {
+      return action();
+    } catch (error) {
+      throw toSqliteError(error, this.#path, access);
+    }
+  }
+}
+
+/** The runtime's own SQLite where it has one (22.13 and later), else the same interface from a package with its binaries inside. */
+async function loadModule(): Promise<SqliteModule> {
+  const builtin = process.getBuiltinModule("node:sqlite") as unknown as SqliteModule | undefined;
+  return builtin ?? (await import("@photostructure/sqlite"));
+}
+
+/** SQLite's primary result codes (sqlite.org/rescode.html). */
+const BUSY = 5;
+const LOCKED = 6;
+const NO_MEMORY = 7;
+const READ_ONLY = 8;
+const IO = 10;
+const CORRUPT = 11;
+const FULL = 13;
+const CANNOT_OPEN = 14;
+const PERMISSION = 3;
+const NOT_A_DATABASE = 26;
+
+/** SQLite's own messages hold names of tables at most, but the text of a statement may hold more, so only the code is told. */
+function toSqliteError(error: unknown, path: string, access: "read" | "write"): unknown {
+  if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return error;
+  const failed = `cannot ${access} ${path}`;
+  switch (error.errcode & 0xff) {
+    case BUSY:
+    case LOCKED:
+      return new StoreError("locked", `${failed}: another program is writing it`, "it is tried again by itself");
+    case FULL:
+      return new StoreError("no-space", `${failed}: no space is left`, "free some space; it is tried again by itself");
+    case CORRUPT:
+    case NOT_A_DATABASE:
+      return new StoreError(
+        "malformed",
+        `${failed}: it is not a whole database`,
+        "restore it, or let OpenClaw repair it: openclaw doctor --fix",
+      );
+    case READ_ONLY:
+    case PERMISSION:
+    case CANNOT_OPEN:
+      return new StoreError("permission", `${failed}: it cannot be opened`, "let this user read and write it and its directory");
+    case IO:
+    case NO_MEMORY:
+    default:
+      return new StoreError(
+        "io",
+        `${failed}: SQLite's result code ${String(error.errcode)}`,
+        "it is tried again by itself; see the system log if it lasts",
+      );
+  }
+}

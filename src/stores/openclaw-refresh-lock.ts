@@ -1,0 +1,54 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { ProfileId, StoredProfile } from "../domain/store.js";
+import { makePrivateDirectory } from "../io/private-directory.js";
+import type { Environment } from "./environment.js";
+
+/** Versions break a refresh lock of a dead process after 180 s. */
+const STALE_MS = 180_000;
+/** A refresh is a request over the network; it is waited for by trying again later, not here. */
+const WAIT_MS = 1000;
+
+/**
+ * Runs an action while holding OpenClaw's locks on the refresh of some profiles, so that a login is not swapped while a
+ * refresh of it is under way. Both names that versions use are taken, always in the same order.
+ *
+ * @throws StoreError `locked` while a refresh is under way
+ */
+export async function withRefreshLocks<Result>(
+  stateDirectory: string,
+  profiles: readonly StoredProfile[],
+  environment: Environment,
+  signal: AbortSignal,
+  action: () => Promise<Result>,
+): Promise<Result> {
+  const directory = join(stateDirectory, "locks", "oauth-refresh");
+  const names = profiles.flatMap(({ id, provider }) => (provider === null ? [] : refreshLockNames(provider, id))).sort();
+  if (names.length > 0) await makePrivateDirectory(directory);
+  const options = { staleMs: STALE_MS, waitMs: WAIT_MS, clock: environment.clock };
+  const under = ([name, ...rest]: readonly string[]): Promise<Result> =>
+    name === undefined ? action() : environment.refreshLocks.withLock(join(directory, name), options, signal, () => under(rest));
+  return under(names);
+}
+
+/** The lock's file names: up to 2026.6.5 by SHA-256, from 2026.6.6 by a two-lane FNV-1a. */
+export function refreshLockNames(provider: string, profile: ProfileId): [string, string] {
+  const digest = createHash("sha256").update(`${provider}\0${profile}`).digest("hex");
+  return [`sha256-${digest}.lock`, `lock-${twoLaneFnv(JSON.stringify([provider, profile]))}.lock`];
+}
+
+const FNV_PRIME = 1099511628211n;
+const FNV_OFFSET_LEFT = 14695981039346656037n;
+const FNV_OFFSET_RIGHT = 11160318154034397263n;
+const RIGHT_LANE_SALT = 11400714819323198485n;
+
+function twoLaneFnv(text: string): string {
+  let left = FNV_OFFSET_LEFT;
+  let right = FNV_OFFSET_RIGHT;
+  for (const byte of Buffer.from(text)) {
+    const octet = BigInt(byte);
+    left = BigInt.asUintN(64, (left ^ octet) * FNV_PRIME);
+    right = BigInt.asUintN(64, (right ^ (octet + RIGHT_LANE_SALT)) * FNV_PRIME);
+  }
+  return [left, right].map((lane) => lane.toString(16).padStart(16, "0")).join("");
+}

@@ -1,0 +1,219 @@
+import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { StoreError } from "../domain/errors.js";
+import type { Secret } from "../domain/secret.js";
+import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, StoreSnapshot } from "../domain/store.js";
+import { changeJson, parseJson, type JsonChange, type JsonValue } from "../io/json-document.js";
+import { refuseForeignOwner } from "../io/regular-file.js";
+import { ABSENT, revisionOf } from "../io/revision.js";
+import { SqliteDatabase } from "../io/sqlite-database.js";
+import { isAbsent, toStoreError } from "../io/system-error.js";
+import type { Environment } from "./environment.js";
+import { activeProfiles, profileChanges, readProfiles } from "./openclaw-profiles.js";
+import { withoutPenalties } from "./openclaw-penalties.js";
+import { withRefreshLocks } from "./openclaw-refresh-lock.js";
+
+/** One JSON text in one row of a table that OpenClaw made. */
+interface RowPlace {
+  readonly table: string;
+  readonly keyColumn: string;
+  readonly key: string;
+  readonly valueColumn: string;
+  readonly timeColumn: string;
+}
+
+/** Where a database keeps a set of profiles, and what OpenClaw noted about their use. */
+export interface SqliteLayout {
+  readonly profiles: RowPlace;
+  readonly state: RowPlace;
+}
+
+/** An agent's `openclaw-agent.sqlite` (OpenClaw from 2026.6.5). */
+export const agentLayout: SqliteLayout = { profiles: primaryRow("store"), state: primaryRow("state") };
+
+/** The shared store in `state/openclaw.sqlite` (OpenClaw from 2026.8.1). */
+export const sharedLayout: SqliteLayout = { profiles: machineRow("authProfiles.store"), state: machineRow("authProfiles.state") };
+
+function primaryRow(name: "store" | "state"): RowPlace {
+  const table = `auth_profile_${name}`;
+  return { table, keyColumn: `${name}_key`, key: "primary", valueColumn: `${name}_json`, timeColumn: "updated_at" };
+}
+
+function machineRow(key: string): RowPlace {
+  return { table: "config_machine_state", keyColumn: "state_key", key, valueColumn: "value_json", timeColumn: "updated_at_ms" };
+}
+
+export interface SqliteStoreOptions {
+  readonly name: StoreName;
+  /** The database file. */
+  readonly path: string;
+  readonly layout: SqliteLayout;
+  /** OpenClaw's state directory, where its refresh locks are. */
+  readonly stateDirectory: string;
+}
+
+/**
+ * A set of profiles in an SQLite database that a running gateway holds open.
+ *
+ * The database and its tables are OpenClaw's: rows are read and updated, nothing is created, and no pragma of it is changed.
+ */
+export class OpenclawSqliteStore implements CredentialStore {
+  readonly format = "openclaw-sqlite";
+  readonly name: StoreName;
+  readonly path: string;
+  readonly #options: SqliteStoreOptions;
+  readonly #environment: Environment;
+
+  constructor(options: SqliteStoreOptions, environment: Environment) {
+    this.name = options.name;
+    this.path = options.path;
+    this.#options = options;
+    this.#environment = environment;
+  }
+
+  async read(): Promise<StoreSnapshot> {
+    const identity = await this.#identify();
+    if (identity === null) return this.#absent(null);
+    return this.#withDatabase("read", (database) => {
+      const row = readRow(database, this.#options.layout.profiles, this.path);
+      return row === null ? this.#absent(identity) : this.#snapshot(row, identity);
+    });
+  }
+
+  write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+    const rotated = patches.filter(({ credential }) => credential.type === "oauth").map(({ profile }) => profile);
+    const change = (text: string): readonly JsonChange[] => profileChanges(patches, parseJson(text, this.path), this.path);
+    return this.#replace(expected, { rotated, healed: patches.map(({ profile }) => profile) }, signal, change);
+  }
+
+  restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+    const entry = parseJson(image.reveal(), "the backup") as JsonValue;
+    return this.#replace(expected, { rotated: [profile], healed: [] }, signal, () => [
+      { path: ["profiles", profile], value: entry },
+    ]);
+  }
+
+  async readActive(): Promise<Readonly<Record<string, ProfileId>>> {
+    if ((await this.#identify()) === null) return {};
+    return this.#withDatabase("read", (database) => {
+      const row = readRow(database, this.#options.layout.state, this.path);
+      return row === null ? {} : activeProfiles(row.text, this.path);
+    });
+  }
+
+  async #replace(
+    expected: Revision,
+    { rotated, healed }: { readonly rotated: readonly ProfileId[]; readonly healed: readonly ProfileId[] },
+    signal: AbortSignal,
+    change: (text: string) => readonly JsonChange[],
+  ): Promise<StoreSnapshot> {
+    try {
+      const before = await this.read();
+      if (before.revision !== expected) throw this.#conflict();
+      const profiles = before.profiles.filter(({ id }) => rotated.includes(id));
+      await withRefreshLocks(this.#options.stateDirectory, profiles, this.#environment, signal, () =>
+        this.#withDatabase("write", (database) => {
+          this.#replaceRows(database, expected, healed, change);
+        }),
+      );
+      return await this.read();
+    } catch (error) {
+      throw toStoreError(error, this.path, "write");
+    }
+  }
+
+  /** Everything in one write transaction of milliseconds: a gateway waits for no longer than 5 s. */
+  #replaceRows(
+    database: SqliteDatabase,
+    expected: Revision,
+    healed: readonly ProfileId[],
+    change: (text: string) => readonly JsonChange[],
+  ): void {
+    const { profiles, state } = this.#options.layout;
+    const now = this.#environment.clock.now();
+    database.transaction("write", () => {
+      const row = readRow(database, profiles, this.path);
+      if (row === null || revisionOf(row.text) !== expected) throw this.#conflict();
+      writeRow(database, profiles, changeJson(row.text, change(row.text), this.path), now);
+      const notes = readRow(database, state, this.path);
+      const cleared = notes === null ? null : withoutPenalties(notes.text, healed, this.path);
+      if (cleared !== null) writeRow(database, state, cleared, now);
+    });
+  }
+
+  async #withDatabase<Result>(access: "read" | "write", action: (database: SqliteDatabase) => Result): Promise<Result> {
+    const database = await SqliteDatabase.open(this.path, access);
+    try {
+      return action(database);
+    } finally {
+      database.close();
+    }
+  }
+
+  async #identify(): Promise<string | null> {
+    try {
+      const file = await stat(this.path);
+      if (!file.isFile())
+        throw new StoreError("not-a-file", `${this.path} is not a regular file`, "let OpenClaw repair it: openclaw doctor --fix");
+      refuseForeignOwner(this.path, file.uid);
+      return `${String(file.dev)}:${String(file.ino)}`;
+    } catch (error) {
+      if (isAbsent(error)) return null;
+      throw toStoreError(error, this.path, "read");
+    }
+  }
+
+  #absent(identity: string | null): StoreSnapshot {
+    return { revision: ABSENT, identity, changedAt: null, files: this.#files(), profiles: [] };
+  }
+
+  #snapshot(row: Row, identity: string): StoreSnapshot {
+    const profiles = readProfiles(parseJson(row.text, this.path), row.text, this.path);
+    return { revision: revisionOf(row.text), identity, changedAt: row.updatedAt, files: this.#files(), profiles };
+  }
+
+  /** A write goes to the log beside the database first; the database itself changes later. */
+  #files(): string[] {
+    return [this.path, `${this.path}-wal`];
+  }
+
+  #conflict(): StoreError {
+    return new StoreError(
+      "conflict",
+      `${this.name} in ${dirname(this.path)} changed while it was about to be written`,
+      "it is looked at again by itself",
+    );
+  }
+}
+
+interface Row {
+  readonly text: string;
+  readonly updatedAt: number;
+}
+
+/** @returns null where the row, or its table, does not exist: no profiles of its own */
+function readRow(database: SqliteDatabase, place: RowPlace, path: string): Row | null {
+  if (!database.hasTable(place.table)) return null;
+  const row = database.row(
+    `SELECT ${place.valueColumn} AS text, ${place.timeColumn} AS time FROM ${place.table} WHERE ${place.keyColumn} = ?`,
+    place.key,
+  );
+  if (row === null) return null;
+  if (typeof row["text"] !== "string") {
+    throw new StoreError(
+      "unsupported",
+      `${path} keeps ${place.table} in another shape`,
+      "update credsyncd; the store is left alone",
+    );
+  }
+  return { text: row["text"], updatedAt: Number(row["time"]) };
+}
+
+function writeRow(database: SqliteDatabase, place: RowPlace, text: string, now: number): void {
+  database.change(
+    `UPDATE ${place.table} SET ${place.valueColumn} = ?, ${place.timeColumn} = ? WHERE ${place.keyColumn} = ?`,
+    text,
+    now,
+    place.key,
+  );
+}
