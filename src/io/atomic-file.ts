@@ -1,8 +1,23 @@
-import { writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import {
+  closeSync,
+  fchownSync,
+  fstatSync,
+  fsync,
+  open as openFile,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
-import writeFileAtomic from "write-file-atomic";
+import { promisify } from "node:util";
 import { errnoOf } from "./system-error.js";
+
+const openLater = promisify(openFile);
+const syncLater = promisify(fsync);
 
 /**
  * Replaces a file so that every reader sees the old content or the new, and a power cut leaves one of the two.
@@ -10,19 +25,18 @@ import { errnoOf } from "./system-error.js";
  * The file is private (0600) whatever it was before, as the owning programs leave it. A single bind-mounted file, whose
  * name cannot be replaced, is written in place and keeps its inode.
  *
+ * Only calls that may wait for the disk go through the thread pool: there are hundreds of small files to write, and each
+ * way through the pool takes longer than a call that does not wait.
+ *
  * @param path the real path: a symbolic link is not followed here
  */
 export async function replaceFile(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${randomUUID()}.tmp`;
   try {
-    // A fresh literal each time: the package writes into the options that it is given.
-    await writeFileAtomic(path, text, {
-      mode: 0o600,
-      fsync: true,
-      tmpfileCreated: (temporary) => {
-        fill(temporary, text);
-      },
-    });
+    await writeDurably(temporary, text, ownerOf(path));
+    renameSync(temporary, path);
   } catch (error) {
+    rmSync(temporary, { force: true });
     if (!isBoundName(error)) throw error;
     await writeInPlace(path, text);
     return;
@@ -30,12 +44,36 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   await syncDirectory(dirname(path));
 }
 
-/**
- * Writes the text whole, or fails. The package takes one `write` for the whole text, but a nearly full disk takes only
- * part of it without an error; what the package writes after this finds the same bytes in place.
- */
-function fill(temporary: string, text: string): void {
-  writeFileSync(temporary, text);
+async function writeDurably(path: string, text: string, owner: Owner | null): Promise<void> {
+  const file = await openLater(path, "wx", 0o600);
+  try {
+    writeFileSync(file, text);
+    if (owner !== null) keepOwner(file, owner);
+    await syncLater(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Null where nothing is there. */
+function ownerOf(path: string): Owner | null {
+  return statSync(path, { throwIfNoEntry: false }) ?? null;
+}
+
+/** Leaves a file with the group it had; a user who is not in that group cannot, and gets their own. */
+function keepOwner(file: number, owner: Owner): void {
+  const made = fstatSync(file);
+  if (made.uid === owner.uid && made.gid === owner.gid) return;
+  try {
+    fchownSync(file, owner.uid, owner.gid);
+  } catch (error) {
+    if (errnoOf(error) !== "EPERM" && errnoOf(error) !== "EINVAL") throw error;
+  }
 }
 
 /** A rename onto a mount point fails with EBUSY; some container file systems answer EXDEV. */
@@ -79,10 +117,10 @@ async function extend(file: FileHandle, size: number, length: number): Promise<v
 
 /** Makes a rename in the directory durable. */
 export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
+  const directory = openSync(path, "r");
   try {
-    await directory.sync();
+    await syncLater(directory);
   } finally {
-    await directory.close();
+    closeSync(directory);
   }
 }

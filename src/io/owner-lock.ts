@@ -1,10 +1,10 @@
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from "node:fs";
 import { readFile, stat, statfs, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod/mini";
 import type { Clock } from "../domain/clock.js";
 import { StoreError } from "../domain/errors.js";
-import { isAlive, ownIdentity, startTimeOf } from "./process-identity.js";
+import { isAlive, startTimeOf } from "./process-identity.js";
 import { errnoOf, isAbsent } from "./system-error.js";
 
 /**
@@ -28,6 +28,8 @@ const LONGEST_RETRY_MS = 250;
 /** `statfs` types of file systems whose holders may be on another host: NFS, SMB, CIFS, SMB2, 9p, FUSE, Ceph. */
 const NETWORK_FILE_SYSTEMS = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546, 0x00c36400]);
 
+const OWN_START_TIME = startTimeOf(process.pid);
+
 const payloadShape = z.object({ pid: z.number(), createdAt: z.string(), starttime: z.optional(z.number()) });
 
 /**
@@ -45,7 +47,7 @@ export async function withOwnerLock<Result>(
   try {
     return await action();
   } finally {
-    await release(path);
+    release(path);
   }
 }
 
@@ -102,11 +104,10 @@ function create(path: string, clock: Clock): boolean {
     throw error;
   }
   try {
-    const starttime = startTimeOf(process.pid);
     const payload = {
       pid: process.pid,
       createdAt: new Date(clock.now()).toISOString(),
-      ...(starttime === null ? {} : { starttime }),
+      ...(OWN_START_TIME === null ? {} : { starttime: OWN_START_TIME }),
     };
     writeSync(file, JSON.stringify(payload, null, 2));
   } finally {
@@ -150,10 +151,10 @@ function parsePayload(text: string): z.infer<typeof payloadShape> | null {
 }
 
 /** Removes the lock unless someone took it away: a holder that was too slow must not remove the next one's. */
-async function release(path: string): Promise<void> {
+function release(path: string): void {
   try {
-    const payload = parsePayload(await readFile(path, "utf8"));
-    if (payload?.pid === ownIdentity().pid) await unlink(path);
+    const payload = parsePayload(readFileSync(path, "utf8"));
+    if (payload?.pid === process.pid) unlinkSync(path);
   } catch (error) {
     if (!isAbsent(error)) throw error;
   }

@@ -1,5 +1,4 @@
-import { constants } from "node:fs";
-import { open, realpath } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync, readFileSync, realpathSync } from "node:fs";
 import { StoreError } from "../domain/errors.js";
 import { isAbsent, toStoreError } from "./system-error.js";
 
@@ -22,12 +21,19 @@ export interface RegularFile {
  * @returns null where nothing is there
  * @throws StoreError for a device or pipe, another owner, too many bytes, bytes that are no UTF-8, or a failed read
  */
-export async function readRegularFile(path: string, maxBytes = MAX_BYTES): Promise<RegularFile | null> {
+export function readRegularFile(path: string, maxBytes = MAX_BYTES): Promise<RegularFile | null> {
+  // Handing each call of a small read to the thread pool takes longer than the whole read, and there are hundreds.
+  return new Promise((resolve) => {
+    resolve(readNow(path, maxBytes));
+  });
+}
+
+function readNow(path: string, maxBytes: number): RegularFile | null {
   try {
     // O_NONBLOCK: opening a pipe must not wait for its writer.
-    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const stat = await file.stat();
+      const stat = fstatSync(file);
       if (!stat.isFile())
         throw new StoreError("not-a-file", `${path} is not a regular file`, "replace it by the program's own file");
       refuseForeignOwner(path, stat.uid);
@@ -35,16 +41,16 @@ export async function readRegularFile(path: string, maxBytes = MAX_BYTES): Promi
         const hint = "no credential file is that large: move it away and sign in again, or restore it";
         throw new StoreError("too-large", `${path} has ${String(stat.size)} bytes, more than ${String(maxBytes)}`, hint);
       }
-      const text = decode(await file.readFile(), path);
+      const text = decode(readFileSync(file), path);
       return {
         text,
-        realPath: await realpath(path),
+        realPath: realpathSync.native(path),
         identity: `${String(stat.dev)}:${String(stat.ino)}`,
         mode: stat.mode,
         changedAt: stat.mtimeMs,
       };
     } finally {
-      await file.close();
+      closeSync(file);
     }
   } catch (error) {
     if (isAbsent(error)) return null;

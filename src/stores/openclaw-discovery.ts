@@ -1,4 +1,5 @@
-import { access, readdir, realpath } from "node:fs/promises";
+import { existsSync, realpathSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import JSON5 from "json5";
 import * as z from "zod/mini";
@@ -188,21 +189,16 @@ async function agentDirectoriesIn(agentsDirectory: string): Promise<AgentDirecto
 }
 
 /** The directory behind links; one that does not exist is its own name. */
-async function canonical(path: string): Promise<string> {
+function canonical(path: string): Promise<string> {
   try {
-    return await realpath(path);
+    return Promise.resolve(realpathSync.native(path));
   } catch (error) {
     if (errnoOf(error) === null) throw error;
-    return path;
+    return Promise.resolve(path);
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === null) throw error;
-    return false;
-  }
+/** Asked many times a look, of what the system has in memory: the way through the thread pool would take longer. */
+function exists(path: string): Promise<boolean> {
+  return Promise.resolve(existsSync(path));
 }

@@ -1,4 +1,4 @@
-import { realpath } from "node:fs/promises";
+import { realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { Secret } from "../domain/secret.js";
@@ -61,7 +61,7 @@ export class OpenclawJsonStore implements CredentialStore {
     change: (text: string) => readonly JsonChange[],
   ): Promise<StoreSnapshot> {
     try {
-      const lock = join(await realpath(dirname(this.path)), `${PROFILES_FILE}.lock`);
+      const lock = join(realpathSync.native(dirname(this.path)), `${PROFILES_FILE}.lock`);
       const options = { staleMs: LOCK_STALE_MS, waitMs: LOCK_WAIT_MS, clock: this.#environment.clock };
       return await withOwnerLock(lock, options, signal, () => this.#replaceLocked(expected, change));
     } catch (error) {
