@@ -73,7 +73,7 @@ export class SharedOwnerLocks {
     } finally {
       lock.users -= 1;
       if (lock.users === 0) this.#held.delete(path);
-      if (lock.users === 0 && isTaken) await release(path);
+      if (lock.users === 0 && isTaken) release(path);
     }
   }
 }
