@@ -47,6 +47,8 @@ export type Share = "full" | "access-only";
 /** Puts one credential into one profile; nothing else of the profile changes. */
 export interface ProfilePatch {
   readonly profile: ProfileId;
+  /** As it was read; null where the format names none. */
+  readonly provider: string | null;
   readonly credential: Credential;
   /** Makes the profile where it is absent, as far as the format allows. */
   readonly create: boolean;

@@ -67,7 +67,7 @@ async function applyAdoption(plan: Plan, observation: Observation, ports: ApplyP
   const snapshot = observation.sourceSnapshot;
   if (adoption === null || snapshot === null) throw new Error("an adoption needs a source that was read");
   const { credential, generation, issue } = adoption;
-  const patch: ProfilePatch = { profile, credential, create: false, account: null };
+  const patch: ProfilePatch = { profile, provider: null, credential, create: false, account: null };
   const backups = adoption.backup ? [{ profile, fingerprint: heldBySource(observation) }] : [];
   const surroundings = observation.source.state === "present" ? observation.source.observed.surroundings() : "";
   return applyToStore({ store, snapshot, patches: [patch], backups }, ports, signal, (durationMs) => [
@@ -89,7 +89,7 @@ async function applyWrites(
 ): Promise<Applied> {
   const account = writes.some((write) => write.replaceAccount) ? sourceAccount(observation) : null;
   const patches = writes.map(({ target, credential, create, replaceAccount }): ProfilePatch => {
-    return { profile: target.profile, credential, create, account: replaceAccount ? account : null };
+    return { profile: target.profile, provider: target.provider, credential, create, account: replaceAccount ? account : null };
   });
   const backups = writes.flatMap(({ target, backup }) => {
     if (!backup || target.held.kind !== "credential") return [];

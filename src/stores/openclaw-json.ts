@@ -4,12 +4,14 @@ import { StoreError } from "../domain/errors.js";
 import type { Secret } from "../domain/secret.js";
 import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, StoreSnapshot } from "../domain/store.js";
 import { replaceFile } from "../io/atomic-file.js";
-import { changeJson, parseJson, type JsonChange, type JsonValue } from "../io/json-document.js";
+import { changeJson, parseJson, type JsonValue } from "../io/json-document.js";
 import { withOwnerLock } from "../io/owner-lock.js";
 import { readRegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
+import { withoutPenalties } from "./openclaw-penalties.js";
+import { refreshedBy, withRefreshLocks, type RefreshedProfile } from "./openclaw-refresh-lock.js";
 import { activeProfiles, profileChanges, readProfiles } from "./openclaw-profiles.js";
 import { parseOrTorn } from "./torn.js";
 
@@ -25,11 +27,14 @@ export class OpenclawJsonStore implements CredentialStore {
   readonly format = "openclaw-json";
   readonly name: StoreName;
   readonly path: string;
+  readonly #stateDirectory: string;
   readonly #environment: Environment;
 
-  constructor(name: StoreName, agentDirectory: string, environment: Environment) {
+  /** @param stateDirectory OpenClaw's, where its refresh locks are */
+  constructor(name: StoreName, agentDirectory: string, stateDirectory: string, environment: Environment) {
     this.name = name;
     this.path = join(agentDirectory, PROFILES_FILE);
+    this.#stateDirectory = stateDirectory;
     this.#environment = environment;
   }
 
@@ -47,26 +52,21 @@ export class OpenclawJsonStore implements CredentialStore {
   }
 
   write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
-    return this.#replace(expected, signal, (text) => profileChanges(patches, parseJson(text, this.path), this.path));
+    const healed = patches.map(({ profile }) => profile);
+    return this.#underLocks(refreshedBy(patches), signal, async () => {
+      const snapshot = await this.#replace(expected, (text) => {
+        const changed = changeJson(text, profileChanges(patches, parseJson(text, this.path), this.path), this.path);
+        return withoutPenalties(changed, healed, this.path) ?? changed;
+      });
+      await this.#clearPenalties(healed);
+      return snapshot;
+    });
   }
 
   restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
     const entry = parseJson(image.reveal(), "the backup") as JsonValue;
-    return this.#replace(expected, signal, () => [{ path: ["profiles", profile], value: entry }]);
-  }
-
-  async #replace(
-    expected: Revision,
-    signal: AbortSignal,
-    change: (text: string) => readonly JsonChange[],
-  ): Promise<StoreSnapshot> {
-    try {
-      const lock = join(realpathSync.native(dirname(this.path)), `${PROFILES_FILE}.lock`);
-      const options = { staleMs: LOCK_STALE_MS, waitMs: LOCK_WAIT_MS, clock: this.#environment.clock };
-      return await withOwnerLock(lock, options, signal, () => this.#replaceLocked(expected, change));
-    } catch (error) {
-      throw toStoreError(error, this.path, "write");
-    }
+    const change = (text: string): string => changeJson(text, [{ path: ["profiles", profile], value: entry }], this.path);
+    return this.#underLocks([], signal, () => this.#replace(expected, change));
   }
 
   async readActive(): Promise<Readonly<Record<string, ProfileId>>> {
@@ -79,14 +79,38 @@ export class OpenclawJsonStore implements CredentialStore {
     };
   }
 
-  async #replaceLocked(expected: Revision, change: (text: string) => readonly JsonChange[]): Promise<StoreSnapshot> {
+  /** OpenClaw's order: the lock on the refresh first, then the store's own, which guards the notes beside it too. */
+  async #underLocks(
+    refreshed: readonly RefreshedProfile[],
+    signal: AbortSignal,
+    action: () => Promise<StoreSnapshot>,
+  ): Promise<StoreSnapshot> {
+    try {
+      const lock = join(realpathSync(dirname(this.path)), `${PROFILES_FILE}.lock`);
+      const options = { staleMs: LOCK_STALE_MS, waitMs: LOCK_WAIT_MS, clock: this.#environment.clock };
+      return await withRefreshLocks(this.#stateDirectory, refreshed, this.#environment, signal, () =>
+        withOwnerLock(lock, options, signal, action),
+      );
+    } catch (error) {
+      throw toStoreError(error, this.path, "write");
+    }
+  }
+
+  async #replace(expected: Revision, change: (text: string) => string): Promise<StoreSnapshot> {
     const file = await readRegularFile(this.path);
     if (file === null || revisionOf(file.text) !== expected) throw this.#conflict();
-    const text = changeJson(file.text, change(file.text), this.path);
+    const text = change(file.text);
     await replaceFile(file.realPath, text);
     const snapshot = await this.read();
     if (snapshot.revision !== revisionOf(text)) throw this.#conflict();
     return snapshot;
+  }
+
+  /** From 2026.4.7 the notes on the profiles' use are in a file of their own. */
+  async #clearPenalties(healed: readonly ProfileId[]): Promise<void> {
+    const notes = await readRegularFile(join(dirname(this.path), STATE_FILE));
+    const cleared = notes === null ? null : withoutPenalties(notes.text, healed, notes.realPath);
+    if (notes !== null && cleared !== null) await replaceFile(notes.realPath, cleared);
   }
 
   #conflict(): StoreError {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import type { ProfileId, StoredProfile } from "../domain/store.js";
+import type { ProfileId, ProfilePatch } from "../domain/store.js";
 import { makePrivateDirectory } from "../io/private-directory.js";
 import type { Environment } from "./environment.js";
 
@@ -8,6 +8,17 @@ import type { Environment } from "./environment.js";
 const STALE_MS = 180_000;
 /** A refresh is a request over the network; it is waited for by trying again later, not here. */
 const WAIT_MS = 1000;
+
+/** A profile whose refresh is to be locked out. */
+export interface RefreshedProfile {
+  readonly profile: ProfileId;
+  readonly provider: string | null;
+}
+
+/** The profiles among the patches that a program may be refreshing. */
+export function refreshedBy(patches: readonly ProfilePatch[]): RefreshedProfile[] {
+  return patches.filter(({ credential }) => credential.type === "oauth");
+}
 
 /**
  * Runs an action while holding OpenClaw's locks on the refresh of some profiles, so that a login is not swapped while a
@@ -17,13 +28,15 @@ const WAIT_MS = 1000;
  */
 export async function withRefreshLocks<Result>(
   stateDirectory: string,
-  profiles: readonly StoredProfile[],
+  profiles: readonly RefreshedProfile[],
   environment: Environment,
   signal: AbortSignal,
   action: () => Promise<Result>,
 ): Promise<Result> {
   const directory = join(stateDirectory, "locks", "oauth-refresh");
-  const names = profiles.flatMap(({ id, provider }) => (provider === null ? [] : refreshLockNames(provider, id))).sort();
+  const names = profiles
+    .flatMap(({ profile, provider }) => (provider === null ? [] : refreshLockNames(provider, profile)))
+    .sort();
   if (names.length > 0) await makePrivateDirectory(directory);
   const options = { staleMs: STALE_MS, waitMs: WAIT_MS, clock: environment.clock };
   const under = ([name, ...rest]: readonly string[]): Promise<Result> =>

@@ -11,7 +11,7 @@ import { isAbsent, toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
 import { activeProfiles, profileChanges, readProfiles } from "./openclaw-profiles.js";
 import { withoutPenalties } from "./openclaw-penalties.js";
-import { withRefreshLocks } from "./openclaw-refresh-lock.js";
+import { refreshedBy, withRefreshLocks, type RefreshedProfile } from "./openclaw-refresh-lock.js";
 
 /** One JSON text in one row of a table that OpenClaw made. */
 interface RowPlace {
@@ -81,16 +81,15 @@ export class OpenclawSqliteStore implements CredentialStore {
   }
 
   write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
-    const rotated = patches.filter(({ credential }) => credential.type === "oauth").map(({ profile }) => profile);
     const change = (text: string): readonly JsonChange[] => profileChanges(patches, parseJson(text, this.path), this.path);
-    return this.#replace(expected, { rotated, healed: patches.map(({ profile }) => profile) }, signal, change);
+    const healed = patches.map(({ profile }) => profile);
+    return this.#replace({ expected, locked: refreshedBy(patches), healed, change }, signal);
   }
 
   restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
     const entry = parseJson(image.reveal(), "the backup") as JsonValue;
-    return this.#replace(expected, { rotated: [profile], healed: [] }, signal, () => [
-      { path: ["profiles", profile], value: entry },
-    ]);
+    const change = (): readonly JsonChange[] => [{ path: ["profiles", profile], value: entry }];
+    return this.#replace({ expected, locked: [], healed: [], change }, signal);
   }
 
   async readActive(): Promise<Readonly<Record<string, ProfileId>>> {
@@ -101,19 +100,12 @@ export class OpenclawSqliteStore implements CredentialStore {
     });
   }
 
-  async #replace(
-    expected: Revision,
-    { rotated, healed }: { readonly rotated: readonly ProfileId[]; readonly healed: readonly ProfileId[] },
-    signal: AbortSignal,
-    change: (text: string) => readonly JsonChange[],
-  ): Promise<StoreSnapshot> {
+  async #replace(replacement: Replacement, signal: AbortSignal): Promise<StoreSnapshot> {
+    const { stateDirectory } = this.#options;
     try {
-      const before = await this.read();
-      if (before.revision !== expected) throw this.#conflict();
-      const profiles = before.profiles.filter(({ id }) => rotated.includes(id));
-      await withRefreshLocks(this.#options.stateDirectory, profiles, this.#environment, signal, () =>
+      await withRefreshLocks(stateDirectory, replacement.locked, this.#environment, signal, () =>
         this.#withDatabase("write", (database) => {
-          this.#replaceRows(database, expected, healed, change);
+          this.#replaceRows(database, replacement);
         }),
       );
       return await this.read();
@@ -123,12 +115,7 @@ export class OpenclawSqliteStore implements CredentialStore {
   }
 
   /** Everything in one write transaction of milliseconds: a gateway waits for no longer than 5 s. */
-  #replaceRows(
-    database: SqliteDatabase,
-    expected: Revision,
-    healed: readonly ProfileId[],
-    change: (text: string) => readonly JsonChange[],
-  ): void {
+  #replaceRows(database: SqliteDatabase, { expected, healed, change }: Replacement): void {
     const { profiles, state } = this.#options.layout;
     const now = this.#environment.clock.now();
     database.transaction("write", () => {
@@ -184,6 +171,15 @@ export class OpenclawSqliteStore implements CredentialStore {
       "it is looked at again by itself",
     );
   }
+}
+
+interface Replacement {
+  readonly expected: Revision;
+  /** Profiles whose refresh is locked out meanwhile. */
+  readonly locked: readonly RefreshedProfile[];
+  /** Profiles whose penalties are cleared. */
+  readonly healed: readonly ProfileId[];
+  readonly change: (text: string) => readonly JsonChange[];
 }
 
 interface Row {

@@ -57,7 +57,7 @@ async function locateShared(
 
 function openStore(agent: OpenclawAgent, { stateDirectory }: OpenclawLayout, environment: Environment): CredentialStore {
   const name = storeName(agent.id);
-  if (agent.keeps === "json") return new OpenclawJsonStore(name, agent.directory, environment);
+  if (agent.keeps === "json") return new OpenclawJsonStore(name, agent.directory, stateDirectory, environment);
   return new OpenclawSqliteStore(
     { name, path: join(agent.directory, AGENT_DATABASE), layout: agentLayout, stateDirectory },
     environment,

@@ -157,7 +157,7 @@ export function knownChain(...more: readonly LedgerEvent[]): LedgerState {
   ]);
 }
 
-interface Situation {
+export interface Situation {
   readonly source: ObservedSource;
   readonly targets?: readonly ObservedTarget[];
   readonly ledger?: LedgerState;
