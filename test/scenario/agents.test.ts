@@ -45,7 +45,7 @@ describe("an agent that is removed", () => {
     const home = await TemporaryHome.create({ agents: ["main", "work"] });
     const daemon = await RunningDaemon.start(home);
     await home.configureAgents(["main"]);
-    await daemon.said("store of an agent that is not configured", { store: "openclaw:work" });
+    await daemon.said("left alone: its agent is not configured in OpenClaw any more", { store: "openclaw:work" });
     await home.writeLogin(2);
     await becomes(() => home.generations(["main", "work"]), [2, 1]);
   });

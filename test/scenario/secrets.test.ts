@@ -82,7 +82,7 @@ describe("no part of a secret", () => {
     await home.writeLogin(3, { fields: { expiresAt: home.token("access", 9) } });
     await home.writeLogin(3, { fields: { accessToken: "", refreshToken: "", expiresAt: 0 } });
     await daemon.said("source logged out");
-    await home.writeLogin(4, { signInEndsAt: null });
+    await home.writeLogin(4);
     await writeFile(home.openclawConfig, `{ agents: { list: [ { id: "main", key: "${home.token("key", 3)}" `);
     await daemon.said("store error", { store: "openclaw" });
     await home.configureAgents(agents);

@@ -78,7 +78,7 @@ describe("a store that cannot be understood", () => {
     ["is cut short", (whole: string) => whole.slice(0, 80), /is not whole JSON/],
     ["is empty", () => "", /is not whole JSON/],
     ["is of a later version", (whole: string) => whole.replace('"version": 1', '"version": 7'), /version that is not known/],
-    ["is no object", () => "[1, 2]", /is not a JSON object/],
+    ["is no object", () => "[1, 2]", /holds no set of profiles|is not a JSON object/],
   ])("because it %s is one error line, is left as it is, and stops no other", async (_what, spoil, reason) => {
     const home = await TemporaryHome.create({ agents });
     const spoilt = spoil(home.store(1));
@@ -112,7 +112,7 @@ describe("a store that cannot be understood", () => {
 });
 
 describe("a profile that is not the source's own business", () => {
-  test("is left alone: another provider, a pinned agent, an ignored agent", async () => {
+  test("is left alone: a pinned agent, an ignored agent", async () => {
     const home = await TemporaryHome.create({ agents });
     await home.writeConfig(`{ agents: { work: "pinned", "res*": "ignore" } }`);
     const daemon = await RunningDaemon.start(home);

@@ -1,0 +1,131 @@
+import { readdir, readFile } from "node:fs/promises";
+import { describe, expect, test } from "vitest";
+import { credsyncd } from "../support/command-line.js";
+import { TemporaryHome } from "../support/temporary-home.js";
+
+const agents = ["main", "work"];
+
+/** A home where one agent holds a newer login that nothing proves: it is held. */
+async function homeWithHold(): Promise<TemporaryHome> {
+  const home = await TemporaryHome.create({ agents });
+  await home.writeProfile("work", 5);
+  await credsyncd(home, ["sync"]);
+  return home;
+}
+
+describe("adopt", () => {
+  test("writes a held target's login to the source, and pushes it", async () => {
+    const home = await homeWithHold();
+    const { code, stdout } = await credsyncd(home, ["adopt", "openclaw:work"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^the source now holds g\d+:[0-9a-f]{6}, from openclaw:work; pushed to 1 other store\n$/);
+    expect(await home.generations(agents)).toEqual([5, 5]);
+    expect(await readFile(home.loginFile, "utf8")).toContain(home.token("refresh", 5));
+  });
+
+  test.each([
+    ["openclaw:nobody", 64, /there is no store openclaw:nobody/],
+    ["openclaw:main", 65, /openclaw:main has nothing to adopt/],
+  ])("of %s exits %i and changes nothing", async (store, expected, message) => {
+    const home = await homeWithHold();
+    const { code, stderr } = await credsyncd(home, ["adopt", store]);
+    expect(code).toBe(expected);
+    expect(stderr).toMatch(message);
+    expect(await home.generations(agents)).toEqual([1, 5]);
+  });
+});
+
+describe("history", () => {
+  test("shows rotations, writes and holds, oldest first", async () => {
+    const home = await homeWithHold();
+    await home.writeLogin(2);
+    await credsyncd(home, ["sync"]);
+    const { code, stdout } = await credsyncd(home, ["history"]);
+    expect(code).toBe(0);
+    const events = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.split(/ {2,}/).slice(1, 3));
+    expect(events).toEqual([
+      ["first-sight", "claude-code"],
+      ["held", "openclaw:work"],
+      ["rotation", "claude-code"],
+      ["written", "openclaw:main"],
+    ]);
+  });
+
+  test("--limit shows the newest, --json a line an event", async () => {
+    const home = await homeWithHold();
+    const { stdout } = await credsyncd(home, ["history", "--json", "--limit", "1"]);
+    expect(JSON.parse(stdout)).toMatchObject({ event: "held", store: "openclaw:work", detail: "target-newer" });
+  });
+
+  test("of a home where nothing happened says so and leaves no trace", async () => {
+    const home = await TemporaryHome.create();
+    expect(await credsyncd(home, ["history"])).toEqual({ code: 0, stdout: "nothing happened yet\n", stderr: "" });
+    expect(await readdir(home.path)).toEqual([".claude"]);
+  });
+
+  test("--limit takes a whole number only", async () => {
+    const home = await TemporaryHome.create();
+    expect(await credsyncd(home, ["history", "--limit", "all"])).toMatchObject({ code: 64 });
+  });
+});
+
+describe("restore", () => {
+  test("lists the backups and puts one back", async () => {
+    const home = await homeWithHold();
+    await credsyncd(home, ["sync", "--force", "openclaw:work"]);
+    expect(await home.generationOf("work")).toBe(1);
+    const list = await credsyncd(home, ["restore", "--list", "--json"]);
+    const [backup] = (JSON.parse(list.stdout) as { backups: { store: string; at: string }[] }).backups;
+    expect(backup).toMatchObject({ store: "openclaw:work", profile: "anthropic:claude-cli" });
+    const restored = await credsyncd(home, ["restore", "--store", "openclaw:work", "--at", backup?.at ?? "", "--yes"]);
+    expect(restored).toMatchObject({ code: 0 });
+    expect(restored.stderr).toContain("openclaw:work follows the source");
+    expect(await home.readProfile("work")).toEqual(home.profile(5));
+  });
+
+  test("asks, and takes no answer for no", async () => {
+    const home = await homeWithHold();
+    await credsyncd(home, ["sync", "--force", "openclaw:work"]);
+    const { code, stderr } = await credsyncd(home, ["restore", "--store", "openclaw:work", "--at", "2"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain("nothing was restored");
+    expect(await home.generationOf("work")).toBe(1);
+  });
+
+  test("of a time that no backup has exits 64", async () => {
+    const home = await homeWithHold();
+    const args = ["restore", "--store", "openclaw:work", "--at", "1999"];
+    expect(await credsyncd(home, args)).toMatchObject({ code: 64, stdout: "" });
+  });
+
+  test("says that there is nothing to list", async () => {
+    const home = await TemporaryHome.create({ agents });
+    expect(await credsyncd(home, ["restore", "--list"])).toMatchObject({ code: 0, stdout: "there are no backups\n" });
+  });
+});
+
+describe("config init", () => {
+  test("writes a commented configuration that is good, and shows what it would do", async () => {
+    const home = await TemporaryHome.create({ agents });
+    const { code, stdout, stderr } = await credsyncd(home, ["config", "init", "--yes"]);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `wrote ${home.configFile}\n` });
+    expect(stderr).toMatch(/openclaw:work +anthropic:claude-cli +oauth/);
+    expect(await readFile(home.configFile, "utf8")).toMatch(/^\/\/ credsyncd/);
+    expect(await credsyncd(home, ["config", "check"])).toMatchObject({ code: 0, stdout: `${home.configFile} is good\n` });
+    expect(await home.generations(agents)).toEqual([1, 1]);
+  });
+
+  test("does not overwrite one, good or bad", async () => {
+    const home = await TemporaryHome.create({ agents });
+    for (const text of ["{}", "{ broken"]) {
+      await home.writeConfig(text);
+      const { code, stderr } = await credsyncd(home, ["config", "init", "--yes"]);
+      expect(code).toBe(78);
+      expect(stderr).toContain("exists already");
+      expect(await readFile(home.configFile, "utf8")).toBe(text);
+    }
+  });
+});
