@@ -230,6 +230,19 @@ describe("a command beside the daemon", () => {
 });
 
 describe("the daemon's log", () => {
+  test("that is read late does not end the daemon, and loses no line", async () => {
+    const home = await TemporaryHome.create({ agents });
+    const daemon = await RunningDaemon.start(home, { args: ["-v"] });
+    daemon.listen(false);
+    // Far more than a pipe holds.
+    for (let generation = 2; generation <= 600; generation++) await home.writeLogin(generation);
+    daemon.listen(true);
+    await becomes(() => home.generations(agents), [600, 600]);
+    expect(await daemon.stop()).toEqual({ code: 0, signal: null });
+    const ids = daemon.lines.flatMap(({ msg, reconcileId }) => (msg === "looked" ? [reconcileId] : []));
+    expect(ids).toEqual(ids.map((_id, index) => index + 1));
+  });
+
   test("that nobody reads any more does not end the daemon", async () => {
     const home = await TemporaryHome.create({ agents });
     const daemon = await RunningDaemon.start(home, { args: ["-v"] });

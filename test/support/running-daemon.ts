@@ -101,6 +101,12 @@ export class RunningDaemon {
     if (this.#process.exitCode === null && this.#process.signalCode === null) this.#process.kill(name);
   }
 
+  /** Stops and starts reading its log, as a reader that is busy does. */
+  listen(isListening: boolean): void {
+    if (isListening) this.#process.stdout.resume();
+    else this.#process.stdout.pause();
+  }
+
   /** Closes its log, as a reader that went away does. */
   hangUp(): void {
     this.#process.stdout.destroy();
