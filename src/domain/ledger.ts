@@ -274,10 +274,7 @@ const KEPT_FOR_HISTORY = 2000;
  * recognised however old it is.
  */
 export function compactLedger(events: readonly LedgerEvent[], kept = KEPT_FOR_HISTORY): LedgerEvent[] {
-  const lastKey = Math.max(
-    0,
-    events.findLastIndex((event) => event.kind === "key"),
-  );
+  const lastKey = lastChangeOfKey(events);
   const cut = Math.max(lastKey, events.length - kept);
   const old = events.slice(lastKey, cut);
   const state = foldLedger(emptyLedger, old);
@@ -287,6 +284,16 @@ export function compactLedger(events: readonly LedgerEvent[], kept = KEPT_FOR_HI
     ...[...state.holds].map(([key, reason]): HoldEvent => ({ kind: "hold", at: 0, ...splitKey(key), reason })),
     ...events.slice(cut),
   ];
+}
+
+/** Where the events begin that count: the same key named again makes nothing meaningless. */
+function lastChangeOfKey(events: readonly LedgerEvent[]): number {
+  let [keyId, index]: [string | null, number] = [null, 0];
+  for (const [at, event] of events.entries()) {
+    if (event.kind !== "key" || event.keyId === keyId) continue;
+    [keyId, index] = [event.keyId, at];
+  }
+  return index;
 }
 
 function placementEvent(key: string, placement: Placement): PlacedEvent {

@@ -1,0 +1,152 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  compactLedger,
+  emptyLedger,
+  foldLedger,
+  isSpent,
+  isSupersededByAdoption,
+  placementKey,
+  type LedgerEvent,
+  type LedgerState,
+} from "../../src/domain/ledger.js";
+import { anna, becameLive, knownChain, LISTED_PROFILE, NOW, SOURCE_PROFILE, wasSeen } from "../support/planning.js";
+
+const fold = (events: Iterable<LedgerEvent>): LedgerState => foldLedger(emptyLedger, events);
+
+const name = fc.constantFrom("a", "b", "c", "d", "e");
+const place = { at: fc.nat(1000), store: fc.constantFrom("main", "ops"), profile: fc.constantFrom("cli", "default") };
+const time = fc.option(fc.nat(1000));
+const member = {
+  at: fc.nat(1000),
+  sourceProfile: fc.constantFrom("x", "y"),
+  chain: name,
+  generation: name,
+  issue: name,
+  expiresAt: time,
+};
+
+const anyEvent: fc.Arbitrary<LedgerEvent> = fc.oneof(
+  fc.record({
+    kind: fc.constant("live" as const),
+    ...member,
+    signInEndsAt: time,
+    account: fc.constantFrom(null, anna),
+    reason: fc.constantFrom("rotation" as const, "adoption" as const, "sign-in" as const),
+    from: fc.constant("claude-code"),
+  }),
+  fc.record({ kind: fc.constant("member" as const), ...member }),
+  fc.record({
+    kind: fc.constantFrom("seen" as const, "written" as const),
+    ...place,
+    generation: name,
+    issue: name,
+    surroundings: name,
+  }),
+  fc.record({ kind: fc.constant("stub" as const), ...place, replaced: fc.option(name), timeLimit: fc.boolean() }),
+  fc.record({ kind: fc.constant("revert" as const), ...place }),
+  fc.record({ kind: fc.constant("hold" as const), ...place, reason: fc.option(fc.constantFrom("reverting", "target-newer")) }),
+);
+const anyKey: fc.Arbitrary<LedgerEvent> = fc.record({
+  kind: fc.constant("key" as const),
+  at: fc.nat(1000),
+  keyId: fc.constantFrom("k1", "k2"),
+});
+const anyHistory = fc.array(fc.oneof({ weight: 20, arbitrary: anyEvent }, { weight: 1, arbitrary: anyKey }), { maxLength: 60 });
+
+describe("the ledger", () => {
+  test("folds to the same state after a compaction, whatever happened and however much is kept", () => {
+    fc.assert(
+      fc.property(anyHistory, fc.nat(20), (events, kept) => {
+        expect(fold(compactLedger(events, kept))).toEqual(fold(events));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test("goes on after a compaction as it would have without", () => {
+    fc.assert(
+      fc.property(anyHistory, anyHistory, fc.nat(20), (events, later, kept) => {
+        expect(fold([...compactLedger(events, kept), ...later])).toEqual(fold([...events, ...later]));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("folds in pieces as it folds at once, and leaves the given state as it was", () => {
+    fc.assert(
+      fc.property(anyHistory, anyHistory, (events, later) => {
+        const before = fold(events);
+        expect(foldLedger(before, later)).toEqual(fold([...events, ...later]));
+        expect(before).toEqual(fold(events));
+      }),
+    );
+  });
+
+  test("never forgets a generation, and never reorders two of one chain", () => {
+    fc.assert(
+      fc.property(fc.array(anyEvent, { maxLength: 40 }), anyEvent, (events, next) => {
+        const [before, after] = [fold(events), fold([...events, next])];
+        for (const [fingerprint, { chain, sequence }] of before.generations) {
+          expect(after.generations.get(fingerprint)).toMatchObject({ chain, sequence });
+        }
+      }),
+    );
+  });
+
+  test("knows nothing any more once the fingerprints are made with another key", () => {
+    const state = fold([{ kind: "key", at: 1, keyId: "k1" }, becameLive("a"), wasSeen("a"), { kind: "key", at: 2, keyId: "k2" }]);
+    expect(state).toEqual({ ...emptyLedger, keyId: "k2" });
+  });
+
+  test("keeps what it knows when the same key is named again", () => {
+    const state = fold([{ kind: "key", at: 1, keyId: "k1" }, becameLive("a"), { kind: "key", at: 2, keyId: "k1" }]);
+    expect(state.live.get(SOURCE_PROFILE)?.generation).toBe("a");
+  });
+
+  test("drops old placements in a compaction, not old generations", () => {
+    const events = Array.from({ length: 100 }, (_, index) => [
+      becameLive(`g${String(index)}`),
+      wasSeen(`g${String(index)}`),
+    ]).flat();
+    const compacted = compactLedger(events, 0);
+    expect(compacted).toHaveLength(101);
+    expect(fold(compacted).generations.size).toBe(100);
+  });
+});
+
+describe("what is remembered of a profile", () => {
+  const key = placementKey("openclaw:main", LISTED_PROFILE);
+  const at = { at: NOW, store: "openclaw:main", profile: LISTED_PROFILE };
+
+  test("reverts are counted until another issue is placed", () => {
+    const reverted = fold([wasSeen("a"), { kind: "revert", ...at }, { kind: "revert", ...at }, wasSeen("a")]);
+    expect(reverted.placements.get(key)).toMatchObject({ reverts: 2, revertedAt: NOW });
+    expect(foldLedger(reverted, [wasSeen("b")]).placements.get(key)).toMatchObject({ reverts: 0, revertedAt: null });
+  });
+
+  test("a stub remembers what it replaced until something is placed again", () => {
+    const stubbed = fold([wasSeen("a"), { kind: "stub", ...at, replaced: "a", timeLimit: false }]);
+    expect(stubbed.placements.get(key)).toMatchObject({ generation: "a", stub: { replaced: "a", timeLimit: false } });
+    expect(foldLedger(stubbed, [wasSeen("a")]).placements.get(key)?.stub).toBeNull();
+  });
+
+  test("a hold lasts until its end is noted", () => {
+    const held = fold([{ kind: "hold", ...at, reason: "target-newer" }]);
+    expect(held.holds.get(key)).toBe("target-newer");
+    expect(foldLedger(held, [{ kind: "hold", ...at, reason: null }]).holds.size).toBe(0);
+  });
+});
+
+describe("what is spent", () => {
+  test("an older generation of a chain is, the newest and the unknown are not", () => {
+    const ledger = knownChain();
+    expect(["old", "live", "unknown"].map((generation) => isSpent(ledger, generation))).toEqual([true, false, false]);
+  });
+
+  test("what an adoption put aside counts as spent, but not for certain", () => {
+    const ledger = knownChain(becameLive("adopted", { reason: "adoption" }));
+    const doubtful = [...ledger.generations.values()].filter((generation) => isSupersededByAdoption(ledger, generation));
+    expect(doubtful.map(({ fingerprint }) => fingerprint)).toEqual(["live"]);
+  });
+});
