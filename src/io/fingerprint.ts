@@ -2,7 +2,7 @@ import { createHash, createHmac, randomBytes } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { Failure } from "../domain/errors.js";
 import type { FingerprintOf } from "../domain/generation.js";
-import { isAbsent } from "./system-error.js";
+import { errnoOf, isAbsent } from "./system-error.js";
 
 /** The key that names secrets; who has it can test guesses, so it never leaves the state directory. */
 export interface FingerprintKey {
@@ -32,7 +32,9 @@ export async function readKey(path: string): Promise<FingerprintKey | null> {
     );
   } catch (error) {
     if (isAbsent(error)) return null;
-    throw error;
+    const errno = errnoOf(error);
+    if (errno === null) throw error;
+    throw new Failure("permission", `cannot read ${path}: ${errno}`, "run credsyncd as the user that owns it", error);
   }
 }
 

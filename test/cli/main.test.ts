@@ -57,6 +57,16 @@ describe("the command line", () => {
     expect(stderr).toMatch(/^credsyncd: error: cannot make the state directory .*\ncredsyncd: hint: .*XDG_STATE_HOME\n$/);
   });
 
+  test("an unreadable file of its own is one error line, not a crash", async () => {
+    const home = await TemporaryHome.create({ agents: ["main"] });
+    await home.makeDirectory(`${home.stateDirectory}/key`);
+    for (const command of ["status", "sync"]) {
+      const { code, stderr } = await credsyncd(home, [command]);
+      expect(code).toBe(77);
+      expect(stderr).toMatch(/^credsyncd: error: cannot read .*\/key: EISDIR\ncredsyncd: hint: .*\n$/);
+    }
+  });
+
   test.each([
     ["colours a terminal", [], {}, true],
     ["obeys --no-color", ["--no-color"], {}, false],
