@@ -34,6 +34,9 @@ const identityShape = z.object({
   email: z.catch(z.nullable(z.string()), null),
 });
 
+/** OpenClaw from 2026.9.4 puts a marker in the place of the tokens while it refreshes, and leaves it where that failed. */
+const FENCE = "openclaw-oauth-refresh-fence:";
+
 /** The profiles of a set as OpenClaw keeps it, in a file or in a row. @throws StoreError */
 export function readProfiles(root: unknown, text: string, place: string): StoredProfile[] {
   return Object.entries(profilesIn(root, place)).map(([id, entry]) => toProfile(id, entry, text, place));
@@ -78,6 +81,13 @@ function readContent(entry: Entry): ProfileContent {
       const login = oauthShape.safeParse(entry);
       if (!login.success) return incomplete(login.error);
       const { access, refresh, expires } = login.data;
+      if (access.startsWith(FENCE)) {
+        const failed = /:failed:/.test(access);
+        return {
+          kind: "incomplete",
+          reason: failed ? "a refresh failed there, and its tokens are gone" : "its program is refreshing it",
+        };
+      }
       return complete({
         type: "oauth",
         access: new Secret(access),
