@@ -7,6 +7,7 @@ import type { AdoptOptions } from "./adopt.js";
 import type { ConfigInitOptions } from "./config-init.js";
 import type { HistoryOptions } from "./history.js";
 import type { RestoreOptions } from "./restore.js";
+import { keepHeapSmall } from "./small-heap.js";
 import type { StatusOptions } from "./status.js";
 import type { SyncOptions } from "./sync.js";
 
@@ -39,6 +40,7 @@ function commands(end: (code: ExitCode) => void): Command {
     .exitOverride();
 
   add(program, "run", "run the daemon in the foreground", "credsyncd run").action(async (options: CommonOptions) => {
+    keepHeapSmall();
     end(await (await import("./run.js")).run(options));
   });
   add(program, "sync", "reconcile once, then exit", "credsyncd sync --dry-run")
