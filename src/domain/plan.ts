@@ -125,7 +125,9 @@ function becomingLive(verdict: SourceVerdict, source: ObservedSource, before: Li
   if (verdict.kind !== "becomes-live" || source.state !== "present") return [];
   const { held } = verdict;
   if (held.generation === null) return [];
-  const keepsAccount = verdict.reason === "rotation" || verdict.reason === "reissue";
+  const [seen, known] = [source.observed.account, before?.account ?? null];
+  // A new access token says nothing of the account, and a rotation is no reason to forget it.
+  const account = verdict.reason === "reissue" ? (known ?? seen) : verdict.reason === "rotation" ? (seen ?? known) : seen;
   return [
     {
       kind: "live",
@@ -136,7 +138,7 @@ function becomingLive(verdict: SourceVerdict, source: ObservedSource, before: Li
       issue: held.issue,
       expiresAt: held.expiresAt,
       signInEndsAt: held.credential.type === "oauth" ? held.credential.signInEndsAt : null,
-      account: source.observed.account ?? (keepsAccount ? (before?.account ?? null) : null),
+      account,
       reason: verdict.reason,
       from: source.store,
     },

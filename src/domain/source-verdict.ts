@@ -159,14 +159,15 @@ function judgeUnknown(
       until: settlesAt,
     };
   }
-  if (account === "different" || signInRose(signInEndsAt, live.signInEndsAt)) {
-    if (accepted) return accept();
+  const asksUser = context.policy.onAccountChange === "hold" && !accepted;
+  if (!isSameSignIn(signInEndsAt, live) && (account === "different" || signInRose(signInEndsAt, live.signInEndsAt))) {
     const oneSided = (source.observed.account === null) !== (live.account === null);
-    if ((account === "different" || oneSided) && context.policy.onAccountChange === "hold") {
+    if ((account === "different" || oneSided) && asksUser) {
       return hold("account-changed", "the source was signed in to another account", true);
     }
-    return becomeLive("sign-in", newChain(held.generation));
+    return accepted ? accept() : becomeLive("sign-in", newChain(held.generation));
   }
+  if (account === "different" && asksUser) return hold("account-changed", "the account beside the login is another than before");
   // An order changes nothing about what follows from the chain: a rotation stays a member, so that the older one is known.
   if (held.credential.type !== "oauth" || isLater(held.expiresAt, live.expiresAt)) return becomeLive("rotation", live.chain);
   if (accepted) return accept();
@@ -179,8 +180,13 @@ function judgeUnknown(
  */
 function provesSameAccount(source: PresentSource, signInEndsAt: number | null, live: Live): boolean {
   if (source.accountInCredential && relateAccounts(source.observed.account, live.account) === "same") return true;
-  if (signInEndsAt !== null && live.signInEndsAt !== null) return signInEndsAt === live.signInEndsAt;
+  if (signInEndsAt !== null && live.signInEndsAt !== null) return isSameSignIn(signInEndsAt, live);
   return source.observed.account === null && live.account === null && signInEndsAt === live.signInEndsAt;
+}
+
+/** Two sign-ins do not end at the same millisecond; the account in the file beside may have been late. */
+function isSameSignIn(signInEndsAt: number | null, live: Live): boolean {
+  return signInEndsAt !== null && signInEndsAt === live.signInEndsAt;
 }
 
 /** A refresh never raises the end of a sign-in and never adds one. */

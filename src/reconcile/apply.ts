@@ -67,7 +67,8 @@ async function applyAdoption(plan: Plan, observation: Observation, ports: ApplyP
   const snapshot = observation.sourceSnapshot;
   if (adoption === null || snapshot === null) throw new Error("an adoption needs a source that was read");
   const { credential, generation, issue } = adoption;
-  const patch: ProfilePatch = { profile, provider: null, credential, create: false, account: null };
+  const provider = observation.source.state === "present" ? observation.source.observed.provider : null;
+  const patch: ProfilePatch = { profile, provider, credential, create: false, account: null };
   const backups = adoption.backup ? [{ profile, fingerprint: heldBySource(observation) }] : [];
   const surroundings = observation.source.state === "present" ? observation.source.observed.surroundings() : "";
   return applyToStore({ store, snapshot, patches: [patch], backups }, ports, signal, (durationMs) => [

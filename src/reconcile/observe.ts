@@ -114,14 +114,15 @@ function markDuplicates(reads: readonly ReadTarget[], source: StoreSnapshot | nu
 function observedTargets({ target, snapshot }: ReadTarget, source: SourceStore, fingerprintOf: FingerprintOf): ObservedTarget[] {
   if (snapshot === null) return [];
   const { store, named, binding, share, expiryMarginMs, creates } = target;
-  const configured = { binding, share, expiryMarginMs, creates };
   const observed = snapshot.profiles.map((stored): ObservedTarget => {
     const related = named === null || (stored.provider !== null && source.providers.includes(stored.provider));
     const listed = named === null || named.includes(stored.id);
-    return { ...observeProfile(store.name, stored, fingerprintOf), ...configured, listed, related };
+    // One spread only: this runs for every profile of hundreds of agents at every look, and a second one is slow.
+    const profile = observeProfile(store.name, stored, fingerprintOf);
+    return { ...profile, binding, share, expiryMarginMs, creates, listed, related };
   });
   return named === null && observed.length === 0
-    ? [{ ...absentProfile(store.name, source.profile), ...configured, listed: true, related: true }]
+    ? [{ ...absentProfile(store.name, source.profile), binding, share, expiryMarginMs, creates, listed: true, related: true }]
     : observed;
 }
 

@@ -267,3 +267,29 @@ describe("a source that gives nothing to push (R1, R2)", () => {
     expect(planFor({ source: sourceWith(login("live")), ledger }).source).toMatchObject({ reason: "account-changed" });
   });
 });
+
+describe("a sign-in that ends at the very moment of the live one", () => {
+  const ledger = foldLedger(emptyLedger, [becameLive("live", { signInEndsAt: SIGN_IN_END })]);
+  const held = (endsInHours: number) => sourceWith(login("other", { endsInHours, signInEndsAt: SIGN_IN_END }), { account: bert });
+
+  test("is the same one though the account beside it is another: an older copy of it is no switch", () => {
+    const { source } = planFor({ source: held(1), ledger, policy: { onAccountChange: "push" } });
+    expect(source).toMatchObject({ kind: "held", reason: "source-rolled-back" });
+  });
+
+  test("still asks the user before another account's name is pushed", () => {
+    expect(planFor({ source: held(8), ledger }).source).toMatchObject({ kind: "held", reason: "account-changed" });
+    const pushed = planFor({ source: held(8), ledger, policy: { onAccountChange: "push" } });
+    expect(pushed.source).toMatchObject({ kind: "becomes-live", reason: "rotation", chain: "first" });
+  });
+});
+
+test("a reissue does not change the account, a rotation brings one where none was known", () => {
+  const reissued = planFor({
+    source: sourceWith(login("live", { issue: "live/2", endsInHours: 9 }), { account: bert }),
+    ledger: knownChain(),
+  });
+  expect(reissued.live?.account).toEqual(anna);
+  const ledger = foldLedger(emptyLedger, [becameLive("live", { account: null })]);
+  expect(planFor({ source: sourceWith(login("next", { endsInHours: 8 })), ledger }).live?.account).toEqual(anna);
+});

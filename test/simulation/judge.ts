@@ -102,7 +102,8 @@ export class Judge {
       if (event.kind === "seen" || event.kind === "written") this.#noteFollower(event);
       if (event.kind !== "live") continue;
       const ordered = orders !== noOrders && ORDERED.has(event.reason);
-      if (ordered || event.reason === "account-switch") this.#noteOrder(event.generation);
+      const switched = event.reason === "account-switch" || (event.reason === "sign-in" && this.#world.acceptsAccountChange);
+      if (ordered || switched) this.#noteOrder(event.generation);
       if (live !== null) this.#judgeLive(event, live);
       live = { ...event, since: event.at };
     }
@@ -121,7 +122,12 @@ export class Judge {
   #judgeLive(event: LiveEvent, live: Omit<Live, "since">): void {
     const from = this.#chainOf(live.generation);
     const to = this.#chainOf(event.generation);
-    if (from === null || to === null || from === to || event.chain !== live.chain) return;
+    if (from === null || to === null || event.chain !== live.chain) return;
+    if (from === to) {
+      // Where expiries lie, a copy from before the ledger looks like a rotation, and its successor spent.
+      if (!this.#world.expiryIsOrder) from.continued ||= this.#isOlder(event.generation, live.generation);
+      return;
+    }
     if (this.#accepted.has(event.generation)) return;
     // The ledger takes a new sign-in for the next generation.
     const known = relateAccounts(event.account, live.account);
@@ -182,6 +188,12 @@ export class Judge {
     const ordered = expiryIsOrder && ledger.state.issues.has(names.of(was.access ?? ""));
     if (!ordered || oldIssue?.generation !== after.generation || after.issue >= oldIssue.issue) return;
     this.accuse("I2", `${store} ${slot.profile} went from ${was.access ?? "?"} back to ${slot.access ?? "?"}`);
+  }
+
+  #isOlder(generation: string, than: string): boolean {
+    const { server, names } = this.#world;
+    const [left, right] = [server.truthOf(names.textOf(generation)), server.truthOf(names.textOf(than))];
+    return left !== null && right !== null && left.generation < right.generation;
   }
 
   /** Whether the ledger itself has one generation before another, so that no expiry had to be asked. */

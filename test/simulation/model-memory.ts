@@ -16,6 +16,11 @@ export class DurableLedger {
     this.state = foldLedger(this.state, events);
   }
 
+  lose(): void {
+    this.events = [];
+    this.state = emptyLedger;
+  }
+
   compact(kept: number): void {
     this.events = compactLedger(this.events, kept);
     this.state = foldLedger(emptyLedger, this.events);

@@ -61,13 +61,15 @@ export function drawSetting(random: Random): Setting {
   );
   const [main, ...others] = agents;
   if (main === undefined) throw new Error("there is always a main agent");
+  const era = random.chance(0.7) ? "cas" : "blind";
   return {
     calm,
     sourceIs,
     claude: {
-      era: random.chance(0.7) ? "cas" : "blind",
-      writesSignInEnd: random.chance(0.6),
-      writesUuid: random.chance(0.4),
+      era,
+      // Earlier versions write neither.
+      writesSignInEnd: era === "cas" && random.chance(0.75),
+      writesUuid: era === "cas" && random.chance(0.5),
       writesAccountFile: random.chance(0.75),
       skewMs: skewMs(),
     },

@@ -46,7 +46,7 @@ export type Step =
   | { readonly kind: "ledger-fault" | "backup-fault"; readonly times: number }
   | { readonly kind: "compact"; readonly kept: number }
   | { readonly kind: "clock-jump"; readonly ms: number }
-  | { readonly kind: "restart" };
+  | { readonly kind: "restart" | "lose-ledger" };
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
@@ -137,6 +137,7 @@ function drawOutside(random: Random): Step {
     [2, () => ({ kind: "compact", kept: random.below(6) })],
     [1, () => ({ kind: "clock-jump", ms: random.pick([-3, -1, 1, 5]) * HOUR_MS })],
     [2, () => ({ kind: "restart" })],
+    [1, () => ({ kind: "lose-ledger" })],
   ])();
 }
 

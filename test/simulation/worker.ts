@@ -38,6 +38,8 @@ async function work({ from, to, stride }: Work, report: (report: Report) => void
 }
 
 if (parentPort !== null) {
+  // A world makes thousands of errors on purpose, and their stacks are the dearest part.
+  Error.stackTraceLimit = 0;
   const port = parentPort;
   await work(workerData as Work, (report) => {
     port.postMessage(report);

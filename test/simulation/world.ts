@@ -436,6 +436,11 @@ export class World {
         if (this.#stateLock.holder !== null) return "the ledger is busy";
         this.#ledger.compact(step.kept);
         return "the ledger is compacted";
+      case "lose-ledger":
+        // Under a running push it would only prove that the push was under way.
+        if (this.#stateLock.holder !== null) return "the ledger is busy";
+        this.#ledger.lose();
+        return "the user deletes the ledger: everything is at first sight again";
       case "clock-jump":
         this.#daemonSkewMs += step.ms;
         return `credsyncd's clock jumps by ${String(step.ms / 1000)} s`;
