@@ -43,12 +43,25 @@ export async function withOwnerLock<Result>(
   signal: AbortSignal,
   action: () => Promise<Result>,
 ): Promise<Result> {
-  await acquire(path, options, signal);
+  const release = await takeOwnerLock(path, options, signal);
   try {
     return await action();
   } finally {
-    release(path);
+    release();
   }
+}
+
+/**
+ * Takes the lock.
+ *
+ * @returns what releases it
+ * @throws StoreError `locked` when it stays held
+ */
+export async function takeOwnerLock(path: string, options: LockOptions, signal: AbortSignal): Promise<() => void> {
+  await acquire(path, options, signal);
+  return () => {
+    release(path);
+  };
 }
 
 /** Lets actions of this process share a lock against other programs: the first takes it, the last releases it. */

@@ -1,10 +1,10 @@
 import type { Clock } from "../domain/clock.js";
 import { Failure, StoreError } from "../domain/errors.js";
 import type { StateLock } from "../domain/memory.js";
-import { takeDirectoryLock } from "./directory-lock.js";
+import { takeOwnerLock } from "./owner-lock.js";
 import { errnoOf } from "./system-error.js";
 
-const STALE_MS = 30_000;
+/** Longer than any reconcile of thousands of stores. */
 const WAIT_MS = 40_000;
 
 /** Lets one process at a time plan and write: the daemon and a command never push against each other. */
@@ -18,30 +18,23 @@ export class StateDirectoryLock implements StateLock {
   }
 
   async withLock<Result>(signal: AbortSignal, action: () => Promise<Result>): Promise<Result> {
-    const held = await this.#take(signal);
+    const release = await this.#take(signal);
     try {
       return await action();
     } finally {
-      await held.release();
+      release();
     }
   }
 
-  async #take(signal: AbortSignal): ReturnType<typeof takeDirectoryLock> {
+  async #take(signal: AbortSignal): Promise<() => void> {
     try {
-      return await takeDirectoryLock(
-        this.#path,
-        { staleMs: STALE_MS, touchMs: 5000, waitMs: WAIT_MS, clock: this.#clock },
-        signal,
-      );
+      // A holder that is dead is not waited for: nobody else uses this lock, so no other program's patience counts.
+      return await takeOwnerLock(this.#path, { staleMs: 0, waitMs: WAIT_MS, clock: this.#clock }, signal);
     } catch (error) {
       const errno = errnoOf(error);
       if (errno !== null) {
-        throw new Failure(
-          "general",
-          `cannot make ${this.#path}: ${errno}`,
-          "free space and check its directory: nothing is pushed until it can be made",
-          error,
-        );
+        const hint = "free space and check its directory: nothing is pushed until it can be made";
+        throw new Failure("general", `cannot make ${this.#path}: ${errno}`, hint, error);
       }
       if (!(error instanceof StoreError)) throw error;
       throw new Failure("busy", "another credsyncd is writing at this moment", "try again in a moment", error);
