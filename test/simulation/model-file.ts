@@ -100,7 +100,7 @@ export class ModelFile<Content extends FileContent = FileContent> {
   }
 }
 
-export function textOf(content: FileContent | null): string {
+function textOf(content: FileContent | null): string {
   return content === null ? "absent" : JSON.stringify(content);
 }
 

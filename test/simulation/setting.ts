@@ -10,7 +10,7 @@ export type InitialProfile =
   | "other-account"
   | "api-key";
 
-export interface InitialAgentProfile {
+interface InitialAgentProfile {
   readonly id: string;
   readonly holds: InitialProfile;
   readonly email: boolean;
@@ -27,7 +27,7 @@ export interface AgentStoreSetting extends AgentSetting {
   readonly exists: boolean;
 }
 
-export interface FollowerSetting {
+interface FollowerSetting {
   readonly share: Share;
   readonly creates: boolean;
   readonly starts: "absent" | "copy" | "own-sign-in";

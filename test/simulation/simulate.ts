@@ -35,7 +35,7 @@ export async function live({ setting, steps }: Story, trace: string[] | null): P
 }
 
 /** Leaves out everything without which the same rule still is broken. */
-export async function shrink(story: Story, rule: string): Promise<Story> {
+async function shrink(story: Story, rule: string): Promise<Story> {
   const stillBroken = async (steps: readonly Step[]): Promise<boolean> => {
     const { violation } = await live({ ...story, steps }, null);
     return violation?.rule === rule;

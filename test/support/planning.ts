@@ -23,7 +23,7 @@ export const LISTED_PROFILE = "anthropic:claude-cli";
 export const anna: Account = { uuid: "uuid-anna", email: "anna" };
 export const bert: Account = { uuid: "uuid-bert", email: "bert" };
 
-export const policy: Policy = { bind: "matching", onAgentRotation: "adopt", onAccountChange: "hold" };
+const policy: Policy = { bind: "matching", onAgentRotation: "adopt", onAccountChange: "hold" };
 
 interface LoginOptions {
   /** Hours from NOW. */
