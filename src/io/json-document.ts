@@ -39,10 +39,19 @@ export function parseJson(text: string, path: string): unknown {
  * where the path leads through something that is no object
  */
 export function changeJson(text: string, changes: readonly JsonChange[], path: string): string {
-  return changes.reduce((result, change) => {
-    const edit = editFor(result, change, path);
-    return edit === null ? result : applyEdits(result, [edit]);
+  return changes.reduce((result, { path: keys, value }) => {
+    return edited(result, keys, value === undefined ? null : JSON.stringify(value), path);
   }, text);
+}
+
+/**
+ * Puts a JSON text in the place of the value at a path of keys, as it is, to the byte.
+ *
+ * @throws StoreError as `changeJson` does, and `malformed` where `content` is no JSON
+ */
+export function putJson(text: string, keys: readonly string[], content: string, path: string): string {
+  parseJson(content, "the backup");
+  return edited(text, keys, content, path);
 }
 
 /**
@@ -55,32 +64,38 @@ export function textAt(text: string, keys: readonly string[], path: string): str
   return node === null ? null : text.slice(node.offset, node.offset + node.length);
 }
 
-function editFor(text: string, { path: keys, value }: JsonChange, path: string): Edit | null {
+/** @param content the new value's text; null: the key is removed */
+function edited(text: string, keys: readonly string[], content: string | null, path: string): string {
+  const edit = editFor(text, keys, content, path);
+  return edit === null ? text : applyEdits(text, [edit]);
+}
+
+function editFor(text: string, keys: readonly string[], content: string | null, path: string): Edit | null {
   let node = parse(text, path);
   for (const [index, key] of keys.entries()) {
     const property = propertyOf(node, key, path);
-    if (value === undefined && property !== null && index === keys.length - 1) return removalOf(property);
+    if (content === null && property !== null && index === keys.length - 1) return removalOf(property);
     const child = property?.children?.[1];
-    if (child === undefined) return value === undefined ? null : insertionInto(text, node, keys.slice(index), value, path);
+    if (child === undefined) return content === null ? null : insertionInto(text, node, keys.slice(index), content, path);
     node = child;
   }
-  return value === undefined ? null : { offset: node.offset, length: node.length, content: JSON.stringify(value) };
+  return content === null ? null : { offset: node.offset, length: node.length, content };
 }
 
 /** Appends a value to an object, set off from the one before it as that one is from what stands before it. */
-function insertionInto(text: string, object: Node, keys: readonly string[], value: JsonValue, path: string): Edit {
+function insertionInto(text: string, object: Node, keys: readonly string[], content: string, path: string): Edit {
   if (object.type !== "object") throw malformed(path, "has something else where an object belongs");
   const [key = "", ...inner] = keys;
-  const nested = inner.reduceRight<JsonValue>((result, name) => ({ [name]: result }), value);
+  const nested = inner.reduceRight((result, name) => `{${JSON.stringify(name)}:${result}}`, content);
   const last = object.children?.at(-1);
-  const [name, content] = last?.children ?? [];
-  if (last === undefined || name === undefined || content === undefined) {
-    return { offset: object.offset + 1, length: 0, content: `${JSON.stringify(key)}:${JSON.stringify(nested)}` };
+  const [name, value] = last?.children ?? [];
+  if (last === undefined || name === undefined || value === undefined) {
+    return { offset: object.offset + 1, length: 0, content: `${JSON.stringify(key)}:${nested}` };
   }
   const before = object.children?.at(-2);
   const gap = text.slice(before === undefined ? object.offset + 1 : endOf(before), last.offset).replace(",", "");
-  const colon = text.slice(endOf(name), content.offset);
-  return { offset: endOf(last), length: 0, content: `,${gap}${JSON.stringify(key)}${colon}${JSON.stringify(nested)}` };
+  const colon = text.slice(endOf(name), value.offset);
+  return { offset: endOf(last), length: 0, content: `,${gap}${JSON.stringify(key)}${colon}${nested}` };
 }
 
 function removalOf(property: Node): Edit {

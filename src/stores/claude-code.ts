@@ -16,7 +16,7 @@ import type {
 } from "../domain/store.js";
 import { replaceFile } from "../io/atomic-file.js";
 import { takeDirectoryLock, type HeldLock } from "../io/directory-lock.js";
-import { changeJson, parseJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
+import { changeJson, parseJson, putJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
 import { readRegularFile, type RegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
@@ -121,14 +121,16 @@ export class ClaudeCodeStore implements CredentialStore {
   async write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
     const patch = patches[0];
     if (patch === undefined || patches.length > 1) throw new Error("Claude Code's file holds one profile");
-    return this.#replace(expected, signal, (text) =>
-      text === null ? newFile(patch, this.path) : changedFile(text, patch, this.path),
-    );
+    if (expected === ABSENT && !patch.create) throw this.#conflict();
+    return this.#replace(expected, signal, (text) => {
+      if (text !== null && hasLogin(text, this.path)) return changedFile(text, patch, this.path);
+      if (!patch.create) throw this.#conflict();
+      return changeJson(text ?? "{}", [{ path: [CLAUDE_PROFILE], value: newLogin(patch, this.path) }], this.path);
+    });
   }
 
   restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
-    const login = parseJson(image.reveal(), "the backup") as JsonValue;
-    return this.#replace(expected, signal, (text) => changeJson(text ?? "{}", [{ path: [profile], value: login }], this.path));
+    return this.#replace(expected, signal, (text) => putJson(text ?? "{}", [profile], image.reveal(), this.path));
   }
 
   readActive(): Promise<Readonly<Record<string, string>>> {
@@ -296,7 +298,12 @@ function parseAccount(text: string, path: string): Account | null {
   return { uuid: account.accountUuid ?? null, email: account.emailAddress ?? null };
 }
 
-function changedFile(text: string, { credential }: ProfilePatch, path: string): string {
+function hasLogin(text: string, path: string): boolean {
+  const file = fileShape.safeParse(parseJson(text, path));
+  return !file.success || (file.data.claudeAiOauth !== undefined && file.data.claudeAiOauth !== null);
+}
+
+function changedFile(text: string, { credential, account }: ProfilePatch, path: string): string {
   const changes: JsonChange[] = [];
   const set = (key: string, value: JsonValue | undefined): void => {
     changes.push({ path: [CLAUDE_PROFILE, key], value });
@@ -306,11 +313,12 @@ function changedFile(text: string, { credential }: ProfilePatch, path: string): 
   set("refreshToken", fields.refreshToken);
   set("expiresAt", fields.expiresAt);
   set("loginEnded", undefined);
+  if (account?.uuid != null && textAt(text, [CLAUDE_PROFILE, "accountUuid"], path) !== null) set("accountUuid", account.uuid);
   return changeJson(text, changes, path);
 }
 
-/** A file made anew, compact as Claude Code writes it. It says what was granted: without scopes it counts as logged out. */
-function newFile({ credential }: ProfilePatch, path: string): string {
+/** A login made anew. It says what was granted: without scopes it counts as logged out. */
+function newLogin({ credential }: ProfilePatch, path: string): JsonValue {
   if (credential.type === "oauth" && credential.grant === null) {
     throw new StoreError(
       "unsupported",
@@ -319,7 +327,13 @@ function newFile({ credential }: ProfilePatch, path: string): string {
     );
   }
   const grant = credential.type === "oauth" && credential.grant !== null ? credential.grant : { scopes: [REQUIRED_SCOPE] };
-  return JSON.stringify({ [CLAUDE_PROFILE]: { ...fieldsOf(credential), ...grant } });
+  const { accessToken, refreshToken, expiresAt } = fieldsOf(credential);
+  return {
+    accessToken,
+    ...(refreshToken === undefined ? {} : { refreshToken }),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+    ...grant,
+  };
 }
 
 interface LoginFields {

@@ -4,7 +4,7 @@ import { StoreError } from "../domain/errors.js";
 import type { Secret } from "../domain/secret.js";
 import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, StoreSnapshot } from "../domain/store.js";
 import { replaceFile } from "../io/atomic-file.js";
-import { changeJson, parseJson, type JsonValue } from "../io/json-document.js";
+import { changeJson, parseJson, putJson } from "../io/json-document.js";
 import { withOwnerLock } from "../io/owner-lock.js";
 import { readRegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
@@ -64,8 +64,7 @@ export class OpenclawJsonStore implements CredentialStore {
   }
 
   restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
-    const entry = parseJson(image.reveal(), "the backup") as JsonValue;
-    const change = (text: string): string => changeJson(text, [{ path: ["profiles", profile], value: entry }], this.path);
+    const change = (text: string): string => putJson(text, ["profiles", profile], image.reveal(), this.path);
     return this.#underLocks([], signal, () => this.#replace(expected, change));
   }
 

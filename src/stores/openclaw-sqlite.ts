@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { Secret } from "../domain/secret.js";
 import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, StoreSnapshot } from "../domain/store.js";
-import { changeJson, parseJson, type JsonChange, type JsonValue } from "../io/json-document.js";
+import { changeJson, parseJson, putJson } from "../io/json-document.js";
 import { refuseForeignOwner } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { SqliteDatabase } from "../io/sqlite-database.js";
@@ -74,40 +74,34 @@ export class OpenclawSqliteStore implements CredentialStore {
   async read(): Promise<StoreSnapshot> {
     const identity = await this.#identify();
     if (identity === null) return this.#absent(null);
-    return this.#withDatabase("read", (database) => {
-      const row = readRow(database, this.#options.layout.profiles, this.path);
-      return row === null ? this.#absent(identity) : this.#snapshot(row, identity);
-    });
+    const database = await this.#environment.databases.reader(this.path, identity);
+    const row = readRow(database, this.#options.layout.profiles, this.path);
+    return row === null ? this.#absent(identity) : this.#snapshot(row, identity);
   }
 
   write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
-    const change = (text: string): readonly JsonChange[] => profileChanges(patches, parseJson(text, this.path), this.path);
+    const change = (text: string): string =>
+      changeJson(text, profileChanges(patches, parseJson(text, this.path), this.path), this.path);
     const healed = patches.map(({ profile }) => profile);
     return this.#replace({ expected, locked: refreshedBy(patches), healed, change }, signal);
   }
 
   restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
-    const entry = parseJson(image.reveal(), "the backup") as JsonValue;
-    const change = (): readonly JsonChange[] => [{ path: ["profiles", profile], value: entry }];
+    const change = (text: string): string => putJson(text, ["profiles", profile], image.reveal(), this.path);
     return this.#replace({ expected, locked: [], healed: [], change }, signal);
   }
 
   async readActive(): Promise<Readonly<Record<string, ProfileId>>> {
-    if ((await this.#identify()) === null) return {};
-    return this.#withDatabase("read", (database) => {
-      const row = readRow(database, this.#options.layout.state, this.path);
-      return row === null ? {} : activeProfiles(row.text, this.path);
-    });
+    const identity = await this.#identify();
+    if (identity === null) return {};
+    const row = readRow(await this.#environment.databases.reader(this.path, identity), this.#options.layout.state, this.path);
+    return row === null ? {} : activeProfiles(row.text, this.path);
   }
 
   async #replace(replacement: Replacement, signal: AbortSignal): Promise<StoreSnapshot> {
     const { stateDirectory } = this.#options;
     try {
-      await withRefreshLocks(stateDirectory, replacement.locked, this.#environment, signal, () =>
-        this.#withDatabase("write", (database) => {
-          this.#replaceRows(database, replacement);
-        }),
-      );
+      await withRefreshLocks(stateDirectory, replacement.locked, this.#environment, signal, () => this.#replaceRows(replacement));
       return await this.read();
     } catch (error) {
       throw toStoreError(error, this.path, "write");
@@ -115,23 +109,19 @@ export class OpenclawSqliteStore implements CredentialStore {
   }
 
   /** Everything in one write transaction of milliseconds: a gateway waits for no longer than 5 s. */
-  #replaceRows(database: SqliteDatabase, { expected, healed, change }: Replacement): void {
+  async #replaceRows({ expected, healed, change }: Replacement): Promise<void> {
     const { profiles, state } = this.#options.layout;
     const now = this.#environment.clock.now();
-    database.transaction("write", () => {
-      const row = readRow(database, profiles, this.path);
-      if (row === null || revisionOf(row.text) !== expected) throw this.#conflict();
-      writeRow(database, profiles, changeJson(row.text, change(row.text), this.path), now);
-      const notes = readRow(database, state, this.path);
-      const cleared = notes === null ? null : withoutPenalties(notes.text, healed, this.path);
-      if (cleared !== null) writeRow(database, state, cleared, now);
-    });
-  }
-
-  async #withDatabase<Result>(access: "read" | "write", action: (database: SqliteDatabase) => Result): Promise<Result> {
-    const database = await SqliteDatabase.open(this.path, access);
+    const database = await SqliteDatabase.open(this.path, "write");
     try {
-      return action(database);
+      database.transaction("write", () => {
+        const row = readRow(database, profiles, this.path);
+        if (row === null || revisionOf(row.text) !== expected) throw this.#conflict();
+        writeRow(database, profiles, change(row.text), now);
+        const notes = readRow(database, state, this.path);
+        const cleared = notes === null ? null : withoutPenalties(notes.text, healed, this.path);
+        if (cleared !== null) writeRow(database, state, cleared, now);
+      });
     } finally {
       database.close();
     }
@@ -145,8 +135,9 @@ export class OpenclawSqliteStore implements CredentialStore {
       refuseForeignOwner(this.path, file.uid);
       return `${String(file.dev)}:${String(file.ino)}`;
     } catch (error) {
-      if (isAbsent(error)) return null;
-      throw toStoreError(error, this.path, "read");
+      if (!isAbsent(error)) throw toStoreError(error, this.path, "read");
+      this.#environment.databases.forget(this.path);
+      return null;
     }
   }
 
@@ -179,7 +170,7 @@ interface Replacement {
   readonly locked: readonly RefreshedProfile[];
   /** Profiles whose penalties are cleared. */
   readonly healed: readonly ProfileId[];
-  readonly change: (text: string) => readonly JsonChange[];
+  readonly change: (text: string) => string;
 }
 
 interface Row {

@@ -1,0 +1,27 @@
+import { systemClock } from "../../src/daemon/system.js";
+import type { Clock } from "../../src/domain/clock.js";
+import { SqliteReaders } from "../../src/io/sqlite-database.js";
+import { SharedOwnerLocks } from "../../src/io/owner-lock.js";
+import type { Environment } from "../../src/stores/environment.js";
+
+/** A clock that runs as the system's does, set ahead by some ms; waits are cut short to keep tests quick. */
+export class SetClock implements Clock {
+  aheadMs = 0;
+
+  now(): number {
+    return systemClock.now() + this.aheadMs;
+  }
+
+  monotonic(): number {
+    return systemClock.monotonic();
+  }
+
+  sleep(durationMs: number, signal: AbortSignal): Promise<void> {
+    return systemClock.sleep(Math.min(durationMs, 20), signal);
+  }
+}
+
+/** The system around a store in a temporary home. */
+export function environmentIn(home: string, variables: Environment["variables"] = {}, clock: Clock = systemClock): Environment {
+  return { home, variables, clock, refreshLocks: new SharedOwnerLocks(), databases: new SqliteReaders() };
+}
