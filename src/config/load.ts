@@ -32,6 +32,8 @@ export interface Config {
   readonly settle: { readonly quietMs: number; readonly capMs: number };
   readonly resync: string;
   readonly alerts: { readonly expiringWithinMs: number; readonly signInWithinMs: number };
+  /** How a running gateway is told to use what was written: by OpenClaw's own command, another one, or not at all. */
+  readonly reload: ConfigFile["reload"]["openclaw"];
   readonly log: ConfigFile["log"];
   /** The file's content with the defaults filled in, for `config show`. */
   readonly file: ConfigFile;
@@ -146,6 +148,7 @@ function toConfig(path: string | null, file: ConfigFile): Config {
       expiringWithinMs: parseDurationMs(file.alerts.expiringWithin) ?? 0,
       signInWithinMs: parseDurationMs(file.alerts.signInWithin) ?? 0,
     },
+    reload: file.reload.openclaw,
     log: file.log,
     file,
   };

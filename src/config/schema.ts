@@ -55,6 +55,17 @@ export const configShape = z.strictObject({
     expiringWithin: "1h",
     signInWithin: "3d",
   }),
+  reload: z._default(
+    z.strictObject({
+      openclaw: z._default(
+        z.union([z.enum(["auto", "off"]), z.tuple([text], text)], {
+          error: '"auto", "off" or a command as an array, such as ["openclaw", "secrets", "reload"]',
+        }),
+        "auto",
+      ),
+    }),
+    { openclaw: "auto" },
+  ),
   log: z._default(
     z.strictObject({
       level: z._default(z.enum(["debug", "info", "warn", "error"], { error: '"debug", "info", "warn" or "error"' }), "info"),

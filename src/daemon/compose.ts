@@ -13,7 +13,8 @@ import { isSpent } from "../domain/ledger.js";
 import type { StateLock } from "../domain/memory.js";
 import { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../stores/environment.js";
-import { locateSource, locateTarget } from "../stores/registry.js";
+import { customGateway, type Gateway } from "../stores/openclaw-gateway.js";
+import { gatewaysOf, locateSource, locateTarget } from "../stores/registry.js";
 import { stateDirectoryOf } from "./system.js";
 
 /** The parts of the program, put together for one configuration. */
@@ -25,6 +26,8 @@ export interface Composition {
   readonly backups: Backups;
   readonly lock: StateLock;
   readonly reconciler: Reconciler;
+  /** What is told after a write. */
+  readonly gateways: readonly Gateway[];
 }
 
 /**
@@ -48,7 +51,13 @@ export async function compose(config: Config, environment: Environment, access: 
     fingerprintOf: key.fingerprintOf,
     clock: environment.clock,
   });
-  return { config, environment, stateDirectory, ledger, backups, lock, reconciler };
+  return { config, environment, stateDirectory, ledger, backups, lock, reconciler, gateways: gatewaysFor(config, environment) };
+}
+
+function gatewaysFor({ reload, targets }: Config, environment: Environment): Gateway[] {
+  if (reload === "off") return [];
+  if (reload === "auto") return targets.flatMap(({ spec }) => gatewaysOf(spec, environment));
+  return [customGateway(reload, environment)];
 }
 
 async function ensureState(stateDirectory: string): Promise<FingerprintKey> {

@@ -11,6 +11,7 @@ import { calm, dueAt, noteActed, noteActing, noteEvent } from "../watch/settle.j
 import { Watcher } from "../watch/watcher.js";
 import type { Environment } from "../stores/environment.js";
 import { compose, type Composition } from "./compose.js";
+import { Reloader } from "./reload.js";
 import { Reporter } from "./reporter.js";
 import { writeHeartbeat } from "./status.js";
 
@@ -75,7 +76,7 @@ async function reloaded({ reload, openLog, environment }: DaemonOptions, log: Lo
 }
 
 async function keepInStep(
-  { config, environment, stateDirectory, reconciler }: Composition,
+  { config, environment, stateDirectory, reconciler, gateways }: Composition,
   log: Logger,
   reporter: Reporter,
   signal: AbortSignal,
@@ -85,6 +86,9 @@ async function keepInStep(
 
   const onResult = async (result: ReconcileResult): Promise<{ lookAgain: boolean }> => {
     reporter.report(result);
+    if (result.writes.some(({ store, error }) => error === null && store.startsWith("openclaw:"))) {
+      for (const reloader of reloaders) reloader.request(signal);
+    }
     const lookAgain = await watcher.watch(result.observation.files);
     await leaveHeartbeat(stateDirectory, result, log);
     if (!lookAgain) reporter.ready({ stores: result.observation.reads.length, directories: watcher.size });
@@ -119,12 +123,14 @@ async function keepInStep(
       log.warn({ reason: error.message, hint: "changes there are seen at the next resync" }, "cannot watch");
     },
   });
+  const reloaders = gateways.map((gateway) => new Reloader({ gateway, clock, log }));
   const resync = new Schedule(config.resync, wake);
   try {
     await loop.run(signal);
   } finally {
     await resync.stop();
     await watcher.close();
+    await Promise.all(reloaders.map((reloader) => reloader.idle()));
   }
 }
 

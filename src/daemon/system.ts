@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../domain/clock.js";
 import { SharedOwnerLocks } from "../io/owner-lock.js";
+import { SqliteReaders } from "../io/sqlite-database.js";
 import { variable, type Environment } from "../stores/environment.js";
 
 /** The system's time. */
@@ -20,7 +21,13 @@ export const systemClock: Clock = {
 
 /** The system around this process. */
 export function systemEnvironment(): Environment {
-  return { home: homedir(), variables: process.env, clock: systemClock, refreshLocks: new SharedOwnerLocks() };
+  return {
+    home: homedir(),
+    variables: process.env,
+    clock: systemClock,
+    refreshLocks: new SharedOwnerLocks(),
+    databases: new SqliteReaders(),
+  };
 }
 
 /** Where credsyncd keeps its own state: `${XDG_STATE_HOME:-~/.local/state}/credsyncd`. */

@@ -91,6 +91,36 @@ export class SqliteDatabase {
   }
 }
 
+/**
+ * Connections for reading that stay open: opening and closing one touches files beside the database, and whoever watches
+ * them would take that for news. Between two reads a connection holds no lock.
+ */
+export class SqliteReaders {
+  readonly #open = new Map<string, { readonly identity: string; readonly database: SqliteDatabase }>();
+
+  /**
+   * The connection to the database that is at a path now.
+   *
+   * @param identity which file it is, so that a replaced one is opened anew
+   * @throws StoreError
+   */
+  async reader(path: string, identity: string): Promise<SqliteDatabase> {
+    const present = this.#open.get(path);
+    if (present?.identity === identity) return present.database;
+    this.forget(path);
+    const database = await SqliteDatabase.open(path, "read");
+    this.forget(path);
+    this.#open.set(path, { identity, database });
+    return database;
+  }
+
+  /** Closes the connection to a database that is not there any more. */
+  forget(path: string): void {
+    this.#open.get(path)?.database.close();
+    this.#open.delete(path);
+  }
+}
+
 /** The runtime's own SQLite where it has one (22.13 and later), else the same interface from a package with its binaries inside. */
 async function loadModule(): Promise<SqliteModule> {
   const builtin = process.getBuiltinModule("node:sqlite") as unknown as SqliteModule | undefined;

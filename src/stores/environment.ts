@@ -1,3 +1,4 @@
+import type { SqliteReaders } from "../io/sqlite-database.js";
 import type { SharedOwnerLocks } from "../io/owner-lock.js";
 import type { Clock } from "../domain/clock.js";
 
@@ -9,6 +10,7 @@ export interface Environment {
   readonly clock: Clock;
   /** OpenClaw's locks on refreshes, which guard a login in every agent at once. */
   readonly refreshLocks: SharedOwnerLocks;
+  readonly databases: SqliteReaders;
 }
 
 /** Expands a leading `~`, as the owning programs do. */

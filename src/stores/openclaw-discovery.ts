@@ -18,6 +18,7 @@ const LEGACY_STATE_DIRECTORIES = [".clawdbot", ".moldbot", ".moltbot"];
 
 const agentShape = z.looseObject({ id: z.optional(z.string()), agentDir: z.optional(z.string()) });
 const configShape = z.looseObject({
+  gateway: z.optional(z.catch(z.looseObject({ port: z.optional(z.number()) }), {})),
   agents: z.optional(
     z.looseObject({ list: z.optional(z.array(agentShape)), entries: z.optional(z.record(z.string(), agentShape)) }),
   ),
@@ -161,6 +162,16 @@ function parseJson5(text: string, path: string): unknown {
       `${path} is not JSON5${place}`,
       "check it with: openclaw doctor; agents whose directories exist are served meanwhile",
     );
+  }
+}
+
+/** The port that the gateway of a state directory listens on, as `openclaw.json` says; null where it does not say. */
+export async function configuredGatewayPort(stateDirectory: string): Promise<number | null> {
+  try {
+    return (await readConfig(join(stateDirectory, "openclaw.json"))).gateway?.port ?? null;
+  } catch (error) {
+    if (error instanceof StoreError) return null;
+    throw error;
   }
 }
 

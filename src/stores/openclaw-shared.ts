@@ -1,7 +1,8 @@
+import { stat } from "node:fs/promises";
 import * as z from "zod/mini";
 import { StoreError } from "../domain/errors.js";
 import { parseJson } from "../io/json-document.js";
-import { SqliteDatabase } from "../io/sqlite-database.js";
+import type { Environment } from "./environment.js";
 
 const TABLE = "config_machine_state";
 const OWNERSHIP_KEY = "auth.sharedStore";
@@ -14,20 +15,17 @@ const ownershipShape = z.strictObject({ location: z.enum(["state-db", "legacy-ma
  *
  * @throws StoreError `unsupported` for a word that is not known: nothing shared may be written then
  */
-export async function sharedStoreLocation(stateDatabase: string): Promise<"state-db" | "legacy-main"> {
-  const database = await SqliteDatabase.open(stateDatabase, "read");
-  try {
-    if (!database.hasTable(TABLE)) return "legacy-main";
-    const row = database.row(`SELECT value_json AS text FROM ${TABLE} WHERE state_key = ?`, OWNERSHIP_KEY);
-    if (row === null) return "legacy-main";
-    const ownership = ownershipShape.safeParse(parseJson(String(row["text"]), stateDatabase));
-    if (ownership.success) return ownership.data.location;
-    throw new StoreError(
-      "unsupported",
-      `${stateDatabase} says in a way that is not known where the shared store is`,
-      "update credsyncd; the shared store is left alone",
-    );
-  } finally {
-    database.close();
-  }
+export async function sharedStoreLocation(stateDatabase: string, environment: Environment): Promise<"state-db" | "legacy-main"> {
+  const { dev, ino } = await stat(stateDatabase);
+  const database = await environment.databases.reader(stateDatabase, `${String(dev)}:${String(ino)}`);
+  if (!database.hasTable(TABLE)) return "legacy-main";
+  const row = database.row(`SELECT value_json AS text FROM ${TABLE} WHERE state_key = ?`, OWNERSHIP_KEY);
+  if (row === null) return "legacy-main";
+  const ownership = ownershipShape.safeParse(parseJson(String(row["text"]), stateDatabase));
+  if (ownership.success) return ownership.data.location;
+  throw new StoreError(
+    "unsupported",
+    `${stateDatabase} says in a way that is not known where the shared store is`,
+    "update credsyncd; the shared store is left alone",
+  );
 }

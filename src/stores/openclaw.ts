@@ -46,7 +46,7 @@ async function locateShared(
   const name = storeName(SHARED);
   if (path === null) return { stores: [], findings: [] };
   try {
-    if ((await sharedStoreLocation(path)) === "legacy-main") return { stores: [], findings: [] };
+    if ((await sharedStoreLocation(path, environment)) === "legacy-main") return { stores: [], findings: [] };
     const store = new OpenclawSqliteStore({ name, path, layout: sharedLayout, stateDirectory }, environment);
     return { stores: [{ store, agent: SHARED, named: profiles, creates: false }], findings: [] };
   } catch (error) {

@@ -4,6 +4,7 @@ import type { ProfileId, StoreName } from "../domain/store.js";
 import { CLAUDE_PROFILE, ClaudeCodeStore, claudeDirectories } from "./claude-code.js";
 import { expandHome, type Environment } from "./environment.js";
 import type { Location } from "./located-store.js";
+import { openclawGateway, type Gateway } from "./openclaw-gateway.js";
 import { locateOpenclaw } from "./openclaw.js";
 
 /** The kinds of store there are; config, README and the contract suite all read this table. */
@@ -24,6 +25,11 @@ export function locateSource(environment: Environment): SourceStore {
 /** Which stores a target in the config stands for. */
 export type TargetSpec =
   { readonly kind: "openclaw"; readonly stateDir: string | null } | { readonly kind: "claude-code"; readonly dir: string };
+
+/** The gateways that work from a target's stores. */
+export function gatewaysOf(spec: TargetSpec, environment: Environment): Gateway[] {
+  return spec.kind === "openclaw" ? [openclawGateway(spec.stateDir, environment)] : [];
+}
 
 /** Finds a target's stores as they are at this moment. */
 export async function locateTarget(
