@@ -42,6 +42,7 @@ const kind: StoreKind = {
   name: "claude-code",
   open: () => openFixture("valid-with-siblings"),
   holds: ["claudeAiOauth - oauth sk-ant-oat01…0-FAKEAA sk-ant-ort01…0-FAKEAA 4102444800000"],
+  active: {},
   profile: CLAUDE_PROFILE,
   provider: null,
   document,

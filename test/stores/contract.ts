@@ -44,6 +44,8 @@ export interface StoreKind {
   readonly open: () => Promise<Subject>;
   /** What the fixture holds: `id provider kind secret/refresh expiry account`. */
   readonly holds: readonly string[];
+  /** The profile in use for each provider, by the fixture. */
+  readonly active: Readonly<Record<string, ProfileId>>;
   /** A profile that the document has a login in. */
   readonly profile: ProfileId;
   readonly provider: string | null;
@@ -165,6 +167,7 @@ export function describeContract(kind: StoreKind): void {
       const { store } = await kind.open();
       const { profiles, identity, changedAt } = await store.read(signal);
       expect(profiles.map(summaryOf)).toEqual(kind.holds);
+      expect(await store.readActive(signal)).toEqual(kind.active);
       expect(identity).toMatch(/^\d+:\d+$/);
       expect(changedAt).toBeGreaterThan(0);
     });
@@ -177,6 +180,12 @@ export function describeContract(kind: StoreKind): void {
       expect([await subject.readText(), await subject.surroundings()]).toEqual(before);
     });
 
+    test("is read by several at once", async () => {
+      const { store } = await openDocument();
+      const reads = await Promise.all(Array.from({ length: 5 }, () => store.read(signal)));
+      expect(new Set(reads.map(({ revision }) => revision)).size).toBe(1);
+    });
+
     test("that does not exist has no profiles, and is not made by a write that does not say so", async () => {
       const subject = await kind.open();
       await subject.remove();
@@ -184,7 +193,6 @@ export function describeContract(kind: StoreKind): void {
       const snapshot = await subject.store.read(signal);
       expect(snapshot).toMatchObject({ revision: "absent", changedAt: null, profiles: [] });
       expect(snapshot.files).toContain(subject.store.path);
-      expect(await subject.store.readActive(signal)).toEqual({});
       expect((await failureOf(subject.store.write([patchFor(kind, loginOf(1))], "absent", signal))).code).toBe("conflict");
       expect(await subject.readText()).toBeNull();
       expect(await subject.surroundings()).toEqual(before);

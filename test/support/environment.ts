@@ -1,7 +1,6 @@
-import { systemClock } from "../../src/daemon/system.js";
+import { systemClock, systemEnvironment } from "../../src/daemon/system.js";
 import type { Clock } from "../../src/domain/clock.js";
 import { SqliteReaders } from "../../src/io/sqlite-database.js";
-import { SharedOwnerLocks } from "../../src/io/owner-lock.js";
 import type { Environment } from "../../src/stores/environment.js";
 
 /** A clock that runs as the system's does, set ahead by some ms; waits are cut short to keep tests quick. */
@@ -23,5 +22,5 @@ export class SetClock implements Clock {
 
 /** The system around a store in a temporary home. */
 export function environmentIn(home: string, variables: Environment["variables"] = {}, clock: Clock = systemClock): Environment {
-  return { home, variables, clock, refreshLocks: new SharedOwnerLocks(), databases: new SqliteReaders() };
+  return { ...systemEnvironment(), home, variables, clock };
 }
