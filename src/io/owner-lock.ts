@@ -1,11 +1,11 @@
-import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from "node:fs";
-import { readFile, stat, statfs, unlink } from "node:fs/promises";
+import { closeSync, openSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod/mini";
 import type { Clock } from "../domain/clock.js";
 import { StoreError } from "../domain/errors.js";
 import { isAlive, startTimeOf } from "./process-identity.js";
-import { errnoOf, isAbsent } from "./system-error.js";
+import { errnoOf, isAbsent, toStoreError } from "./system-error.js";
 
 /**
  * OpenClaw's lock file: created exclusively, names its holder, removed by unlink.
@@ -30,7 +30,12 @@ const NETWORK_FILE_SYSTEMS = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x
 
 const OWN_START_TIME = startTimeOf(process.pid);
 
-const payloadShape = z.object({ pid: z.number(), createdAt: z.string(), starttime: z.optional(z.number()) });
+/** A lock that names a process is that process's, whatever else stands in it. */
+const payloadShape = z.object({
+  pid: z.int32().check(z.positive()),
+  createdAt: z.catch(z.optional(z.string()), undefined),
+  starttime: z.catch(z.optional(z.number()), undefined),
+});
 
 /**
  * Runs an action while holding the lock.
@@ -58,15 +63,15 @@ export async function withOwnerLock<Result>(
  * @throws StoreError `locked` when it stays held
  */
 export async function takeOwnerLock(path: string, options: LockOptions, signal: AbortSignal): Promise<() => void> {
-  await acquire(path, options, signal);
+  const payload = await acquire(path, options, signal);
   return () => {
-    release(path);
+    release(path, payload);
   };
 }
 
 /** Lets actions of this process share a lock against other programs: the first takes it, the last releases it. */
 export class SharedOwnerLocks {
-  readonly #held = new Map<string, { users: number; readonly taken: Promise<void> }>();
+  readonly #held = new Map<string, { users: number; readonly taken: Promise<string> }>();
 
   /** As `withOwnerLock`, where another action of this process may hold the lock already. */
   async withLock<Result>(
@@ -78,24 +83,24 @@ export class SharedOwnerLocks {
     const lock = this.#held.get(path) ?? { users: 0, taken: acquire(path, options, signal) };
     this.#held.set(path, lock);
     lock.users += 1;
-    let isTaken = false;
+    let payload: string | null = null;
     try {
-      await lock.taken;
-      isTaken = true;
+      payload = await lock.taken;
       return await action();
     } finally {
       lock.users -= 1;
       if (lock.users === 0) this.#held.delete(path);
-      if (lock.users === 0 && isTaken) release(path);
+      if (lock.users === 0 && payload !== null) release(path, payload);
     }
   }
 }
 
-async function acquire(path: string, options: LockOptions, signal: AbortSignal): Promise<void> {
+/** @returns what the lock file holds, by which its holder knows it again */
+async function acquire(path: string, options: LockOptions, signal: AbortSignal): Promise<string> {
   const deadline = options.clock.monotonic() + options.waitMs;
   for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {
-    if (create(path, options.clock)) return;
-    if (await breakStale(path, options)) continue;
+    const payload = create(path, options.clock) ?? ((await breakStale(path, options)) ? create(path, options.clock) : null);
+    if (payload !== null) return payload;
     if (signal.aborted || options.clock.monotonic() >= deadline) {
       throw new StoreError(
         "locked",
@@ -107,49 +112,73 @@ async function acquire(path: string, options: LockOptions, signal: AbortSignal):
   }
 }
 
-/** Creates the lock and its payload without a pause in between: a nameless lock can block its owner for good. */
-function create(path: string, clock: Clock): boolean {
+/**
+ * Creates the lock and its payload without a pause in between: a nameless lock can block its owner for good.
+ *
+ * @returns the payload, or null where the lock is held
+ */
+function create(path: string, clock: Clock): string | null {
   let file: number;
   try {
     file = openSync(path, "wx", 0o600);
   } catch (error) {
-    if (errnoOf(error) === "EEXIST") return false;
+    if (errnoOf(error) === "EEXIST") return null;
     throw error;
   }
   try {
-    const payload = {
-      pid: process.pid,
-      createdAt: new Date(clock.now()).toISOString(),
-      ...(OWN_START_TIME === null ? {} : { starttime: OWN_START_TIME }),
-    };
-    writeSync(file, JSON.stringify(payload, null, 2));
+    const payload = JSON.stringify(
+      {
+        pid: process.pid,
+        createdAt: new Date(clock.now()).toISOString(),
+        ...(OWN_START_TIME === null ? {} : { starttime: OWN_START_TIME }),
+      },
+      null,
+      2,
+    );
+    writeFileSync(file, payload);
+    return payload;
+  } catch (error) {
+    // A full disk takes the name and not the payload.
+    unlinkSync(path);
+    throw error;
   } finally {
     closeSync(file);
   }
-  return true;
 }
 
+/** @returns whether the lock is gone */
 async function breakStale(path: string, { staleMs, clock }: LockOptions): Promise<boolean> {
   try {
-    const text = await readFile(path, "utf8");
-    const { mtimeMs, ino } = await stat(path);
-    if (!isStale(text, mtimeMs, staleMs, clock.now())) return false;
+    const before = look(path);
+    if (!isStale(before, staleMs, clock.now())) return false;
     if (NETWORK_FILE_SYSTEMS.has((await statfs(dirname(path))).type)) return false;
-    // Another waiter may have broken it meanwhile, and hold a lock of its own by now.
-    if ((await stat(path)).ino !== ino || (await readFile(path, "utf8")) !== text) return true;
-    await unlink(path);
+    // Another waiter may have broken it meanwhile, and hold a lock of its own by now; nothing waits from this look on.
+    const now = look(path);
+    if (now.inode === before.inode && now.text === before.text) unlinkSync(path);
     return true;
   } catch (error) {
     if (isAbsent(error)) return true;
-    throw error;
+    throw toStoreError(error, path, "write");
   }
 }
 
-function isStale(text: string, mtimeMs: number, staleMs: number, now: number): boolean {
+interface LockFile {
+  readonly text: string;
+  readonly changedAt: number;
+  readonly inode: number;
+}
+
+function look(path: string): LockFile {
+  const { mtimeMs, ino } = statSync(path);
+  return { text: readFileSync(path, "utf8"), changedAt: mtimeMs, inode: ino };
+}
+
+function isStale({ text, changedAt }: LockFile, staleMs: number, now: number): boolean {
   const payload = parsePayload(text);
-  if (payload === null) return now - mtimeMs > NAMELESS_STALE_MS;
-  const createdAt = Date.parse(payload.createdAt);
-  const age = now - (Number.isNaN(createdAt) ? mtimeMs : createdAt);
+  if (payload === null) return now - changedAt > NAMELESS_STALE_MS;
+  const createdAt = Date.parse(payload.createdAt ?? "");
+  // Of a clock that was set back, the distance alone tells anything.
+  const age = Math.abs(now - (Number.isNaN(createdAt) ? changedAt : createdAt));
   return age > staleMs && !isAlive(payload.pid, payload.starttime ?? null);
 }
 
@@ -164,10 +193,9 @@ function parsePayload(text: string): z.infer<typeof payloadShape> | null {
 }
 
 /** Removes the lock unless someone took it away: a holder that was too slow must not remove the next one's. */
-function release(path: string): void {
+function release(path: string, payload: string): void {
   try {
-    const payload = parsePayload(readFileSync(path, "utf8"));
-    if (payload?.pid === process.pid) unlinkSync(path);
+    if (readFileSync(path, "utf8") === payload) unlinkSync(path);
   } catch (error) {
     if (!isAbsent(error)) throw error;
   }

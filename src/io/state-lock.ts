@@ -1,8 +1,8 @@
 import type { Clock } from "../domain/clock.js";
-import { Failure, StoreError } from "../domain/errors.js";
+import { Failure } from "../domain/errors.js";
 import type { StateLock } from "../domain/memory.js";
 import { takeOwnerLock } from "./owner-lock.js";
-import { errnoOf } from "./system-error.js";
+import { toStoreError } from "./system-error.js";
 
 /** Longer than any reconcile of thousands of stores. */
 const WAIT_MS = 40_000;
@@ -31,13 +31,12 @@ export class StateDirectoryLock implements StateLock {
       // A holder that is dead is not waited for: nobody else uses this lock, so no other program's patience counts.
       return await takeOwnerLock(this.#path, { staleMs: 0, waitMs: WAIT_MS, clock: this.#clock }, signal);
     } catch (error) {
-      const errno = errnoOf(error);
-      if (errno !== null) {
-        const hint = "free space and check its directory: nothing is pushed until it can be made";
-        throw new Failure("general", `cannot make ${this.#path}: ${errno}`, hint, error);
+      const failure = toStoreError(error, this.#path, "write");
+      if (failure.code === "locked") {
+        throw new Failure("busy", "another credsyncd is writing at this moment", "try again in a moment", error);
       }
-      if (!(error instanceof StoreError)) throw error;
-      throw new Failure("busy", "another credsyncd is writing at this moment", "try again in a moment", error);
+      const hint = "free space and check its directory: nothing is pushed until it can be made";
+      throw new Failure("general", failure.message, hint, error);
     }
   }
 }

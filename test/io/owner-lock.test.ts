@@ -1,0 +1,246 @@
+import { execFile } from "node:child_process";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { mkdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/daemon/system.js";
+import type { Clock } from "../../src/domain/clock.js";
+import { SharedOwnerLocks, takeOwnerLock, withOwnerLock } from "../../src/io/owner-lock.js";
+import { startTimeOf } from "../../src/io/process-identity.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+
+const run = promisify(execFile);
+const signal = new AbortController().signal;
+/** No process has it: it is above the highest that systems give. */
+const DEAD_PID = 2 ** 22 + 1;
+const NOW = Date.UTC(2026, 10, 21, 12);
+const SECOND = 1000;
+
+/** A clock whose waits pass at once. */
+class QuickClock implements Clock {
+  #passedMs = 0;
+  readonly waits: number[] = [];
+  /** Called at each wait. */
+  onWait: () => void = () => undefined;
+
+  now(): number {
+    return NOW + this.#passedMs;
+  }
+
+  monotonic(): number {
+    return this.#passedMs;
+  }
+
+  sleep(durationMs: number): Promise<void> {
+    this.#passedMs += durationMs;
+    this.waits.push(durationMs);
+    this.onWait();
+    return Promise.resolve();
+  }
+}
+
+class Gate {
+  open: () => void = () => undefined;
+  readonly passed = new Promise<void>((resolve) => {
+    this.open = resolve;
+  });
+}
+
+async function lockPath(): Promise<string> {
+  return join(await temporaryDirectory(), "auth-profiles.json.lock");
+}
+
+/** What another program left there, so long ago. */
+async function leave(path: string, content: string, ageMs: number): Promise<void> {
+  await writeFile(path, content);
+  const then = new Date(NOW - ageMs);
+  await utimes(path, then, then);
+}
+
+function payload(fields: Readonly<Record<string, unknown>>, ageMs: number): string {
+  return JSON.stringify({ createdAt: new Date(NOW - ageMs).toISOString(), ...fields }, null, 2);
+}
+
+function take(path: string, clock: Clock = new QuickClock(), waitMs = 1000): Promise<() => void> {
+  return takeOwnerLock(path, { staleMs: 30_000, waitMs, clock }, signal);
+}
+
+describe("the lock file", () => {
+  test("is what OpenClaw writes: private, two spaces, pid, time and start time", async () => {
+    const path = await lockPath();
+    const startTime = startTimeOf(process.pid);
+    const release = await take(path);
+    expect(await readFile(path, "utf8")).toBe(
+      `{\n  "pid": ${String(process.pid)},\n  "createdAt": "2026-11-21T12:00:00.000Z"${
+        startTime === null ? "" : `,\n  "starttime": ${String(startTime)}`
+      }\n}`,
+    );
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    release();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("is gone after an action that throws, and the action's own error comes out", async () => {
+    const path = await lockPath();
+    const action = withOwnerLock(path, { staleMs: 0, waitMs: 0, clock: new QuickClock() }, signal, () => {
+      expect(existsSync(path)).toBe(true);
+      return Promise.reject(new Error("the disk is on fire"));
+    });
+    await expect(action).rejects.toThrow("the disk is on fire");
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("is waited for with growing pauses, and then the store is locked", async () => {
+    const path = await lockPath();
+    const held = payload({ pid: process.pid }, 0);
+    await leave(path, held, 0);
+    const clock = new QuickClock();
+    await expect(take(path, clock)).rejects.toMatchObject({ code: "locked", message: expect.stringContaining(path) as string });
+    expect(clock.waits).toEqual([10, 20, 40, 80, 160, 250, 250, 250]);
+    expect(await readFile(path, "utf8")).toBe(held);
+  });
+
+  test("is taken as soon as its holder lets it go", async () => {
+    const path = await lockPath();
+    const release = await take(path);
+    const clock = new QuickClock();
+    clock.onWait = release;
+    (await take(path, clock))();
+    expect(clock.waits).toEqual([10]);
+  });
+
+  test("is not waited for any longer once the wait is called off", async () => {
+    const path = await lockPath();
+    await leave(path, payload({ pid: process.pid }, 0), 0);
+    const clock = new QuickClock();
+    const options = { staleMs: 30_000, waitMs: 60_000, clock };
+    await expect(takeOwnerLock(path, options, AbortSignal.abort())).rejects.toMatchObject({ code: "locked" });
+    expect(clock.waits).toEqual([]);
+  });
+
+  test.each<[name: string, content: string, ageMs: number, broken: boolean]>([
+    ["a dead process, 31 s old", payload({ pid: DEAD_PID }, 31 * SECOND), 31 * SECOND, true],
+    ["a dead process, 29 s old", payload({ pid: DEAD_PID }, 29 * SECOND), 29 * SECOND, false],
+    ["a dead process, its file touched since", payload({ pid: DEAD_PID }, 31 * SECOND), 0, true],
+    ["a dead process, dated an hour ahead by a clock set back", payload({ pid: DEAD_PID }, -3600 * SECOND), 0, true],
+    ["a dead process without a date, 31 s old", `{"pid":${String(DEAD_PID)}}`, 31 * SECOND, true],
+    ["a dead process without a date, 29 s old", `{"pid":${String(DEAD_PID)}}`, 29 * SECOND, false],
+    ["a live process, a day old", payload({ pid: process.pid }, 86_400 * SECOND), 86_400 * SECOND, false],
+    ["a live process and an odd date", `{"pid":${String(process.pid)},"createdAt":12}`, 86_400 * SECOND, false],
+    ["a live process and no start time", payload({ pid: process.pid, starttime: null }, 86_400 * SECOND), 86_400 * SECOND, false],
+    ["a live process of another user", payload({ pid: 1 }, 86_400 * SECOND), 86_400 * SECOND, false],
+    ["nobody, 181 s old", "", 181 * SECOND, true],
+    ["nobody, 179 s old", "", 179 * SECOND, false],
+    ["half a payload, 179 s old", `{"pid": ${String(DEAD_PID)}, "crea`, 179 * SECOND, false],
+    ["half a payload, 181 s old", `{"pid": ${String(DEAD_PID)}, "crea`, 181 * SECOND, true],
+    ["what is no process (0), 31 s old", payload({ pid: 0 }, 31 * SECOND), 31 * SECOND, false],
+    ["what is no process (-1), 181 s old", payload({ pid: -1 }, 181 * SECOND), 181 * SECOND, true],
+    ["what is no process (1.5), 181 s old", payload({ pid: 1.5 }, 181 * SECOND), 181 * SECOND, true],
+    ["what is no process (2^40), 181 s old", payload({ pid: 2 ** 40 }, 181 * SECOND), 181 * SECOND, true],
+  ])("that names %s: broken is %s", async (_name, content, ageMs, broken) => {
+    const path = await lockPath();
+    await leave(path, content, ageMs);
+    if (broken) {
+      (await take(path, new QuickClock(), 0))();
+      expect(existsSync(path)).toBe(false);
+    } else {
+      await expect(take(path, new QuickClock(), 0)).rejects.toMatchObject({ code: "locked" });
+      expect(await readFile(path, "utf8")).toBe(content);
+    }
+  });
+
+  test.skipIf(startTimeOf(process.pid) === null)("whose pid is another process's by now is broken", async () => {
+    const path = await lockPath();
+    await leave(path, payload({ pid: process.pid, starttime: 1 }, 31 * SECOND), 31 * SECOND);
+    (await take(path, new QuickClock(), 0))();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test.each([
+    ["another program's", payload({ pid: DEAD_PID }, 0)],
+    ["this program's next one", payload({ pid: process.pid, starttime: startTimeOf(process.pid) }, -31 * SECOND)],
+    ["not written yet", ""],
+  ])("that was taken away meanwhile is not removed where it is %s", async (_whose, content) => {
+    const path = await lockPath();
+    const release = await take(path);
+    await writeFile(path, content);
+    release();
+    expect(await readFile(path, "utf8")).toBe(content);
+  });
+
+  test("that is gone at the release is no failure", async () => {
+    const path = await lockPath();
+    const release = await take(path);
+    await rm(path);
+    expect(release).not.toThrow();
+  });
+
+  test("that is a link into nowhere is held by someone, and nothing spins", async () => {
+    const path = await lockPath();
+    await symlink(`${path}.gone`, path);
+    const clock = new QuickClock();
+    await expect(take(path, clock)).rejects.toMatchObject({ code: "locked" });
+    expect(clock.waits).toHaveLength(8);
+  });
+
+  test("that is a directory is named in the error", async () => {
+    const path = await lockPath();
+    await mkdir(path);
+    await expect(take(path)).rejects.toMatchObject({ code: "not-a-file", message: expect.stringContaining(path) as string });
+  });
+});
+
+describe("several processes", () => {
+  test("that count one file up lose nothing, OpenClaw's own among them", async () => {
+    const path = await lockPath();
+    const counter = `${path}.counter`;
+    await writeFile(counter, "0");
+    const child = (script: string): Promise<unknown> =>
+      run(process.execPath, [fileURLToPath(new URL(script, import.meta.url)), path, counter, "20"]);
+    await Promise.all([child("increment.mjs"), child("increment.mjs"), child("openclaw-peer.mjs")]);
+    expect(readFileSync(counter, "utf8")).toBe("60");
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("that find a dead one's lock break it once", async () => {
+    const path = await lockPath();
+    const counter = `${path}.counter`;
+    await writeFile(counter, "0");
+    await writeFile(path, JSON.stringify({ pid: DEAD_PID, createdAt: new Date(Date.now() - 60_000).toISOString() }));
+    const script = fileURLToPath(new URL("increment.mjs", import.meta.url));
+    await Promise.all(Array.from({ length: 3 }, () => run(process.execPath, [script, path, counter, "5"])));
+    expect(readFileSync(counter, "utf8")).toBe("15");
+  });
+});
+
+describe("actions of one process that share a lock", () => {
+  test("have it from the first to the last of them", async () => {
+    const path = await lockPath();
+    const locks = new SharedOwnerLocks();
+    const options = { staleMs: 30_000, waitMs: 0, clock: systemClock };
+    const gates = [new Gate(), new Gate()] as const;
+    const [first, second] = gates.map((gate) => locks.withLock(path, options, signal, () => gate.passed));
+    await expect(take(path, new QuickClock(), 0)).rejects.toMatchObject({ code: "locked" });
+    gates[0].open();
+    await first;
+    expect(existsSync(path)).toBe(true);
+    gates[1].open();
+    await second;
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("all fail where it is held, and the next one asks again", async () => {
+    const path = await lockPath();
+    const locks = new SharedOwnerLocks();
+    const options = { staleMs: 30_000, waitMs: 0, clock: systemClock };
+    const release = await take(path, systemClock);
+    const attempt = (): Promise<string> => locks.withLock(path, options, signal, () => Promise.resolve("done"));
+    for (const result of await Promise.allSettled([attempt(), attempt()])) expect(result.status).toBe("rejected");
+    expect(existsSync(path)).toBe(true);
+    release();
+    await expect(attempt()).resolves.toBe("done");
+    expect(existsSync(path)).toBe(false);
+  });
+});
