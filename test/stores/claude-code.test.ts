@@ -1,6 +1,8 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, readlink, rename, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/daemon/system.js";
+import type { Clock } from "../../src/domain/clock.js";
 import type { Credential } from "../../src/domain/credential.js";
 import { Secret } from "../../src/domain/secret.js";
 import type { ProfilePatch } from "../../src/domain/store.js";
@@ -9,23 +11,15 @@ import { environmentIn } from "../support/environment.js";
 import { readClaudeFixture } from "../support/fixtures.js";
 import { fileSubject, leaveFile, modeOf } from "../support/store-file.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
-import {
-  describeContract,
-  failureOf,
-  loginOf,
-  patchFor,
-  summaryOf,
-  type Login,
-  type StoreKind,
-  type Subject,
-} from "./contract.js";
+import { describeContract, failureOf, loginOf, patchFor, summaryOf, type Login, type Subject } from "./contract.js";
+import { describeFileContract, type FileStoreKind } from "./file-contract.js";
 
 const signal = new AbortController().signal;
 const SCOPES = ["user:inference", "user:profile"];
 
-async function openFixture(fixture: string | null): Promise<Subject> {
+async function openFixture(fixture: string | null, clock: Clock = systemClock): Promise<Subject> {
   const home = await temporaryDirectory();
-  const environment = environmentIn(home);
+  const environment = environmentIn(home, {}, clock);
   const subject = fileSubject(new ClaudeCodeStore("claude-code", claudeDirectories(environment), environment));
   if (fixture !== null) await subject.writeText(await readClaudeFixture(fixture));
   return subject;
@@ -38,9 +32,10 @@ function document({ access, refresh, expires }: Login): string {
   },"trustedDeviceToken":"d" }\r\n`;
 }
 
-const kind: StoreKind = {
+const kind: FileStoreKind = {
   name: "claude-code",
   open: () => openFixture("valid-with-siblings"),
+  openAt: (clock) => openFixture("valid-with-siblings", clock),
   holds: ["claudeAiOauth - oauth sk-ant-oat01…0-FAKEAA sk-ant-ort01…0-FAKEAA 4102444800000"],
   active: {},
   profile: CLAUDE_PROFILE,
@@ -60,6 +55,20 @@ const kind: StoreKind = {
 };
 
 describeContract(kind);
+describeFileContract(kind);
+
+test("a Claude Code file that is a symbolic link is read, but not written: Claude Code itself would replace the link", async () => {
+  const subject = await openFixture("valid");
+  const { path } = subject.store;
+  await rename(path, `${path}.elsewhere`);
+  await symlink(`${path}.elsewhere`, path);
+  const { revision, files } = await subject.store.read(signal);
+  expect(files).toEqual([path, `${path}.elsewhere`]);
+  const error = await failureOf(subject.store.write([patchFor(kind, loginOf(1))], revision, signal));
+  expect(error.code).toBe("symlink");
+  expect(await readlink(path)).toBe(`${path}.elsewhere`);
+  expect(await subject.readText()).toBe(await readClaudeFixture("valid"));
+});
 
 describe("a Claude Code file", () => {
   test.each([

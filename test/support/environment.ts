@@ -1,6 +1,5 @@
 import { systemClock, systemEnvironment } from "../../src/daemon/system.js";
 import type { Clock } from "../../src/domain/clock.js";
-import { SqliteReaders } from "../../src/io/sqlite-database.js";
 import type { Environment } from "../../src/stores/environment.js";
 
 /** A clock that runs as the system's does, set ahead by some ms; waits are cut short to keep tests quick. */
