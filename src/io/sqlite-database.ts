@@ -1,3 +1,4 @@
+import { pathToFileURL } from "node:url";
 import { StoreError } from "../domain/errors.js";
 
 /** A value of a row or a parameter. */
@@ -15,7 +16,7 @@ interface DatabaseSync {
 }
 
 interface SqliteModule {
-  readonly DatabaseSync: new (path: string, options: { readOnly: boolean }) => DatabaseSync;
+  readonly DatabaseSync: new (path: string | URL, options: { readOnly: boolean }) => DatabaseSync;
 }
 
 /** How long a statement waits for another writer before it gives up (ms). It blocks the process, so it is short. */
@@ -39,7 +40,7 @@ export class SqliteDatabase {
   static async open(path: string, access: "read" | "write"): Promise<SqliteDatabase> {
     const { DatabaseSync } = await loadModule();
     try {
-      const database = new DatabaseSync(path, { readOnly: access === "read" });
+      const database = access === "read" ? new DatabaseSync(path, { readOnly: true }) : openForWriting(DatabaseSync, path);
       database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
       return new SqliteDatabase(database, path);
     } catch (error) {
@@ -73,13 +74,22 @@ export class SqliteDatabase {
       });
       return result;
     } catch (error) {
-      this.#database.exec("ROLLBACK");
+      this.#rollBack();
       throw error;
     }
   }
 
   close(): void {
     this.#database.close();
+  }
+
+  /** SQLite itself rolls back after some failures, such as a full disk; then there is nothing left to do. */
+  #rollBack(): void {
+    try {
+      this.#database.exec("ROLLBACK");
+    } catch (error) {
+      if (resultCodeOf(error) !== GENERIC) throw error;
+    }
   }
 
   #guard<Result>(access: "read" | "write", action: () => Result): Result {
@@ -109,6 +119,12 @@ export class SqliteReaders {
     if (present?.identity === identity) return present.database;
     this.forget(path);
     const database = await SqliteDatabase.open(path, "read");
+    // Another read may have been faster, and be using its connection.
+    const other = this.#open.get(path);
+    if (other?.identity === identity) {
+      database.close();
+      return other.database;
+    }
     this.forget(path);
     this.#open.set(path, { identity, database });
     return database;
@@ -127,7 +143,20 @@ async function loadModule(): Promise<SqliteModule> {
   return builtin ?? (await import("@photostructure/sqlite"));
 }
 
+/** Plain opening would make a database where there is none; the runtimes that take no URL yet (before 22.15) still do. */
+function openForWriting(DatabaseSync: SqliteModule["DatabaseSync"], path: string): DatabaseSync {
+  const url = pathToFileURL(path);
+  url.searchParams.set("mode", "rw");
+  try {
+    return new DatabaseSync(url, { readOnly: false });
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return new DatabaseSync(path, { readOnly: false });
+  }
+}
+
 /** SQLite's primary result codes (sqlite.org/rescode.html). */
+const GENERIC = 1;
 const BUSY = 5;
 const LOCKED = 6;
 const NO_MEMORY = 7;
@@ -141,9 +170,16 @@ const NOT_A_DATABASE = 26;
 
 /** SQLite's own messages hold names of tables at most, but the text of a statement may hold more, so only the code is told. */
 function toSqliteError(error: unknown, path: string, access: "read" | "write"): unknown {
-  if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return error;
+  const code = resultCodeOf(error);
+  if (code === null) return error;
   const failed = `cannot ${access} ${path}`;
-  switch (error.errcode & 0xff) {
+  switch (code) {
+    case GENERIC:
+      return new StoreError(
+        "unsupported",
+        `${failed}: its tables have another shape`,
+        "update credsyncd; the store is left alone",
+      );
     case BUSY:
     case LOCKED:
       return new StoreError("locked", `${failed}: another program is writing it`, "it is tried again by itself");
@@ -165,8 +201,12 @@ function toSqliteError(error: unknown, path: string, access: "read" | "write"): 
     default:
       return new StoreError(
         "io",
-        `${failed}: SQLite's result code ${String(error.errcode)}`,
+        `${failed}: SQLite's result code ${String(code)}`,
         "it is tried again by itself; see the system log if it lasts",
       );
   }
+}
+
+function resultCodeOf(error: unknown): number | null {
+  return error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : null;
 }

@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import * as z from "zod/mini";
 import { StoreError } from "../domain/errors.js";
 import { parseJson } from "../io/json-document.js";
+import { toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
 
 const TABLE = "config_machine_state";
@@ -16,8 +17,7 @@ const ownershipShape = z.strictObject({ location: z.enum(["state-db", "legacy-ma
  * @throws StoreError `unsupported` for a word that is not known: nothing shared may be written then
  */
 export async function sharedStoreLocation(stateDatabase: string, environment: Environment): Promise<"state-db" | "legacy-main"> {
-  const { dev, ino } = await stat(stateDatabase);
-  const database = await environment.databases.reader(stateDatabase, `${String(dev)}:${String(ino)}`);
+  const database = await environment.databases.reader(stateDatabase, await identityOf(stateDatabase));
   if (!database.hasTable(TABLE)) return "legacy-main";
   const row = database.row(`SELECT value_json AS text FROM ${TABLE} WHERE state_key = ?`, OWNERSHIP_KEY);
   if (row === null) return "legacy-main";
@@ -28,4 +28,13 @@ export async function sharedStoreLocation(stateDatabase: string, environment: En
     `${stateDatabase} says in a way that is not known where the shared store is`,
     "update credsyncd; the shared store is left alone",
   );
+}
+
+async function identityOf(path: string): Promise<string> {
+  try {
+    const { dev, ino } = await stat(path);
+    return `${String(dev)}:${String(ino)}`;
+  } catch (error) {
+    throw toStoreError(error, path, "read");
+  }
 }

@@ -112,6 +112,7 @@ export class OpenclawSqliteStore implements CredentialStore {
   async #replaceRows({ expected, healed, change }: Replacement): Promise<void> {
     const { profiles, state } = this.#options.layout;
     const now = this.#environment.clock.now();
+    if ((await this.#identify()) === null) throw this.#conflict();
     const database = await SqliteDatabase.open(this.path, "write");
     try {
       database.transaction("write", () => {
@@ -182,7 +183,8 @@ interface Row {
 function readRow(database: SqliteDatabase, place: RowPlace, path: string): Row | null {
   if (!database.hasTable(place.table)) return null;
   const row = database.row(
-    `SELECT ${place.valueColumn} AS text, ${place.timeColumn} AS time FROM ${place.table} WHERE ${place.keyColumn} = ?`,
+    // A time beyond what a number can hold is no reason not to read the row.
+    `SELECT ${place.valueColumn} AS text, CAST(${place.timeColumn} AS REAL) AS time FROM ${place.table} WHERE ${place.keyColumn} = ?`,
     place.key,
   );
   if (row === null) return null;

@@ -1,12 +1,19 @@
-import { rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { execFileSync } from "node:child_process";
+import { chown, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import type { Environment } from "../../src/stores/environment.js";
+import { sharedStoreLocation } from "../../src/stores/openclaw-shared.js";
 import { agentLayout, OpenclawSqliteStore, sharedLayout, type SqliteLayout } from "../../src/stores/openclaw-sqlite.js";
 import { environmentIn } from "../support/environment.js";
 import { copyOpenclaw, type OpenclawVersion } from "../support/fixtures.js";
-import { inDatabase, type RawDatabase } from "../support/raw-database.js";
+import { inDatabase, openRaw, type RawDatabase } from "../support/raw-database.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
-import { describeContract, type Subject } from "./contract.js";
+import { describeContract, failureOf, loginOf, patchFor, summaryOf, type Subject } from "./contract.js";
 import { profileSet, spoiltSets } from "./openclaw-document.js";
+
+const signal = new AbortController().signal;
+const isRoot = process.geteuid?.() === 0;
 
 /** Where a version keeps a set of profiles. */
 interface Place {
@@ -17,18 +24,21 @@ interface Place {
 
 interface DatabaseSubject extends Subject {
   readonly stateDirectory: string;
+  readonly environment: Environment;
 }
 
 async function openPlace({ version, file, layout }: Place): Promise<DatabaseSubject> {
   const home = await temporaryDirectory();
   const stateDirectory = await copyOpenclaw(version, home);
   const path = join(stateDirectory, file);
-  const store = new OpenclawSqliteStore({ name: "openclaw:one", path, layout, stateDirectory }, environmentIn(home));
+  const environment = environmentIn(home);
+  const store = new OpenclawSqliteStore({ name: "openclaw:one", path, layout, stateDirectory }, environment);
   const { table, keyColumn, key, valueColumn, timeColumn } = layout.profiles;
   const query = `SELECT ${valueColumn} AS text FROM ${table} WHERE ${keyColumn} = '${key}'`;
   return {
     store,
     stateDirectory,
+    environment,
     readText: () => inDatabase(path, (database) => (database.prepare(query).all() as { text: string }[])[0]?.text ?? null),
     writeText: (text) =>
       inDatabase(path, (database) => {
@@ -101,3 +111,280 @@ for (const [name, place, holds] of places) {
     spoilt: spoiltSets,
   });
 }
+
+async function openDocument(place: Place = agent("2026.9.6")): Promise<DatabaseSubject> {
+  const subject = await openPlace(place);
+  await subject.writeText(profileSet.document(loginOf(0)));
+  return subject;
+}
+
+async function write({ store }: Subject): Promise<void> {
+  const { revision } = await store.read(signal);
+  await store.write([patchFor(profileSet, loginOf(1))], revision, signal);
+}
+
+/** A program that has the database open. */
+async function openAsPeer({ store }: Subject): Promise<RawDatabase> {
+  const peer = await openRaw(store.path);
+  onTestFinished(() => {
+    peer.close();
+  });
+  return peer;
+}
+
+describe("an OpenClaw database", () => {
+  test("that another program is writing makes the store locked, and is written once it is free", async () => {
+    const subject = await openDocument();
+    const peer = await openAsPeer(subject);
+    peer.exec("BEGIN IMMEDIATE");
+    expect((await failureOf(write(subject))).code).toBe("locked");
+    expect((await subject.store.read(signal)).profiles.map(({ id }) => id)).toContain(profileSet.profile);
+    peer.exec("COMMIT");
+    await write(subject);
+    expect(await subject.readText()).toBe(profileSet.document(loginOf(1)));
+  });
+
+  test("that a gateway has open shows it the new login at once", async () => {
+    const subject = await openDocument();
+    const gateway = await openAsPeer(subject);
+    const look = gateway.prepare(subject.reader.query ?? "");
+    expect(look.all()).toEqual([{ text: profileSet.document(loginOf(0)) }]);
+    await write(subject);
+    expect(look.all()).toEqual([{ text: profileSet.document(loginOf(1)) }]);
+    gateway.exec("UPDATE auth_profile_store SET updated_at = 2");
+    expect((await subject.store.read(signal)).changedAt).toBe(2);
+  });
+
+  test("that was replaced by another one is read anew", async () => {
+    const subject = await openDocument();
+    const before = await subject.store.read(signal);
+    const content = await readFile(subject.store.path);
+    await rm(subject.store.path);
+    await writeFile(subject.store.path, content, { mode: 0o600 });
+    await subject.writeText(profileSet.document(loginOf(2)));
+    const after = await subject.store.read(signal);
+    expect(after.identity).not.toBe(before.identity);
+    expect(after.revision).not.toBe(before.revision);
+  });
+
+  test("that is not there is a store that does not exist, and is not made", async () => {
+    const subject = await openDocument();
+    await subject.store.read(signal);
+    for (const end of ["", "-wal", "-shm"]) await rm(`${subject.store.path}${end}`, { force: true });
+    expect(await subject.store.read(signal)).toMatchObject({ revision: "absent", identity: null, profiles: [] });
+    expect(await subject.store.readActive(signal)).toEqual({});
+    await failureOf(subject.store.write([patchFor(profileSet, loginOf(1))], "absent", signal));
+    expect((await readdir(dirname(subject.store.path))).filter((name) => name.endsWith(".sqlite"))).toEqual([]);
+  });
+
+  test.each(["DROP TABLE auth_profile_store", "ALTER TABLE auth_profile_store RENAME TO auth_profile_store_old"])(
+    "after %s holds nothing of its own, and gets no table",
+    async (sql) => {
+      const subject = await openDocument();
+      await inDatabase(subject.store.path, (database) => {
+        database.exec(sql);
+      });
+      expect((await subject.store.read(signal)).revision).toBe("absent");
+      expect((await failureOf(subject.store.write([patchFor(profileSet, loginOf(1))], "absent", signal))).code).toBe("conflict");
+      const tables = await inDatabase(subject.store.path, (database) =>
+        database.prepare("SELECT name FROM sqlite_master WHERE name = 'auth_profile_store'").all(),
+      );
+      expect(tables).toEqual([]);
+    },
+  );
+
+  test.each<[string, string]>([
+    ["with its columns renamed", "ALTER TABLE auth_profile_store RENAME COLUMN store_json TO store_text"],
+    [
+      "that keeps bytes where text belongs",
+      "CREATE TABLE s2 (store_key TEXT, store_json BLOB, updated_at INTEGER); INSERT INTO s2 VALUES ('primary', x'7b7d', 1); DROP TABLE auth_profile_store; ALTER TABLE s2 RENAME TO auth_profile_store",
+    ],
+    [
+      "that keeps nothing where text belongs",
+      "CREATE TABLE s2 (store_key TEXT, store_json TEXT, updated_at INTEGER); INSERT INTO s2 VALUES ('primary', NULL, 1); DROP TABLE auth_profile_store; ALTER TABLE s2 RENAME TO auth_profile_store",
+    ],
+  ])("%s is not supported, and is left as it is", async (_what, sql) => {
+    const subject = await openDocument();
+    const { revision } = await subject.store.read(signal);
+    await inDatabase(subject.store.path, (database) => {
+      database.exec(sql);
+    });
+    const before = await dump(subject);
+    expect((await failureOf(subject.store.read(signal))).code).toBe("unsupported");
+    expect((await failureOf(subject.store.write([patchFor(profileSet, loginOf(1))], revision, signal))).code).toBe("unsupported");
+    expect(await dump(subject)).toEqual(before);
+  });
+
+  test("with a time beyond all numbers is read nevertheless", async () => {
+    const subject = await openDocument();
+    await inDatabase(subject.store.path, (database) => {
+      database.exec("UPDATE auth_profile_store SET updated_at = 9223372036854775807");
+    });
+    expect((await subject.store.read(signal)).profiles).not.toEqual([]);
+    await write(subject);
+    expect(await subject.readText()).toBe(profileSet.document(loginOf(1)));
+  });
+
+  test("of a later schema version is still served while its rows have the shape that is known", async () => {
+    const subject = await openDocument();
+    await inDatabase(subject.store.path, (database) => {
+      database.exec("PRAGMA user_version = 99");
+    });
+    await write(subject);
+    const pragma = await inDatabase(subject.store.path, (database) => database.prepare("PRAGMA user_version").all());
+    expect(pragma).toEqual([{ user_version: 99 }]);
+  });
+
+  test.each<[string, (path: string) => Promise<unknown>, string]>([
+    ["is a text", (path) => writeFile(path, profileSet.document(loginOf(0)).repeat(10)), "malformed"],
+    ["is cut short", (path) => truncate(path, 5000), "malformed"],
+    [
+      "was written over in its middle",
+      async (path) => {
+        const bytes = await readFile(path);
+        await writeFile(path, bytes.fill(0xa5, 4096, bytes.length));
+      },
+      "malformed",
+    ],
+    ["is a directory", (path) => mkdir(path), "not-a-file"],
+    ["is a pipe", (path) => Promise.resolve(execFileSync("mkfifo", [path])), "not-a-file"],
+  ])("that %s is refused", async (_what, spoil, code) => {
+    const subject = await openDocument();
+    const content = await readFile(subject.store.path);
+    for (const end of ["", "-wal", "-shm"]) await rm(`${subject.store.path}${end}`, { force: true });
+    if (code === "malformed") await writeFile(subject.store.path, content);
+    await spoil(subject.store.path);
+    expect((await failureOf(subject.store.read(signal))).code).toBe(code);
+    const patch = patchFor(profileSet, loginOf(1));
+    expect((await failureOf(subject.store.write([patch], "a revision", signal))).code).toBe(code);
+  });
+
+  test("that is empty is a store that does not exist, and stays empty", async () => {
+    const subject = await openDocument();
+    for (const end of ["", "-wal", "-shm"]) await rm(`${subject.store.path}${end}`, { force: true });
+    await writeFile(subject.store.path, "");
+    expect((await subject.store.read(signal)).revision).toBe("absent");
+    await failureOf(subject.store.write([patchFor(profileSet, loginOf(1))], "absent", signal));
+    expect((await stat(subject.store.path)).size).toBe(0);
+  });
+
+  test("that belongs to another user is refused", async ({ skip }) => {
+    if (!isRoot) skip("needs the right to give a file away");
+    const subject = await openDocument();
+    await chown(subject.store.path, 12_345, 12_345);
+    expect((await failureOf(subject.store.read(signal))).code).toBe("foreign-owner");
+    const patch = patchFor(profileSet, loginOf(1));
+    expect((await failureOf(subject.store.write([patch], "a revision", signal))).code).toBe("foreign-owner");
+  });
+});
+
+async function dump({ store }: Subject): Promise<unknown> {
+  return inDatabase(store.path, (database) => database.prepare("SELECT * FROM auth_profile_store").all());
+}
+
+describe("the penalties of a profile that is healed", () => {
+  const punished = JSON.stringify({
+    version: 1,
+    order: { anthropic: ["anthropic:default"] },
+    usageStats: {
+      [profileSet.profile]: {
+        lastUsed: 7,
+        errorCount: 3,
+        failureCounts: { auth: 3 },
+        cooldownUntil: 9e15,
+        cooldownReason: "auth",
+      },
+      "anthropic:default": { errorCount: 1, cooldownUntil: 5, disabledUntil: 6, disabledReason: "billing" },
+    },
+  });
+  const pardoned = JSON.stringify({
+    version: 1,
+    order: { anthropic: ["anthropic:default"] },
+    usageStats: {
+      [profileSet.profile]: { lastUsed: 7 },
+      "anthropic:default": { errorCount: 1, cooldownUntil: 5, disabledUntil: 6, disabledReason: "billing" },
+    },
+  });
+
+  test.each([agent("2026.6.11"), agent("2026.9.6"), sharedInState])(
+    "are taken back in the state row of $version, $file",
+    async (place) => {
+      const subject = await openDocument(place);
+      const { table, keyColumn, key, valueColumn, timeColumn } = place.layout.state;
+      await inDatabase(subject.store.path, (database) => {
+        const insert = `INSERT INTO ${table} (${keyColumn}, ${valueColumn}, ${timeColumn}) VALUES (?, ?, 1)`;
+        database.prepare(insert).run(key, punished);
+      });
+      expect(await subject.store.readActive(signal)).toEqual({ anthropic: "anthropic:default" });
+      await write(subject);
+      const rows = await inDatabase(subject.store.path, (database) =>
+        database.prepare(`SELECT ${valueColumn} AS text FROM ${table} WHERE ${keyColumn} = ?`).all(key),
+      );
+      expect(rows).toEqual([{ text: pardoned }]);
+    },
+  );
+
+  test("stay where the write did not happen", async () => {
+    const subject = await openDocument();
+    await inDatabase(subject.store.path, (database) => {
+      database.prepare("INSERT INTO auth_profile_state VALUES ('primary', ?, 1)").run(punished);
+    });
+    await failureOf(subject.store.write([patchFor(profileSet, loginOf(1))], "another revision", signal));
+    const rows = await inDatabase(subject.store.path, (database) =>
+      database.prepare("SELECT state_json AS text FROM auth_profile_state").all(),
+    );
+    expect(rows).toEqual([{ text: punished }]);
+  });
+});
+
+describe("the place of the shared store", () => {
+  async function locationWith(value: string | null): Promise<string> {
+    const { store, environment } = await openPlace(sharedInState);
+    await inDatabase(store.path, (database) => {
+      if (value === null) database.exec("DELETE FROM config_machine_state WHERE state_key = 'auth.sharedStore'");
+      else database.prepare("UPDATE config_machine_state SET value_json = ? WHERE state_key = 'auth.sharedStore'").run(value);
+    });
+    return sharedStoreLocation(store.path, environment);
+  }
+
+  test.each<[string | null, string]>([
+    [`{"location":"state-db"}`, "state-db"],
+    [`{"location":"legacy-main"}`, "legacy-main"],
+    [null, "legacy-main"],
+  ])("is told by the row %s", async (value, location) => {
+    expect(await locationWith(value)).toBe(location);
+  });
+
+  test("was with agent main before there was such a row", async () => {
+    const { stateDirectory, environment } = await openPlace(agent("2026.6.11"));
+    expect(await sharedStoreLocation(join(stateDirectory, "state", "openclaw.sqlite"), environment)).toBe("legacy-main");
+  });
+
+  test("cannot be told where the database is gone or is none", async () => {
+    const { stateDirectory, environment } = await openPlace(agent("2026.6.11"));
+    const gone = join(stateDirectory, "gone.sqlite");
+    expect((await failureOf(sharedStoreLocation(gone, environment))).code).toBe("conflict");
+    const config = join(stateDirectory, "openclaw.json");
+    expect((await failureOf(sharedStoreLocation(config, environment))).code).toBe("malformed");
+  });
+
+  test.each([
+    [`{"location":"elsewhere"}`, "unsupported"],
+    [`{"location":"state-db","since":1}`, "unsupported"],
+    [`"state-db"`, "unsupported"],
+    ["{}", "unsupported"],
+    ["state-db", "malformed"],
+  ])("is not guessed from the row %s", async (value, code) => {
+    expect((await failureOf(locationWith(value))).code).toBe(code);
+  });
+});
+
+test("what the fixture of an agent of 2026.6.11 holds is in order of its text", async () => {
+  const { store } = await openPlace({ ...agent("2026.6.11"), file: "agents/work/agent/openclaw-agent.sqlite" });
+  expect((await store.read(signal)).profiles.map(summaryOf)).toEqual([
+    "anthropic:work anthropic token sk-ant-oat01…WORK0002 null",
+    "anthropic:expired anthropic oauth sk-ant-oat01-FAKE-EXPACC-00000005 sk-ant-ort01-FAKE-EXPREF-00000005 1795217256000 of ? exp@example.com",
+    "anthropic:exptok anthropic token sk-ant-oat01-FAKE-EXPTOK-00000006 1795217256000",
+  ]);
+  expect(await store.readActive(signal)).toEqual({ anthropic: "anthropic:work" });
+});

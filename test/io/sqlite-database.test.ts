@@ -1,0 +1,107 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { StoreError } from "../../src/domain/errors.js";
+import { SqliteDatabase, SqliteReaders } from "../../src/io/sqlite-database.js";
+import { inDatabase } from "../support/raw-database.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+
+/** A database with one table of one row, in a directory whose name means something in an address. */
+async function makeDatabase(): Promise<string> {
+  const path = join(await temporaryDirectory(), "a b%20?#é.sqlite");
+  await inDatabase(path, (database) => {
+    database.exec("CREATE TABLE t (n INTEGER, text TEXT); INSERT INTO t VALUES (1, 'one')");
+  });
+  return path;
+}
+
+async function open(path: string, access: "read" | "write"): Promise<SqliteDatabase> {
+  const database = await SqliteDatabase.open(path, access);
+  onTestFinished(() => {
+    database.close();
+  });
+  return database;
+}
+
+describe("a database", () => {
+  test("is never made where there is none", async () => {
+    const directory = await temporaryDirectory();
+    for (const access of ["read", "write"] as const) {
+      await expect(SqliteDatabase.open(join(directory, "none.sqlite"), access)).rejects.toBeInstanceOf(StoreError);
+    }
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  test("is read and written, whatever its name", async () => {
+    const database = await open(await makeDatabase(), "write");
+    expect(database.hasTable("t")).toBe(true);
+    expect(database.hasTable("u")).toBe(false);
+    expect(database.change("UPDATE t SET text = ? WHERE n = ?", "two", 1)).toBe(1);
+    expect(database.row("SELECT text FROM t WHERE n = ?", 1)).toEqual({ text: "two" });
+    expect(database.row("SELECT text FROM t WHERE n = ?", 2)).toBeNull();
+  });
+
+  test("that was opened for reading is not written", async () => {
+    const database = await open(await makeDatabase(), "read");
+    expect(() => database.change("DELETE FROM t")).toThrow(expect.objectContaining({ code: "permission" }) as Error);
+  });
+
+  test("has nothing of a transaction that failed, and goes on", async () => {
+    const database = await open(await makeDatabase(), "write");
+    const failure = new Error("a reason of its own");
+    expect(() =>
+      database.transaction("write", () => {
+        database.change("DELETE FROM t");
+        throw failure;
+      }),
+    ).toThrow(failure);
+    expect(database.transaction("read", () => database.row("SELECT count(*) AS count FROM t"))).toEqual({ count: 1 });
+  });
+
+  test("that is full says so, though SQLite may have rolled back by itself, and goes on", async () => {
+    const database = await open(await makeDatabase(), "write");
+    database.row("PRAGMA max_page_count = 1");
+    const fill = (): number => database.change("UPDATE t SET text = ?", "x".repeat(1_000_000));
+    expect(() => database.transaction("write", fill)).toThrow(expect.objectContaining({ code: "no-space" }) as Error);
+    expect(database.row("SELECT text FROM t")).toEqual({ text: "one" });
+    const isOver = (): never => {
+      database.change("ROLLBACK");
+      throw new StoreError("no-space", "no space is left", "free some");
+    };
+    expect(() => database.transaction("write", isOver)).toThrow(expect.objectContaining({ code: "no-space" }) as Error);
+  });
+
+  test.each(["SELECT missing FROM t", "SELECT * FROM missing", "nonsense"])(
+    "whose shape does not fit %s is not supported",
+    async (sql) => {
+      const database = await open(await makeDatabase(), "read");
+      expect(() => database.row(sql)).toThrow(expect.objectContaining({ code: "unsupported" }) as Error);
+    },
+  );
+
+  test("shows no parameter of a statement that failed", async () => {
+    const database = await open(await makeDatabase(), "write");
+    expect(() => database.change("UPDATE missing SET text = ?", "a-secret")).toThrow(/^(?!.*a-secret)/);
+  });
+});
+
+describe("connections for reading", () => {
+  test("are one for a database, however many ask at once", async () => {
+    const path = await makeDatabase();
+    const readers = new SqliteReaders();
+    const connections = await Promise.all([1, 2, 3].map(() => readers.reader(path, "1")));
+    for (const connection of connections) expect(connection.row("SELECT n FROM t")).toEqual({ n: 1 });
+    expect(new Set(connections).size).toBe(1);
+    readers.forget(path);
+  });
+
+  test("are made anew for a database that took another's place", async () => {
+    const path = await makeDatabase();
+    const readers = new SqliteReaders();
+    const before = await readers.reader(path, "1");
+    const after = await readers.reader(path, "2");
+    expect(after).not.toBe(before);
+    expect(after.row("SELECT n FROM t")).toEqual({ n: 1 });
+    readers.forget(path);
+  });
+});
