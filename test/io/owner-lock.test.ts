@@ -9,6 +9,7 @@ import { systemClock } from "../../src/daemon/system.js";
 import type { Clock } from "../../src/domain/clock.js";
 import { SharedOwnerLocks, takeOwnerLock, withOwnerLock } from "../../src/io/owner-lock.js";
 import { startTimeOf } from "../../src/io/process-identity.js";
+import { runMounted } from "../support/mount-namespace.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
 const run = promisify(execFile);
@@ -189,6 +190,14 @@ describe("the lock file", () => {
     const path = await lockPath();
     await mkdir(path);
     await expect(take(path)).rejects.toMatchObject({ code: "not-a-file", message: expect.stringContaining(path) as string });
+  });
+});
+
+describe("on a full disk", () => {
+  test("no lock without a payload is left behind", async (context) => {
+    const script = new URL("mounted.mjs", import.meta.url);
+    const outcome = await runMounted(context, script, "lock-on-full-disk", await temporaryDirectory());
+    expect(outcome).toEqual({ outcome: "ENOSPC", left: false });
   });
 });
 

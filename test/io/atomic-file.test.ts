@@ -1,0 +1,94 @@
+import { chmodSync, chownSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { link, mkdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { replaceFile } from "../../src/io/atomic-file.js";
+import { runMounted } from "../support/mount-namespace.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+
+const mounted = new URL("mounted.mjs", import.meta.url);
+
+describe("replacing a file", () => {
+  test("makes it where there is none, private, and leaves nothing else", async () => {
+    const directory = await temporaryDirectory();
+    await replaceFile(join(directory, "file"), "new");
+    expect(readFileSync(join(directory, "file"), "utf8")).toBe("new");
+    expect(statSync(join(directory, "file")).mode & 0o777).toBe(0o600);
+    expect(readdirSync(directory)).toEqual(["file"]);
+  });
+
+  test("makes a readable one private", async () => {
+    const path = join(await temporaryDirectory(), "file");
+    writeFileSync(path, "old");
+    chmodSync(path, 0o664);
+    await replaceFile(path, "new");
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  test("leaves the old content to whoever has it open, or linked", async () => {
+    const path = join(await temporaryDirectory(), "file");
+    writeFileSync(path, "old");
+    await link(path, `${path}.link`);
+    await replaceFile(path, "new");
+    expect(readFileSync(`${path}.link`, "utf8")).toBe("old");
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("leaves it with its owner and group", async () => {
+    const path = join(await temporaryDirectory(), "file");
+    writeFileSync(path, "old");
+    chownSync(path, 12345, 23456);
+    await replaceFile(path, "new");
+    expect(await stat(path)).toMatchObject({ uid: 12345, gid: 23456 });
+  });
+
+  test("leaves nothing behind where it fails", async () => {
+    const directory = await temporaryDirectory();
+    await mkdir(join(directory, "file"));
+    await expect(replaceFile(join(directory, "file"), "new")).rejects.toMatchObject({ code: "EISDIR" });
+    expect(readdirSync(directory)).toEqual(["file"]);
+    await expect(replaceFile(join(directory, "gone", "file"), "new")).rejects.toMatchObject({ code: "ENOENT" });
+  });
+
+  test("many times at once leaves one of the texts whole", async () => {
+    const directory = await temporaryDirectory();
+    const path = join(directory, "file");
+    const texts = Array.from({ length: 20 }, (_, index) => String(index).repeat(5000));
+    await Promise.all(texts.map((text) => replaceFile(path, text)));
+    expect(texts).toContain(readFileSync(path, "utf8"));
+    expect(readdirSync(directory)).toEqual(["file"]);
+  });
+
+  test("keeps the old content on a disk that takes only part of the new", async (context) => {
+    expect(await runMounted(context, mounted, "replace-on-full-disk", await temporaryDirectory())).toMatchObject({
+      outcome: "ENOSPC",
+      text: "old".repeat(1000),
+      beside: ["file", "filler"],
+    });
+  });
+
+  test("changes nothing on a file system that is read-only", async (context) => {
+    const outcome = await runMounted(context, mounted, "replace-read-only", await temporaryDirectory());
+    expect(outcome).toMatchObject({ outcome: "EROFS", text: "old", beside: ["file"] });
+  });
+});
+
+describe("replacing a file that is a mount of its own", () => {
+  test("writes it in place, longer or shorter, and makes it private", async (context) => {
+    const { before, seen } = (await runMounted(context, mounted, "replace-bound", await temporaryDirectory())) as {
+      before: number;
+      seen: unknown[];
+    };
+    const expected = { inode: before, mode: "600", beside: ["file"] };
+    expect(seen).toEqual([
+      { ...expected, text: "a longer text than before" },
+      { ...expected, text: "short" },
+    ]);
+  });
+
+  test("keeps the old content where there is no room for the new", async (context) => {
+    expect(await runMounted(context, mounted, "replace-bound-on-full-disk", await temporaryDirectory())).toMatchObject({
+      outcome: "ENOSPC",
+      text: "old".repeat(1000),
+    });
+  });
+});

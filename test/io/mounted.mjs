@@ -1,0 +1,154 @@
+import { execFileSync } from "node:child_process";
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { systemClock } from "../../dist/daemon/system.js";
+import { Secret } from "../../dist/domain/secret.js";
+import { replaceFile } from "../../dist/io/atomic-file.js";
+import { Backups } from "../../dist/io/backups.js";
+import { LedgerFile } from "../../dist/io/ledger-file.js";
+import { takeOwnerLock } from "../../dist/io/owner-lock.js";
+
+// Runs in a mount namespace of its own: does one thing on an odd file system and prints what came of it.
+const PAGE = 4096;
+const [scenario, directory] = process.argv.slice(2);
+const path = join(directory, "file");
+const { signal } = new globalThis.AbortController();
+
+function mount(...args) {
+  execFileSync("mount", args);
+}
+
+/** A file system of 64 KiB, with one file on it. */
+function mountSmallDisk(text) {
+  mount("-t", "tmpfs", "-o", "size=64k", "tmpfs", directory);
+  writeFileSync(path, text, { mode: 0o600 });
+}
+
+/** Takes all space but so many pages. */
+function fillDisk(freePages) {
+  const filler = openSync(join(directory, "filler"), "w");
+  const page = new Uint8Array(PAGE).fill(120);
+  let pages = 0;
+  try {
+    while (writeSync(filler, page) === PAGE) pages += 1;
+  } catch (error) {
+    if (error.code !== "ENOSPC") throw error;
+  }
+  ftruncateSync(filler, (pages - freePages) * PAGE);
+  closeSync(filler);
+}
+
+function makeRoom() {
+  rmSync(join(directory, "filler"));
+}
+
+async function outcomeOf(action) {
+  try {
+    await action();
+    return "done";
+  } catch (error) {
+    return error.code;
+  }
+}
+
+function describeFile() {
+  const { ino, mode } = statSync(path);
+  return {
+    text: readFileSync(path, "utf8"),
+    inode: ino,
+    mode: (mode & 0o777).toString(8),
+    beside: readdirSync(directory).sort(),
+  };
+}
+
+const live = (index) => ({
+  kind: "seen",
+  at: index,
+  store: `openclaw:${"x".repeat(200)}`,
+  profile: `p${String(index)}`,
+  generation: `g${String(index)}`,
+  issue: "i",
+  surroundings: "s",
+});
+
+const scenarios = {
+  async "replace-on-full-disk"() {
+    mountSmallDisk("old".repeat(1000));
+    fillDisk(1);
+    const outcome = await outcomeOf(() => replaceFile(path, "new".repeat(4000)));
+    return { outcome, ...describeFile() };
+  },
+  async "replace-bound"() {
+    writeFileSync(path, "old", { mode: 0o644 });
+    mount("--bind", path, path);
+    const before = statSync(path).ino;
+    const seen = [];
+    for (const text of ["a longer text than before", "short"]) {
+      await replaceFile(path, text);
+      seen.push(describeFile());
+    }
+    return { before, seen };
+  },
+  async "replace-bound-on-full-disk"() {
+    mountSmallDisk("old".repeat(1000));
+    mount("--bind", path, path);
+    fillDisk(1);
+    const outcome = await outcomeOf(() => replaceFile(path, "new".repeat(4000)));
+    return { outcome, ...describeFile() };
+  },
+  async "replace-read-only"() {
+    writeFileSync(path, "old", { mode: 0o600 });
+    mount("--bind", directory, directory);
+    mount("-o", "remount,bind,ro", directory);
+    const outcome = await outcomeOf(() => replaceFile(path, "new"));
+    return { outcome, ...describeFile() };
+  },
+  async "lock-on-full-disk"() {
+    mountSmallDisk("");
+    fillDisk(0);
+    const lock = join(directory, "lock");
+    const options = { staleMs: 30_000, waitMs: 0, clock: systemClock };
+    const outcome = await outcomeOf(() => takeOwnerLock(lock, options, signal));
+    return { outcome, left: existsSync(lock) };
+  },
+  async "ledger-on-full-disk"() {
+    mountSmallDisk("");
+    const ledgerPath = join(directory, "ledger.jsonl");
+    const ledger = new LedgerFile(ledgerPath, "key");
+    await ledger.append([live(1)]);
+    fillDisk(1);
+    const outcome = await outcomeOf(() => ledger.append(Array.from({ length: 40 }, (_, index) => live(2 + index))));
+    makeRoom();
+    const after = await ledger.append([live(100)]);
+    const another = await new LedgerFile(ledgerPath, "key").load();
+    return {
+      outcome,
+      held: [...after.placements.values()].map(({ generation }) => generation),
+      readAgain: [...another.placements.values()].map(({ generation }) => generation),
+    };
+  },
+  async "backup-on-full-disk"() {
+    mountSmallDisk("");
+    const backups = new Backups(join(directory, "backups"), () => Promise.resolve(false));
+    mkdirSync(join(directory, "backups"));
+    fillDisk(0);
+    const entry = { store: "s", profile: "p", fingerprint: "f", image: new Secret("x".repeat(9000)) };
+    const outcome = await outcomeOf(() => backups.save(entry, 1));
+    return { outcome, left: readdirSync(join(directory, "backups")) };
+  },
+};
+
+process.stdout.write(JSON.stringify(await scenarios[scenario]()));
