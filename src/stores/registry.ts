@@ -7,12 +7,6 @@ import type { Location } from "./located-store.js";
 import { openclawGateway, type Gateway } from "./openclaw-gateway.js";
 import { locateOpenclaw } from "./openclaw.js";
 
-/** The kinds of store there are; config, README and the contract suite all read this table. */
-export const storeKinds = {
-  "claude-code": { program: "Claude Code", file: ".credentials.json", testedVersions: ["2.1.329"] },
-  openclaw: { program: "OpenClaw", file: "auth-profiles.json", testedVersions: ["2026.4.15"] },
-} as const;
-
 /** Names the source's own store in orders and logs. */
 export const SOURCE_STORE: StoreName = "claude-code";
 
