@@ -126,21 +126,23 @@ export class LedgerFile implements LedgerMemory {
   async #appendDurably(events: readonly LedgerEvent[]): Promise<void> {
     const file = await open(this.#path, "a+", 0o600);
     try {
-      const before = await file.stat();
-      const lines = events.map((event) => JSON.stringify(event)).join("\n");
+      const { size: sizeBefore } = await file.stat();
+      const lines = events.map((event) => `${JSON.stringify(event)}\n`).join("");
+      const text = `${(await endsMidLine(file)) ? "\n" : ""}${lines}`;
       // Not `write`, which a nearly full disk ends early without an error.
-      await file.appendFile(`${(await endsMidLine(file)) ? "\n" : ""}${lines}\n`);
+      await file.appendFile(text);
       await file.sync();
-      if (before.size === 0) await syncDirectory(dirname(this.#path));
+      if (sizeBefore === 0) await syncDirectory(dirname(this.#path));
       const { size, ino } = await file.stat();
-      // Another process was faster since the last look: its events stand before these.
-      if (before.size > 0 && (before.ino !== this.#read.inode || before.size !== this.#read.bytes)) {
+      const isKnownFile = this.#read.inode === ino || this.#read.inode === 0;
+      if (isKnownFile && size === this.#read.bytes + Buffer.byteLength(text)) {
+        this.#state = foldLedger(this.#state, events);
+        this.#lines += events.length;
+        this.#read = { inode: ino, bytes: size };
+      } else {
+        // Another process wrote since the last look: its events stand before, between or after these.
         await this.#readAgain(ino);
-        return;
       }
-      this.#state = foldLedger(this.#state, events);
-      this.#lines += events.length;
-      this.#read = { inode: ino, bytes: size };
     } finally {
       await file.close();
     }
