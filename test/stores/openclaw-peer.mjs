@@ -1,0 +1,55 @@
+import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import process from "node:process";
+import { setTimeout } from "node:timers/promises";
+
+// Counts a field of its own profile up, as often as it is told, by the locking rules of OpenClaw.
+const { path, query, update, pauses, inPlace } = JSON.parse(process.argv[2]);
+
+function counted(text) {
+  const set = JSON.parse(text);
+  set.profiles["anthropic:peer"].expires += 1;
+  return JSON.stringify(set, null, 2);
+}
+
+async function inFile() {
+  const lock = `${path}.lock`;
+  while (!take(lock)) await setTimeout(1);
+  const text = counted(readFileSync(path, "utf8"));
+  if (inPlace) writeFileSync(path, text);
+  else {
+    writeFileSync(`${path}.peer.tmp`, text, { mode: 0o600 });
+    renameSync(`${path}.peer.tmp`, path);
+  }
+  rmSync(lock);
+}
+
+function take(lock) {
+  try {
+    const file = openSync(lock, "wx", 0o600);
+    writeFileSync(file, JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }, null, 2));
+    closeSync(file);
+    return true;
+  } catch (error) {
+    if (error.code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+async function openDatabase() {
+  const { DatabaseSync } = process.getBuiltinModule("node:sqlite") ?? (await import("@photostructure/sqlite"));
+  const database = new DatabaseSync(path);
+  database.exec("PRAGMA busy_timeout = 5000");
+  return async () => {
+    database.exec("BEGIN IMMEDIATE");
+    const text = counted(database.prepare(query).get().text);
+    database.prepare(update).run(text);
+    database.exec("COMMIT");
+  };
+}
+
+const count = query === null ? inFile : await openDatabase();
+process.stdout.write("ready\n");
+for (const pauseMs of pauses) {
+  await setTimeout(pauseMs);
+  await count();
+}
