@@ -1,6 +1,6 @@
 import { isLater, relateAccounts, type Account } from "./credential.js";
 import type { Fingerprint, Identity } from "./generation.js";
-import { placementKey, type Generation, type LedgerState, type Live, type Placement } from "./ledger.js";
+import { latestEnd, placementKey, type Generation, type LedgerState, type Live, type Placement } from "./ledger.js";
 import type { HeldCredential, ObservedTarget, Orders } from "./observation.js";
 import type { SourceVerdict } from "./source-verdict.js";
 
@@ -91,7 +91,7 @@ function asDescendant(target: ObservedTarget, held: HeldCredential, generation: 
   const placement = ledger.placements.get(placementKey(target.store, target.profile));
   const parent = placement === undefined ? undefined : ledger.generations.get(placement.generation);
   if (placement === undefined || parent === undefined || parent.chain !== live.chain) return null;
-  if (!laterThanSource(held, target, live, context.verdict) || !sourceIsBehind(parent, context)) return null;
+  if (!laterThanSource(held, target, live, context) || !sourceIsBehind(parent, context)) return null;
   return { ...candidate, proof: prove(target, placement, parent, context) };
 }
 
@@ -130,9 +130,9 @@ function isMember(generation: Fingerprint | null, live: Live, ledger: LedgerStat
  * Whether an unknown generation ends after what the source holds and after everything that was live: an old copy from
  * before the ledger is unknown, too.
  */
-function laterThanSource(held: HeldCredential, target: ObservedTarget, live: Live, verdict: SourceVerdict): boolean {
+function laterThanSource(held: HeldCredential, target: ObservedTarget, live: Live, { ledger, verdict }: Context): boolean {
   const expiresAt = withoutMargin(held, target);
-  if (!isLater(expiresAt, live.expiresAt)) return false;
+  if (!isLater(expiresAt, latestEnd(ledger, live))) return false;
   switch (verdict.kind) {
     case "live":
     case "becomes-live":

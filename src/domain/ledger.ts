@@ -1,4 +1,4 @@
-import type { Account } from "./credential.js";
+import { relateAccounts, type Account } from "./credential.js";
 import type { Fingerprint } from "./generation.js";
 import type { ProfileId, StoreName } from "./store.js";
 
@@ -325,4 +325,18 @@ export function isSupersededByAdoption(state: LedgerState, generation: Generatio
     if (adopted && chain === generation.chain && sequence === generation.sequence + 1) return true;
   }
   return false;
+}
+
+/**
+ * The latest end (epoch ms) of everything known that may be of the live one's account: what is new ends later still, what
+ * is unknown and ends earlier is an old copy from before the ledger. Null where the live one never ends.
+ */
+export function latestEnd(state: LedgerState, live: Live): number | null {
+  let end = live.expiresAt;
+  if (end === null) return null;
+  for (const { chain, expiresAt } of state.generations.values()) {
+    if (expiresAt === null || expiresAt <= end) continue;
+    if (relateAccounts(state.chainAccounts.get(chain) ?? null, live.account) !== "different") end = expiresAt;
+  }
+  return end;
 }

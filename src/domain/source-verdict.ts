@@ -1,6 +1,6 @@
 import { isLater, relateAccounts } from "./credential.js";
 import type { Fingerprint } from "./generation.js";
-import { placementKey, type ChainId, type LedgerState, type Live, type LiveReason } from "./ledger.js";
+import { latestEnd, placementKey, type ChainId, type LedgerState, type Live, type LiveReason } from "./ledger.js";
 import type { HeldCredential, ObservedSource, Orders, Policy } from "./observation.js";
 
 /** Claude Code writes its login and its account file one after the other; after this long both are there. */
@@ -159,19 +159,22 @@ function judgeUnknown(
       until: settlesAt,
     };
   }
-  const asksUser = context.policy.onAccountChange === "hold" && !accepted;
-  if (!isSameSignIn(signInEndsAt, live) && (account === "different" || signInRose(signInEndsAt, live.signInEndsAt))) {
+  const fresh = isLater(held.expiresAt, latestEnd(context.ledger, live));
+  if (account === "different" || signInRose(signInEndsAt, live.signInEndsAt)) {
     const oneSided = (source.observed.account === null) !== (live.account === null);
-    if ((account === "different" || oneSided) && asksUser) {
+    if (accepted) return accept();
+    if ((account === "different" || oneSided) && context.policy.onAccountChange === "hold") {
       return hold("account-changed", "the source was signed in to another account", true);
     }
-    return accepted ? accept() : becomeLive("sign-in", newChain(held.generation));
+    // A new sign-in brings a new access token; another account's cannot be compared, unless it is the very same sign-in.
+    const comparable = account !== "different" || isSameSignIn(signInEndsAt, live);
+    if (fresh || !comparable) return becomeLive("sign-in", newChain(held.generation));
+    return hold("source-rolled-back", "the source holds an unknown sign-in that ends before what is known: an old copy");
   }
-  if (account === "different" && asksUser) return hold("account-changed", "the account beside the login is another than before");
   // An order changes nothing about what follows from the chain: a rotation stays a member, so that the older one is known.
-  if (held.credential.type !== "oauth" || isLater(held.expiresAt, live.expiresAt)) return becomeLive("rotation", live.chain);
+  if (held.credential.type !== "oauth" || fresh) return becomeLive("rotation", live.chain);
   if (accepted) return accept();
-  return hold("source-rolled-back", "the source holds an unknown login that ends before the live one: an old copy");
+  return hold("source-rolled-back", "the source holds an unknown login that ends before what is known: an old copy");
 }
 
 /**

@@ -44,7 +44,9 @@ export async function applyPlan(
   // The source changed under the adoption: what was planned for the others may be old, so all is looked at again.
   if (source?.outcome.error?.code === "conflict") return { adoption: source.outcome, writes: [], events: [] };
   const reads = new Map(observation.reads.map((read) => [read.target.store.name, read]));
-  const written = await mapConcurrently(groupByStore(plan.writes), WRITES_AT_ONCE, (writes) => {
+  // Where the source was not reached, its own backup may be missing, on which the others rely.
+  const planned = source?.outcome.error == null ? plan.writes : plan.writes.map((write) => ({ ...write, backup: true }));
+  const written = await mapConcurrently(groupByStore(planned), WRITES_AT_ONCE, (writes) => {
     const read = reads.get(writes[0]?.target.store ?? "");
     if (read?.snapshot == null) throw new Error("a write needs a store that was read");
     return applyWrites(writes, { store: read.target.store, snapshot: read.snapshot }, observation, ports, signal);

@@ -77,8 +77,9 @@ export class Reconciler {
 
   async #look(policy: Policy, orders: Orders, signal: AbortSignal): Promise<Looked> {
     const { takeInventory, fingerprintOf, clock } = this.#ports;
-    const observation = await observe(await takeInventory(), fingerprintOf, signal);
+    // The ledger first: what another process writes while the stores are read is then seen under the lock.
     const ledger = await this.#ports.ledger.load();
+    const observation = await observe(await takeInventory(), fingerprintOf, signal);
     const source = this.#withFirstSeen(observation);
     const plan = planSync({ source, targets: observation.targets, ledger, policy, orders, now: clock.now() });
     return { observation, ledger, plan };

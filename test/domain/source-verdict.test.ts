@@ -123,8 +123,14 @@ describe("what an unfamiliar source credential is (R4)", () => {
     ["appeared", null, SIGN_IN_END],
   ])("a sign-in whose end %s is a new one, of the same account, with a chain of its own", (_how, before, after) => {
     const ledger = foldLedger(emptyLedger, [becameLive("live", { signInEndsAt: before })]);
-    const { source } = planFor({ source: sourceWith(login("new", { endsInHours: 1, signInEndsAt: after })), ledger });
+    const { source } = planFor({ source: sourceWith(login("new", { endsInHours: 8, signInEndsAt: after })), ledger });
     expect(source).toMatchObject({ kind: "becomes-live", reason: "sign-in", chain: "new" });
+  });
+
+  test("what ends before the live login is an older sign-in's, whatever its own end", () => {
+    const ledger = foldLedger(emptyLedger, [becameLive("live", { signInEndsAt: SIGN_IN_END })]);
+    const source = sourceWith(login("older", { endsInHours: 3, signInEndsAt: SIGN_IN_END + HOUR_MS }));
+    expect(planFor({ source, ledger }).source).toMatchObject({ kind: "held", reason: "source-rolled-back" });
   });
 
   test("a new sign-in whose account is known on one side only waits for the user", () => {
@@ -152,6 +158,12 @@ describe("what an unfamiliar source credential is (R4)", () => {
       reason: "accepted",
       chain: "older",
     });
+  });
+
+  test("an unknown login that ends before anything that was ever live is an old copy, though it ends after the live one", () => {
+    const ledger = knownChain(becameLive("chosen", { chain: "chosen", reason: "accepted", endsInHours: 1 }));
+    const { source } = planFor({ source: sourceWith(login("older", { endsInHours: 3 })), ledger });
+    expect(source).toMatchObject({ kind: "held", reason: "source-rolled-back" });
   });
 
   test("a static secret that is put back is the owner's own choice", () => {
@@ -277,10 +289,10 @@ describe("a sign-in that ends at the very moment of the live one", () => {
     expect(source).toMatchObject({ kind: "held", reason: "source-rolled-back" });
   });
 
-  test("still asks the user before another account's name is pushed", () => {
+  test("still asks the user before another account's name is pushed, and then begins a chain of its own", () => {
     expect(planFor({ source: held(8), ledger }).source).toMatchObject({ kind: "held", reason: "account-changed" });
     const pushed = planFor({ source: held(8), ledger, policy: { onAccountChange: "push" } });
-    expect(pushed.source).toMatchObject({ kind: "becomes-live", reason: "rotation", chain: "first" });
+    expect(pushed.source).toMatchObject({ kind: "becomes-live", reason: "sign-in", chain: "other" });
   });
 });
 

@@ -128,7 +128,7 @@ export class Judge {
       if (!this.#world.expiryIsOrder) from.continued ||= this.#isOlder(event.generation, live.generation);
       return;
     }
-    if (this.#accepted.has(event.generation)) return;
+    if (event.reason !== "rotation" && this.#accepted.has(event.generation)) return;
     // The ledger takes a new sign-in for the next generation.
     const known = relateAccounts(event.account, live.account);
     if (known === "different") this.accuse("I4", `${event.reason}: the login of another account became live`);
