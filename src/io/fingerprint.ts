@@ -1,5 +1,5 @@
-import { createHash, createHmac, randomBytes } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { createHash, createHmac, randomBytes, randomUUID } from "node:crypto";
+import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { Failure } from "../domain/errors.js";
 import type { FingerprintOf } from "../domain/generation.js";
 import { errnoOf, isAbsent } from "./system-error.js";
@@ -38,11 +38,30 @@ export async function readKey(path: string): Promise<FingerprintKey | null> {
   }
 }
 
-/** Makes the key of a state directory; whoever was first wins. */
+/**
+ * Makes the key of a state directory; whoever was first wins, and nobody ever reads half of it.
+ *
+ * @throws an `EEXIST` system error where there is one already
+ */
 export async function createKey(path: string): Promise<FingerprintKey> {
   const hex = randomBytes(32).toString("hex");
-  await writeFile(path, `${hex}\n`, { mode: 0o600, flag: "wx", flush: true });
+  const temporary = `${path}.${randomUUID()}.tmp`;
+  const options = { mode: 0o600, flag: "wx", flush: true };
+  try {
+    await writeFile(temporary, `${hex}\n`, options);
+    await link(temporary, path);
+  } catch (error) {
+    if (!isUnlinkable(error)) throw error;
+    await writeFile(path, `${hex}\n`, options);
+  } finally {
+    await rm(temporary, { force: true });
+  }
   return keyFrom(hex);
+}
+
+/** Some file systems (FAT, SMB) have no hard links. */
+function isUnlinkable(error: unknown): boolean {
+  return ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(errnoOf(error) ?? "");
 }
 
 function keyFrom(hex: string): FingerprintKey {

@@ -1,0 +1,88 @@
+import { execFileSync } from "node:child_process";
+import { chown, link, mkdir, stat, symlink, truncate, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { readRegularFile } from "../../src/io/regular-file.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+
+const isRoot = process.geteuid?.() === 0;
+
+async function newPath(): Promise<string> {
+  return join(await temporaryDirectory(), "file");
+}
+
+describe("a regular file", () => {
+  test("is read with what is known of it", async () => {
+    const path = await newPath();
+    await writeFile(path, "\u{feff}text é \u{1f511}", { mode: 0o640 });
+    const { dev, ino, mtimeMs } = await stat(path);
+    expect(await readRegularFile(path)).toEqual({
+      text: "\u{feff}text é \u{1f511}",
+      realPath: path,
+      identity: `${String(dev)}:${String(ino)}`,
+      mode: 0o100640,
+      changedAt: mtimeMs,
+    });
+  });
+
+  test("is the same one under two names, and behind a link", async () => {
+    const path = await newPath();
+    await writeFile(path, "text");
+    await link(path, `${path}.second`);
+    await symlink(path, `${path}.link`);
+    const files = await Promise.all([path, `${path}.second`, `${path}.link`].map((name) => readRegularFile(name)));
+    expect(new Set(files.map((file) => file?.identity)).size).toBe(1);
+    expect(files[2]?.realPath).toBe(path);
+  });
+
+  test.each([
+    ["nothing", (path: string) => path],
+    ["a link to nothing", (path: string) => `${path}.link`],
+    ["something below a file", (path: string) => join(path, "..", "other", "below")],
+  ])("that is %s is null", async (_what, name) => {
+    const path = await newPath();
+    await symlink(path, `${path}.link`);
+    await writeFile(join(path, "..", "other"), "");
+    expect(await readRegularFile(name(path))).toBeNull();
+  });
+
+  test("is read up to its limit and no further", async () => {
+    const path = await newPath();
+    await writeFile(path, "12345678");
+    expect((await readRegularFile(path, 8))?.text).toBe("12345678");
+    await expect(readRegularFile(path, 7)).rejects.toMatchObject({ code: "too-large" });
+    await truncate(path, 5 * 1024 * 1024);
+    await expect(readRegularFile(path)).rejects.toMatchObject({ code: "too-large" });
+  });
+
+  test.each<[string, (path: string) => unknown, string]>([
+    ["a directory", (path) => mkdir(path), "not-a-file"],
+    ["a pipe that nobody writes", (path) => execFileSync("mkfifo", [path]), "not-a-file"],
+    ["a socket", listen, "not-a-file"],
+    ["a device", (path) => symlink("/dev/zero", path), "not-a-file"],
+    ["a link to itself", (path) => symlink(path, path), "symlink"],
+    ["bytes that are no text", (path) => writeFile(path, Buffer.from([0xc3, 0x28])), "malformed"],
+    ["half a character", (path) => writeFile(path, Buffer.from("é").subarray(0, 1)), "malformed"],
+  ])("that is %s is refused, and says what to do", async (_what, make, code) => {
+    const path = await newPath();
+    await make(path);
+    await expect(readRegularFile(path)).rejects.toMatchObject({ name: "StoreError", code, hint: expect.any(String) as string });
+  });
+
+  test("of another user is refused", async ({ skip }) => {
+    if (!isRoot) skip("needs the right to give a file away");
+    const path = await newPath();
+    await writeFile(path, "text");
+    await chown(path, 12_345, 12_345);
+    await expect(readRegularFile(path)).rejects.toMatchObject({ code: "foreign-owner" });
+  });
+});
+
+async function listen(path: string): Promise<void> {
+  const server = createServer();
+  onTestFinished(() => {
+    server.close();
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+}
