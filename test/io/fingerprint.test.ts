@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Secret } from "../../src/domain/secret.js";
@@ -44,6 +44,20 @@ describe("the key of a state directory", () => {
     const before = await readFile(path, "utf8");
     await expect(createKey(path)).rejects.toMatchObject({ code: "EEXIST" });
     expect(await readFile(path, "utf8")).toBe(before);
+  });
+
+  test("is made by one of many at once, and is read whole or not at all", async () => {
+    const directory = await temporaryDirectory();
+    const path = join(directory, "key");
+    const look = async (): Promise<string | null> => (await readKey(path))?.id ?? null;
+    const [made, seen] = await Promise.all([
+      Promise.allSettled(Array.from({ length: 10 }, () => createKey(path))),
+      Promise.all(Array.from({ length: 50 }, look)),
+    ]);
+    expect(made.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+    const id = await look();
+    expect(seen.filter((other) => other !== null && other !== id)).toEqual([]);
+    expect(await readdir(directory)).toEqual(["key"]);
   });
 
   test.each(["", "abc", "0".repeat(63), `${"0".repeat(64)}\nmore`, "G".repeat(64)])(
