@@ -1,110 +1,172 @@
-import { mkdir, readdir, rm, rmdir, stat, utimes } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import lockfile from "proper-lockfile";
+import { spawn, type ChildProcessByStdio } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, rmdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/daemon/system.js";
 import { StoreError } from "../../src/domain/errors.js";
-import { takeDirectoryLock, type HeldLock } from "../../src/io/directory-lock.js";
+import { takeDirectoryLock, type DirectoryLockOptions, type HeldLock } from "../../src/io/directory-lock.js";
 import { becomes } from "../support/condition.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
 const signal = new AbortController().signal;
+const defaults: DirectoryLockOptions = { staleMs: 60_000, touchMs: 5000, waitMs: 0, clock: systemClock };
 
-async function newPath(): Promise<string> {
-  return join(await temporaryDirectory(), ".lock");
+async function lockPath(): Promise<string> {
+  return join(await temporaryDirectory(), ".oauth_refresh.lock");
 }
 
-async function take(path: string, waitMs = 0): Promise<HeldLock> {
-  const held = await takeDirectoryLock(path, { staleMs: 60_000, touchMs: 1000, waitMs, clock: systemClock }, signal);
-  onTestFinished(() => held.release());
-  return held;
+async function take(path: string, options: Partial<DirectoryLockOptions> = {}): Promise<HeldLock> {
+  const lock = await takeDirectoryLock(path, { ...defaults, ...options }, signal);
+  onTestFinished(() => lock.release());
+  return lock;
 }
 
-/** What a peer does that uses the package by itself, as Claude Code does. */
-function takeAsPeer(path: string): Promise<() => Promise<void>> {
-  return lockfile.lock(dirname(path), { lockfilePath: path, stale: 10_000 });
+async function failureOf(attempt: Promise<unknown>): Promise<StoreError> {
+  const error: unknown = await attempt.catch((thrown: unknown) => thrown);
+  if (!(error instanceof StoreError)) throw new Error("it should have failed as a store");
+  return error;
+}
+
+/** A lock that somebody left there and last touched so long ago. */
+function leave(path: string, ageMs: number): void {
+  mkdirSync(path);
+  touch(path, ageMs);
+}
+
+function touch(path: string, ageMs: number): void {
+  const then = (Date.now() - ageMs) / 1000;
+  utimesSync(path, then, then);
+}
+
+type Peer = ChildProcessByStdio<Writable, Readable, null>;
+
+/** A program that takes the lock by the package itself. */
+function startPeer(path: string, staleMs = 60_000): Peer {
+  const script = fileURLToPath(new URL("lockfile-peer.mjs", import.meta.url));
+  const peer = spawn(process.execPath, [script, path, String(staleMs)], { stdio: ["pipe", "pipe", "inherit"] });
+  onTestFinished(() => {
+    peer.kill();
+  });
+  return peer;
+}
+
+async function says(peer: Peer, word: string): Promise<void> {
+  const [data] = (await once(peer.stdout, "data")) as [Buffer];
+  expect(data.toString()).toBe(`${word}\n`);
 }
 
 describe("a directory lock", () => {
-  test("excludes a peer of the same protocol, and is free after its release", async () => {
-    const path = await newPath();
-    const held = await take(path);
-    await expect(takeAsPeer(path)).rejects.toMatchObject({ code: "ELOCKED" });
-    await held.release();
-    expect(await readdir(dirname(path))).toEqual([]);
-    const release = await takeAsPeer(path);
-    await release();
+  test("is a directory while it is held, and gone afterwards", async () => {
+    const path = await lockPath();
+    const lock = await take(path);
+    expect(statSync(path).isDirectory()).toBe(true);
+    await lock.release();
+    expect(existsSync(path)).toBe(false);
+    expect(lock.lost.aborted).toBe(false);
   });
 
-  test("is excluded by a peer, which keeps it", async () => {
-    const path = await newPath();
-    const release = await takeAsPeer(path);
-    const failed = take(path);
-    await expect(failed).rejects.toBeInstanceOf(StoreError);
-    await expect(failed).rejects.toMatchObject({ code: "locked" });
-    expect((await stat(path)).isDirectory()).toBe(true);
-    await release();
+  test("that is held is locked to others of this process", async () => {
+    const path = await lockPath();
+    await take(path);
+    expect(await failureOf(take(path))).toMatchObject({ code: "locked", message: `${path} is held by another program` });
   });
 
-  test("is waited for", async () => {
-    const path = await newPath();
-    const release = await takeAsPeer(path);
-    const waiting = take(path, 20_000);
-    await release();
+  test("is taken as soon as it is free", async () => {
+    const path = await lockPath();
+    const first = await take(path);
+    const second = take(path, { waitMs: 5000 });
+    await first.release();
+    expect((await second).lost.aborted).toBe(false);
+  });
+
+  test("is not waited for once the wait is called off", async () => {
+    const path = await lockPath();
+    await take(path);
+    const attempt = takeDirectoryLock(path, { ...defaults, waitMs: 60_000 }, AbortSignal.abort());
+    expect((await failureOf(attempt)).code).toBe("locked");
+  });
+
+  test.each<[ageMs: number, staleMs: number, broken: boolean]>([
+    [59_000, 60_000, false],
+    [61_000, 60_000, true],
+    [14_000, 15_000, false],
+    [16_000, 15_000, true],
+  ])("last touched %i ms ago, where %i ms is stale: broken is %s", async (ageMs, staleMs, broken) => {
+    const path = await lockPath();
+    leave(path, ageMs);
+    if (broken) expect((await take(path, { staleMs })).lost.aborted).toBe(false);
+    else expect((await failureOf(take(path, { staleMs }))).code).toBe("locked");
+  });
+
+  test("of a program excludes this one, which has it as soon as that lets it go", async () => {
+    const path = await lockPath();
+    const peer = startPeer(path);
+    await says(peer, "held");
+    expect((await failureOf(take(path))).code).toBe("locked");
+    const waiting = take(path, { waitMs: 10_000 });
+    peer.stdin.write("go\n");
     expect((await waiting).lost.aborted).toBe(false);
   });
 
-  test("is waited for no longer once it is asked to stop", async () => {
-    const path = await newPath();
-    await mkdir(path);
-    const options = { staleMs: 60_000, touchMs: 1000, waitMs: 600_000, clock: systemClock };
-    const stop = new AbortController();
-    const waiting = takeDirectoryLock(path, options, stop.signal);
-    stop.abort();
-    await expect(waiting).rejects.toMatchObject({ code: "locked" });
+  test("of this program excludes another one", async () => {
+    const path = await lockPath();
+    const lock = await take(path);
+    const before = statSync(path).ino;
+    const peer = startPeer(path);
+    const held = says(peer, "held");
+    expect(statSync(path).ino).toBe(before);
+    await lock.release();
+    await held;
+    expect((await failureOf(take(path))).code).toBe("locked");
   });
 
-  test("goes to one of many at a time", async () => {
-    const path = await newPath();
-    let [inside, most] = [0, 0];
-    const work = async (): Promise<void> => {
-      const held = await takeDirectoryLock(path, { staleMs: 60_000, touchMs: 1000, waitMs: 20_000, clock: systemClock }, signal);
-      inside += 1;
-      most = Math.max(most, inside);
-      await new Promise((resolve) => setImmediate(resolve));
-      inside -= 1;
-      await held.release();
-    };
-    await Promise.all(Array.from({ length: 10 }, work));
-    expect(most).toBe(1);
+  test("is touched while it is held", async () => {
+    const path = await lockPath();
+    await take(path, { staleMs: 4000, touchMs: 1000 });
+    const { mtimeMs } = statSync(path);
+    await becomes(() => statSync(path).mtimeMs > mtimeMs, true);
   });
 
-  test("whose holder died is broken, and one that is merely old in years of others' rules is not", async () => {
-    const path = await newPath();
-    await mkdir(path);
-    const touched = (ageMs: number): Promise<void> => utimes(path, new Date(), new Date(Date.now() - ageMs));
-    await touched(50_000);
-    await expect(take(path)).rejects.toMatchObject({ code: "locked" });
-    await touched(61_000);
-    expect((await take(path)).lost.aborted).toBe(false);
+  test.each<[name: string, take: (path: string) => void]>([
+    [
+      "takes it away",
+      (path) => {
+        rmdirSync(path);
+      },
+    ],
+    [
+      "takes it for itself",
+      (path) => {
+        rmdirSync(path);
+        leave(path, -5000);
+      },
+    ],
+  ])("is lost where somebody %s, and the process goes on", async (_name, takeAway) => {
+    const path = await lockPath();
+    const lock = await take(path, { staleMs: 4000, touchMs: 1000 });
+    takeAway(path);
+    const isThere = existsSync(path);
+    await becomes(() => lock.lost.aborted, true);
+    expect(lock.lost.reason).toMatchObject({ code: "locked" });
+    await lock.release();
+    expect(existsSync(path)).toBe(isThere);
   });
 
-  test("that was taken away says so, and its release does not remove the next one's", async () => {
-    const path = await newPath();
-    const held = await take(path);
-    await rmdir(path);
-    const release = await takeAsPeer(path);
-    await utimes(path, new Date(), new Date(Date.now() + 5000));
-    await becomes(() => held.lost.aborted, true);
-    expect(held.lost.reason).toMatchObject({ code: "locked" });
-    await held.release();
-    expect((await stat(path)).isDirectory()).toBe(true);
-    await rm(path, { recursive: true });
-    await release().catch(() => undefined);
+  test("whose directory was removed is released without complaint", async () => {
+    const path = await lockPath();
+    const lock = await take(path);
+    rmdirSync(path);
+    await lock.release();
+    await lock.release();
   });
 
-  test("in a directory that is not there is an error of the system", async () => {
-    const path = join(await newPath(), "gone", ".lock");
+  test("that cannot be made is an error of the system, for its user to judge", async () => {
+    const path = join(await temporaryDirectory(), "gone", "lock");
     await expect(take(path)).rejects.toMatchObject({ code: "ENOENT" });
+    writeFileSync(join(path, "..", "..", "file"), "");
+    await expect(take(join(path, "..", "..", "file", "lock"))).rejects.toMatchObject({ code: "ENOTDIR" });
   });
 });

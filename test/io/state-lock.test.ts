@@ -1,0 +1,82 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/daemon/system.js";
+import type { Clock } from "../../src/domain/clock.js";
+import { StateDirectoryLock } from "../../src/io/state-lock.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+
+const signal = new AbortController().signal;
+/** A clock whose waits pass at once. */
+function quickClock(): Clock {
+  let passedMs = 0;
+  return {
+    now: () => systemClock.now(),
+    monotonic: () => passedMs,
+    sleep: (durationMs) => {
+      passedMs += durationMs;
+      return Promise.resolve();
+    },
+  };
+}
+
+async function lockPath(): Promise<string> {
+  return join(await temporaryDirectory(), "state.lock");
+}
+
+describe("the state directory's lock", () => {
+  test("lets one at a time in, in turn", async () => {
+    const path = await lockPath();
+    let inside = 0;
+    let most = 0;
+    const enter = (): Promise<number> =>
+      new StateDirectoryLock(path, systemClock).withLock(signal, async () => {
+        inside += 1;
+        most = Math.max(most, inside);
+        await new Promise((resolve) => setImmediate(resolve));
+        inside -= 1;
+        return inside;
+      });
+    expect(await Promise.all([enter(), enter(), enter()])).toEqual([0, 0, 0]);
+    expect(most).toBe(1);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("is let go after a failure, which comes out as it is", async () => {
+    const path = await lockPath();
+    const lock = new StateDirectoryLock(path, systemClock);
+    await expect(lock.withLock(signal, () => Promise.reject(new RangeError("inside")))).rejects.toThrow(RangeError);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("of a process that died is not waited for", async () => {
+    const path = await lockPath();
+    writeFileSync(path, JSON.stringify({ pid: 2 ** 22 + 1, createdAt: new Date(Date.now() - 5).toISOString() }));
+    const clock = { ...quickClock(), sleep: () => Promise.reject(new Error("it should not wait")) };
+    expect(await new StateDirectoryLock(path, clock).withLock(signal, () => Promise.resolve("in"))).toBe("in");
+  });
+
+  test("of a process that lives is waited for, and then the other one is busy", async () => {
+    const path = await lockPath();
+    const held = JSON.stringify({ pid: process.pid, createdAt: new Date(0).toISOString() });
+    writeFileSync(path, held);
+    const attempt = new StateDirectoryLock(path, quickClock()).withLock(signal, () => Promise.resolve());
+    await expect(attempt).rejects.toMatchObject({ name: "Failure", code: "busy", hint: expect.any(String) as string });
+    expect(readFileSync(path, "utf8")).toBe(held);
+  });
+
+  test.each<[name: string, path: (directory: string) => string]>([
+    ["in a directory that is not there", (directory) => join(directory, "gone", "state.lock")],
+    [
+      "in the place of a directory",
+      (directory) => {
+        mkdirSync(join(directory, "state.lock"));
+        return join(directory, "state.lock");
+      },
+    ],
+  ])("that cannot be made, %s, is not mistaken for a busy one", async (_name, makePath) => {
+    const path = makePath(await temporaryDirectory());
+    const attempt = new StateDirectoryLock(path, quickClock()).withLock(signal, () => Promise.resolve());
+    await expect(attempt).rejects.toMatchObject({ code: "general", message: expect.stringContaining(path) as string });
+  });
+});
