@@ -82,6 +82,22 @@ describe("a directory lock", () => {
     expect((await second).lost.aborted).toBe(false);
   });
 
+  test("goes to one of many at a time", async () => {
+    const path = await lockPath();
+    let inside = 0;
+    let most = 0;
+    const work = async (): Promise<void> => {
+      const lock = await take(path, { waitMs: 20_000 });
+      inside += 1;
+      most = Math.max(most, inside);
+      await new Promise((resolve) => setImmediate(resolve));
+      inside -= 1;
+      await lock.release();
+    };
+    await Promise.all(Array.from({ length: 10 }, work));
+    expect(most).toBe(1);
+  });
+
   test("is not waited for once the wait is called off", async () => {
     const path = await lockPath();
     await take(path);
