@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 
 const HOUR_MS = 3_600_000;
+/** The time of day decides nothing: the next look that is not asked for is far away. */
+const NO_RESYNC = '{ resync: "0 0 1 1 *" }\n';
 
 /** A throw-away home: a made-up Claude Code login and as many OpenClaw agents that follow it as asked for. */
 export class BenchHome {
@@ -21,6 +23,8 @@ export class BenchHome {
     const ids = Array.from({ length: agents }, (_, index) => `agent-${String(index).padStart(4, "0")}`);
     await mkdir(join(path, ".claude"), { mode: 0o700 });
     await mkdir(join(path, ".openclaw"), { mode: 0o700 });
+    await mkdir(join(path, ".config", "credsyncd"), { recursive: true, mode: 0o700 });
+    await writeFile(join(path, ".config", "credsyncd", "config.json5"), NO_RESYNC);
     await writeFile(
       join(path, ".openclaw", "openclaw.json"),
       JSON.stringify({ agents: { list: ids.map((id) => ({ id })) } }, null, 2),
