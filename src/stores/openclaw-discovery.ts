@@ -48,7 +48,7 @@ export interface OpenclawLayout {
 
 /** OpenClaw's state directory by its own rules; it may not exist. */
 export async function openclawStateDirectory(environment: Environment, configured: string | null): Promise<string> {
-  const home = variable(environment, "OPENCLAW_HOME") ?? environment.home;
+  const home = openclawHome(environment);
   const named = configured ?? variable(environment, "OPENCLAW_STATE_DIR") ?? variable(environment, "CLAWDBOT_STATE_DIR");
   if (named !== null) return resolve(expandHome(named, home));
   const usual = join(home, ".openclaw");
@@ -56,6 +56,11 @@ export async function openclawStateDirectory(environment: Environment, configure
     if (await exists(directory)) return directory;
   }
   return usual;
+}
+
+/** What OpenClaw takes for the home, in its config too (openclaw/openclaw, src/infra/home-dir.ts). */
+function openclawHome(environment: Environment): string {
+  return resolve(expandHome(variable(environment, "OPENCLAW_HOME") ?? environment.home, environment.home));
 }
 
 /** Finds the agents of an OpenClaw and where each keeps its credentials; a state directory that does not exist has none. */
@@ -118,7 +123,7 @@ async function configuredAgents(path: string, stateDirectory: string, environmen
   const directoryOf = (id: string, agentDir: string | undefined): string =>
     agentDir === undefined || agentDir.trim() === ""
       ? join(stateDirectory, "agents", id, "agent")
-      : resolve(stateDirectory, expandHome(agentDir.trim(), environment.home));
+      : resolve(stateDirectory, expandHome(agentDir.trim(), openclawHome(environment)));
   try {
     const config = await readConfig(path);
     const { list, entries } = config.agents ?? {};

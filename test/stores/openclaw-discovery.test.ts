@@ -59,6 +59,14 @@ describe("the agents of an OpenClaw", () => {
     expect(await find(home)).toEqual([`work json ${expected}`]);
   });
 
+  test.each(["/elsewhere", "~/elsewhere"])("have ~ expanded to OPENCLAW_HOME, here %s", async (openclawHome) => {
+    const home = await makeOpenclaw(`{"agents":{"list":[{"id":"work","agentDir":"~/work"}]}}`);
+    const environment = environmentIn(home, { OPENCLAW_HOME: openclawHome });
+    const { agents } = await discoverOpenclaw(join(home, ".openclaw"), environment);
+    expect(agents.map(({ directory }) => directory)).toEqual([`${openclawHome.replace("~", home)}/work`]);
+    expect(await openclawStateDirectory(environment, null)).toBe(`${openclawHome.replace("~", home)}/.openclaw`);
+  });
+
   test("that are there and not configured are told apart, if they have credentials", async () => {
     const files = ["agents/main/agent/auth-profiles.json", "agents/old/agent/auth-profiles.json", "agents/empty/agent/notes"];
     const home = await makeOpenclaw(`{"agents":{"list":[{"id":"main"}]}}`, files);
