@@ -18,7 +18,10 @@ export interface Clients {
 
 /** Kept between runs: the programs take about 900 MB. */
 const CACHE = process.env["CREDSYNCD_REAL_CLIENTS"] ?? join(homedir(), ".cache", "credsyncd-real-clients");
-const CLAUDE_PACKAGE = `@anthropic-ai/claude-code-${process.platform}-${process.arch}`;
+const PLATFORM = `${process.platform}-${process.arch}`;
+/** The packages that hold the programs themselves; their parents fetch them in install scripts, which are not run. */
+const NODE_PACKAGE = `node-${PLATFORM}`;
+const CLAUDE_PACKAGE = `@anthropic-ai/claude-code-${PLATFORM}`;
 
 /**
  * Installs the real programs, each into a folder of its own in the cache, unless they are there.
@@ -26,34 +29,30 @@ const CLAUDE_PACKAGE = `@anthropic-ai/claude-code-${process.platform}-${process.
  * @throws Error where npm cannot install one; its message says which and why
  */
 export async function installClients(): Promise<Clients> {
-  const node = await install("node", VERSIONS.node, { packages: [`node@${VERSIONS.node}`] });
-  const claude = await install("claude", VERSIONS.claude, {
-    packages: ["--ignore-scripts", `${CLAUDE_PACKAGE}@${VERSIONS.claude}`],
-  });
-  const openclaw = await install("openclaw", VERSIONS.openclaw, {
-    packages: ["--ignore-scripts", `openclaw@${VERSIONS.openclaw}`],
-    overrides: await replacements(),
-  });
+  const node = await install("node", VERSIONS.node, `${NODE_PACKAGE}@${VERSIONS.node}`);
+  const claude = await install("claude", VERSIONS.claude, `${CLAUDE_PACKAGE}@${VERSIONS.claude}`);
+  const openclaw = await install("openclaw", VERSIONS.openclaw, `openclaw@${VERSIONS.openclaw}`, await replacements());
   return {
-    node: join(node, "node_modules", ".bin", "node"),
+    node: join(node, "node_modules", NODE_PACKAGE, "bin", "node"),
     claude: join(claude, "node_modules", CLAUDE_PACKAGE, "claude"),
     openclaw: join(openclaw, "node_modules", "openclaw", "openclaw.mjs"),
   };
 }
 
-interface Installation {
-  readonly packages: readonly string[];
-  readonly overrides?: Readonly<Record<string, string>>;
-}
-
-async function install(name: string, version: string, { packages, overrides = {} }: Installation): Promise<string> {
-  const directory = join(CACHE, `${name}-${version}`);
+async function install(
+  name: string,
+  version: string,
+  specifier: string,
+  overrides: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const directory = join(CACHE, `${name}-${version}-${PLATFORM}`);
   if (existsSync(directory)) return directory;
   await mkdir(CACHE, { recursive: true });
   const part = await mkdtemp(`${directory}.part-`);
   try {
     await writeFile(join(part, "package.json"), JSON.stringify({ name: "real-client", private: true, overrides }));
-    await promisify(execFile)("npm", ["install", "--no-audit", "--no-fund", "--save-exact", ...packages], { cwd: part });
+    const quietly = ["--no-audit", "--no-fund", "--ignore-scripts"];
+    await promisify(execFile)("npm", ["install", ...quietly, "--save-exact", specifier], { cwd: part });
     await rename(part, directory);
   } catch (error) {
     await rm(part, { recursive: true, force: true });
