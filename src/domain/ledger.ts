@@ -306,17 +306,16 @@ function splitKey(key: string): { store: StoreName; profile: ProfileId } {
   return { store, profile };
 }
 
-/** Whether a generation is known to be of no use any more: a later one of its chain is known. */
+/** For so many generations the doubt lasts that an adoption leaves. The number comes out of thin air: ten days of them. */
+const DOUBTED_GENERATIONS = 32;
+
+/** Whether a generation is known to be of no use any more: a later one of its chain is known, and surely descends from it. */
 export function isSpent(state: LedgerState, generation: Fingerprint): boolean {
   const known = state.generations.get(generation);
-  return known !== undefined && known.sequence < (state.chainLengths.get(known.chain) ?? 0);
-}
-
-/** A generation's name for a person: its place in the chain and the start of its fingerprint, such as `g7:3f9a1c`. */
-export function displayGeneration(state: LedgerState, generation: Fingerprint | null): string | null {
-  if (generation === null || generation === "") return null;
-  const known = state.generations.get(generation);
-  return `g${known === undefined ? "?" : String(known.sequence)}:${generation.slice(0, 6)}`;
+  if (known === undefined) return false;
+  const later = (state.chainLengths.get(known.chain) ?? 0) - known.sequence;
+  if (later <= 0) return false;
+  return later > DOUBTED_GENERATIONS || !isSupersededByAdoption(state, known);
 }
 
 /** Whether a generation only counts as spent because an agent's login was adopted in its place, which is likely, not certain. */

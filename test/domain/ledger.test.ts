@@ -144,9 +144,14 @@ describe("what is spent", () => {
     expect(["old", "live", "unknown"].map((generation) => isSpent(ledger, generation))).toEqual([true, false, false]);
   });
 
-  test("what an adoption put aside counts as spent, but not for certain", () => {
-    const ledger = knownChain(becameLive("adopted", { reason: "adoption" }));
-    const doubtful = [...ledger.generations.values()].filter((generation) => isSupersededByAdoption(ledger, generation));
-    expect(doubtful.map(({ fingerprint }) => fingerprint)).toEqual(["live"]);
+  test("what an adoption put aside is not, for certain, until the chain has long gone on", () => {
+    const adopted = becameLive("adopted", { reason: "adoption" });
+    const ledger = knownChain(adopted);
+    expect([...ledger.generations.values()].filter((each) => isSupersededByAdoption(ledger, each))).toMatchObject([
+      { fingerprint: "live" },
+    ]);
+    expect(isSpent(ledger, "live")).toBe(false);
+    const later = Array.from({ length: 40 }, (_, index) => becameLive(`later-${String(index)}`));
+    expect(isSpent(knownChain(adopted, ...later), "live")).toBe(true);
   });
 });
