@@ -318,6 +318,13 @@ export function isSpent(state: LedgerState, generation: Fingerprint): boolean {
   return later > DOUBTED_GENERATIONS || !isSupersededByAdoption(state, known);
 }
 
+/** A generation's name for a person: its place in the chain and the start of its fingerprint, such as `g7:3f9a1c`. */
+export function displayGeneration(state: LedgerState, generation: Fingerprint | null): string | null {
+  if (generation === null || generation === "") return null;
+  const known = state.generations.get(generation);
+  return `g${known === undefined ? "?" : String(known.sequence)}:${generation.slice(0, 6)}`;
+}
+
 /** Whether a generation only counts as spent because an agent's login was adopted in its place, which is likely, not certain. */
 export function isSupersededByAdoption(state: LedgerState, generation: Generation): boolean {
   for (const { chain, sequence, adopted } of state.generations.values()) {
