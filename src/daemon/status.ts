@@ -9,7 +9,7 @@ import { displayGeneration } from "../domain/ledger.js";
 import { knownGeneration } from "../domain/target-verdict.js";
 import type { TargetReport } from "../domain/plan.js";
 import type { SourceVerdict } from "../domain/source-verdict.js";
-import { replaceFile } from "../io/atomic-file.js";
+import { replaceOwnFile } from "../io/own-file.js";
 import { isAbsent } from "../io/system-error.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { holdHint } from "./reporter.js";
@@ -94,7 +94,7 @@ const heartbeatShape = z.object({ pid: z.number(), lastReconcileAt: z.string(), 
 /** What the daemon leaves behind for `status`: that it lives, and when it last looked. */
 export async function writeHeartbeat(stateDirectory: string, pid: number, result: ReconcileResult): Promise<void> {
   const heartbeat = { schemaVersion: 1, pid, lastReconcileAt: iso(result.startedAt), lastReconcileMs: result.durationMs };
-  await replaceFile(join(stateDirectory, "status.json"), `${JSON.stringify(heartbeat)}\n`);
+  await replaceOwnFile(join(stateDirectory, "status.json"), `${JSON.stringify(heartbeat)}\n`);
 }
 
 /** The daemon's last word, if it is that of the one that runs now. */

@@ -1,10 +1,22 @@
-import { closeSync, fsync, openSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import {
+  closeSync,
+  fchownSync,
+  fstatSync,
+  fsync,
+  open as openFile,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
-import writeFileAtomic from "write-file-atomic";
 import { errnoOf } from "./system-error.js";
 
+const openLater = promisify(openFile);
 const syncLater = promisify(fsync);
 
 /**
@@ -13,25 +25,56 @@ const syncLater = promisify(fsync);
  * The file is private (0600) whatever it was before, as the owning programs leave it. A single bind-mounted file, whose
  * name cannot be replaced, is written in place and keeps its inode.
  *
+ * Only calls that may wait for the disk go through the thread pool: there are hundreds of small files to write, and each
+ * way through the pool takes longer than a call that does not wait. For a thousand stores that is twice as fast as
+ * npm write-file-atomic, which resolves the path part by part; our own files are replaced by that (`own-file.ts`).
+ *
  * @param path the real path: a symbolic link is not followed here
  */
 export async function replaceFile(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${randomUUID()}.tmp`;
   try {
-    // The package takes a short write, as a full disk makes it, for a whole one, so the text is written for it here.
-    // A fresh literal each time: it changes the options that it is given.
-    await writeFileAtomic(path, "", {
-      mode: 0o600,
-      fsync: true,
-      tmpfileCreated: (temporary) => {
-        writeFileSync(temporary, text, { flag: "r+" });
-      },
-    });
+    await writeDurably(temporary, text, ownerOf(path));
+    renameSync(temporary, path);
   } catch (error) {
+    rmSync(temporary, { force: true });
     if (!isBoundName(error)) throw error;
     await writeInPlace(path, text);
     return;
   }
   await syncDirectory(dirname(path));
+}
+
+async function writeDurably(path: string, text: string, owner: Owner | null): Promise<void> {
+  const file = await openLater(path, "wx", 0o600);
+  try {
+    writeFileSync(file, text);
+    if (owner !== null) keepOwner(file, owner);
+    await syncLater(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Null where nothing is there. */
+function ownerOf(path: string): Owner | null {
+  return statSync(path, { throwIfNoEntry: false }) ?? null;
+}
+
+/** Leaves a file with the group it had; a user who is not in that group cannot, and gets their own. */
+function keepOwner(file: number, owner: Owner): void {
+  const made = fstatSync(file);
+  if (made.uid === owner.uid && made.gid === owner.gid) return;
+  try {
+    fchownSync(file, owner.uid, owner.gid);
+  } catch (error) {
+    if (errnoOf(error) !== "EPERM" && errnoOf(error) !== "EINVAL") throw error;
+  }
 }
 
 /** A rename onto a mount point fails with EBUSY; some container file systems answer EXDEV. */

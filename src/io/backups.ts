@@ -6,7 +6,7 @@ import type { Fingerprint } from "../domain/generation.js";
 import type { BackupEntry, BackupMemory } from "../domain/memory.js";
 import { Secret } from "../domain/secret.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
-import { replaceFile } from "./atomic-file.js";
+import { replaceOwnFile } from "./own-file.js";
 import { makePrivateDirectory } from "./private-directory.js";
 import { isAbsent, toStoreError } from "./system-error.js";
 
@@ -68,7 +68,7 @@ export class Backups implements BackupMemory {
       fingerprint: entry.fingerprint,
       image: entry.image.reveal(),
     };
-    await replaceFile(join(this.#directory, name), `${JSON.stringify(content)}\n`);
+    await replaceOwnFile(join(this.#directory, name), `${JSON.stringify(content)}\n`);
     await this.#prune(present, entry);
   }
 

@@ -4,7 +4,8 @@ import * as z from "zod/mini";
 import { Failure } from "../domain/errors.js";
 import { compactLedger, emptyLedger, foldLedger, type LedgerEvent, type LedgerState } from "../domain/ledger.js";
 import type { LedgerMemory } from "../domain/memory.js";
-import { replaceFile, syncDirectory } from "./atomic-file.js";
+import { syncDirectory } from "./atomic-file.js";
+import { replaceOwnFile } from "./own-file.js";
 import { errnoOf, isAbsent } from "./system-error.js";
 
 const text = z.string();
@@ -150,7 +151,7 @@ export class LedgerFile implements LedgerMemory {
 
   async #compact(): Promise<void> {
     const compacted = compactLedger(await this.events());
-    await replaceFile(this.#path, compacted.map((event) => `${JSON.stringify(event)}\n`).join(""));
+    await replaceOwnFile(this.#path, compacted.map((event) => `${JSON.stringify(event)}\n`).join(""));
     this.#linesAfterCompaction = compacted.length;
     await this.load();
   }

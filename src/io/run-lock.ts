@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as z from "zod/mini";
 import type { Clock } from "../domain/clock.js";
 import { Failure, StoreError } from "../domain/errors.js";
-import { replaceFile } from "./atomic-file.js";
+import { replaceOwnFile } from "./own-file.js";
 import { takeDirectoryLock, type HeldLock } from "./directory-lock.js";
 import { isAlive, ownIdentity, type ProcessIdentity } from "./process-identity.js";
 import { errnoOf, isAbsent } from "./system-error.js";
@@ -80,7 +80,7 @@ async function takeInTurn(stateDirectory: string, clock: Clock, signal: AbortSig
 }
 
 async function signed(held: HeldLock, record: string): Promise<RunLock> {
-  await replaceFile(record, `${JSON.stringify(ownIdentity())}\n`);
+  await replaceOwnFile(record, `${JSON.stringify(ownIdentity())}\n`);
   return held;
 }
 
