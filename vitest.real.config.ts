@@ -4,9 +4,11 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/system/**/*.test.ts"],
+    exclude: ["test/system/service/**"],
     globalSetup: ["test/support/build.ts", "test/system/install.ts"],
-    testTimeout: 180_000,
-    hookTimeout: 180_000,
+    testTimeout: 900_000,
+    hookTimeout: 900_000,
     fileParallelism: false,
+    reporters: ["default", "./test/system/table-reporter.ts"],
   },
 });

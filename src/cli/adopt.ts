@@ -1,10 +1,13 @@
 import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
+import { overwrittenBy } from "../daemon/reload.js";
 import { systemEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
-import type { Orders } from "../domain/observation.js";
+import type { Held, Orders } from "../domain/observation.js";
+import type { Plan } from "../domain/plan.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
+import { tellGateways } from "./gateways.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
 
 export interface AdoptOptions extends CommonOptions {
@@ -15,34 +18,42 @@ export interface AdoptOptions extends CommonOptions {
 export async function adopt(store: string, options: AdoptOptions): Promise<ExitCode> {
   const environment = systemEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
-  const { reconciler } = await compose(config, environment, "write");
+  const composition = await compose(config, environment, "write");
+  const { reconciler } = composition;
   const orders: Orders = { force: new Set(), adopt: { store, profile: options.profile ?? null } };
   const signal = new AbortController().signal;
   refuseUnlessAdoptable(store, options.profile ?? null, await reconciler.preview(config.policy, orders, signal));
   const result = await reconciler.reconcile(config.policy, orders, signal);
-  if (result.adoption === null)
+  const flow = orderedFlow(result);
+  const outcome = result.adoptions.find(({ store: written }) => written === flow?.adoption?.into.store);
+  if (flow === null || outcome === undefined)
     throw new Failure("busy", `${store} changed meanwhile: nothing was adopted`, "look at it again: credsyncd status");
-  if (result.adoption.error !== null)
-    throw new Failure("general", result.adoption.error.message, result.adoption.error.hint, result.adoption.error);
-  const failed = result.writes.filter(({ error }) => error !== null).map((outcome) => outcome.store);
-  const generation = displayGeneration(result.ledger, result.plan.live?.generation ?? null);
+  const { error } = outcome;
+  if (error !== null) throw new Failure("general", error.message, error.hint, error);
+  const failed = result.writes.filter((write) => write.error !== null).map((write) => write.store);
+  const generation = displayGeneration(result.ledger, flow.live?.generation ?? null);
   const pushed = result.writes.length - failed.length;
-  openOutput(options).result(
+  const output = openOutput(options);
+  const gateways = await tellGateways(overwrittenBy(result), composition, output);
+  output.result(
     `the source now holds ${generation ?? "it"}, from ${store}; pushed to ${String(pushed)} other ${pushed === 1 ? "store" : "stores"}${failed.length === 0 ? "" : `; not written: ${failed.join(", ")}`}`,
-    { schemaVersion: 1, adopted: true, from: store, generation, pushed, failed },
+    { schemaVersion: 1, adopted: true, from: store, generation, pushed, failed, gateways },
   );
   return failed.length === 0 ? exitCodes.done : exitCodes.partial;
 }
 
-function refuseUnlessAdoptable(store: string, profile: string | null, { plan, observation }: ReconcileResult): void {
+/** The flow in which the ordered login is adopted. */
+function orderedFlow({ plan }: ReconcileResult): Plan | null {
+  return plan.flows.find(({ adoption }) => adoption?.candidate.ordered === true) ?? null;
+}
+
+function refuseUnlessAdoptable(store: string, profile: string | null, result: ReconcileResult): void {
+  const { plan, observation } = result;
   const names = observation.reads.map(({ target }) => target.store.name);
   if (!names.includes(store)) throw new Failure("usage", `there is no store ${store}`, `stores here: ${names.join(", ")}`);
-  if (plan.source.kind === "missing" || plan.source.kind === "unreadable") {
-    throw new Failure(
-      "source-unavailable",
-      "the source has no login that could be replaced",
-      "sign in there once: claude auth login",
-    );
+  if (plan.flows.every(({ source }) => source.kind === "missing" || source.kind === "unreadable")) {
+    const { signIn } = observation.inventory.source;
+    throw new Failure("source-unavailable", "the source has no login that could be replaced", `sign in there once: ${signIn}`);
   }
   const profiles = plan.reports
     .filter(({ target }) => target.store === store && isAdoptable(target.held))
@@ -54,7 +65,7 @@ function refuseUnlessAdoptable(store: string, profile: string | null, { plan, ob
       `${store} has several logins: ${eligible.join(", ")}`,
       `name one: credsyncd adopt ${store} --profile ID`,
     );
-  if (plan.adoption === null) {
+  if (orderedFlow(result) === null) {
     const what = profile ?? "any profile";
     throw new Failure(
       "bad-data",
@@ -64,6 +75,6 @@ function refuseUnlessAdoptable(store: string, profile: string | null, { plan, ob
   }
 }
 
-function isAdoptable(held: ReconcileResult["observation"]["targets"][number]["held"]): boolean {
+function isAdoptable(held: Held): boolean {
   return held.kind === "credential" && held.credential.type === "oauth" && held.generation !== null;
 }

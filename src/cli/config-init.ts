@@ -3,12 +3,13 @@ import { writeFile } from "node:fs/promises";
 import { configPath, loadConfig, parseConfig, type Config } from "../config/load.js";
 import { configTemplate, type Choices } from "../config/template.js";
 import { compose } from "../daemon/compose.js";
-import { findingText } from "../daemon/reporter.js";
+import { findingText, sourceProfile } from "../daemon/reporter.js";
 import { maskEmail } from "../daemon/status.js";
 import { systemEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import { noOrders, type Binding } from "../domain/observation.js";
-import type { TargetReport } from "../domain/plan.js";
+import type { Plan, TargetReport } from "../domain/plan.js";
+import type { Share } from "../domain/store.js";
 import { makePrivateDirectory } from "../io/private-directory.js";
 import { errnoOf } from "../io/system-error.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
@@ -69,7 +70,7 @@ async function create(path: string, text: string): Promise<void> {
 function overview(result: ReconcileResult, { paint }: Output): string {
   const { observation, plan } = result;
   const rows = [["STORE", "PROFILE", "TYPE", "ACCOUNT", "WITH THIS CONFIGURATION"].map((title) => paint("dim", title))];
-  rows.push([observation.source.store, "", "", "", sourceLine(result)]);
+  for (const flow of plan.flows) rows.push([flow.head.store, sourceProfile(flow), "", "", sourceLine(flow)]);
   for (const report of plan.reports) {
     const { target } = report;
     const type = target.held.kind === "credential" ? target.held.credential.type : target.held.kind;
@@ -87,8 +88,8 @@ function overview(result: ReconcileResult, { paint }: Output): string {
   return table(rows);
 }
 
-function sourceLine({ plan }: ReconcileResult): string {
-  switch (plan.source.kind) {
+function sourceLine({ source }: Plan): string {
+  switch (source.kind) {
     case "live":
     case "becomes-live":
       return "the source";
@@ -96,10 +97,12 @@ function sourceLine({ plan }: ReconcileResult): string {
       return "the source; not signed in yet";
     case "logged-out":
       return "the source; logged out";
+    case "fenced":
+      return `the source; ${source.explanation}`;
     case "unreadable":
-      return `the source; unreadable: ${plan.source.reason}`;
+      return `the source; unreadable: ${source.reason}`;
     case "held":
-      return `the source; held: ${plan.source.explanation}`;
+      return `the source; held: ${source.explanation}`;
   }
 }
 
@@ -130,13 +133,14 @@ function intention({ verdict }: TargetReport): string {
 
 /** Nothing that is not certain follows: what is of unknown origin stays held. */
 function safeChoices(config: Config): Choices {
-  return { profiles: config.profiles, agents: {} };
+  return { share: "full", profiles: config.file.profiles ?? [], agents: {} };
 }
 
 async function askAll(result: ReconcileResult, config: Config): Promise<Choices> {
-  const profiles = new Set(config.profiles);
+  const profiles = new Set(config.file.profiles);
   const agents: Record<string, Binding> = {};
   const questioner = new Questioner();
+  let share: Share = "full";
   try {
     for (const { target, verdict } of result.plan.reports) {
       if (verdict?.kind !== "hold" || profiles.has(target.profile)) continue;
@@ -149,8 +153,23 @@ async function askAll(result: ReconcileResult, config: Config): Promise<Choices>
       if (answer.startsWith("f")) profiles.add(target.profile);
       if (answer.startsWith("p")) agents[agent] = "pinned";
     }
+    if (result.observation.reads.some(({ target }) => target.store.name.startsWith("openclaw:")))
+      share = await askShare(questioner);
   } finally {
     questioner.close();
   }
-  return { profiles: [...profiles], agents };
+  return { share, profiles: [...profiles], agents };
+}
+
+async function askShare(questioner: Questioner): Promise<Share> {
+  const answer = await questioner.ask(
+    [
+      "How much of the login are OpenClaw's agents given?",
+      "  (f)ull: agents can refresh it, too; two programs that refresh at the same moment can cost the login",
+      "  (a)ccess token only: Claude Code alone refreshes, so that no race is left; once the token ends (after about 8 hours),",
+      "      agents wait until Claude Code is used again: for hosts where it runs all day, or where a timer runs it",
+    ].join("\n"),
+    "f",
+  );
+  return answer.startsWith("a") ? "access-only" : "full";
 }

@@ -5,8 +5,14 @@ import { Failure, StoreError } from "../domain/errors.js";
 import { exitCodes, printFailure, type CommonOptions, type ExitCode } from "./output.js";
 import type { AdoptOptions } from "./adopt.js";
 import type { ConfigInitOptions } from "./config-init.js";
+import type { DoctorOptions } from "./doctor.js";
 import type { HistoryOptions } from "./history.js";
 import type { RestoreOptions } from "./restore.js";
+import type { MigrateOptions } from "./migrate.js";
+import type { SetActiveOptions } from "./set-active.js";
+import type { ServiceOptions } from "./service.js";
+import type { LogsOptions } from "./service-manager.js";
+import { commandTree, withExample } from "./command-tree.js";
 import { keepHeapSmall } from "./small-heap.js";
 import type { StatusOptions } from "./status.js";
 import type { SyncOptions } from "./sync.js";
@@ -37,6 +43,9 @@ function commands(end: (code: ExitCode) => void): Command {
         write(`credsyncd: ${text}`);
       },
     })
+    .hook("preAction", async (_program, command) => {
+      await (await import("./recover.js")).recoverFirst(command.opts<CommonOptions>());
+    })
     .exitOverride();
 
   add(program, "run", "run the daemon in the foreground", "credsyncd run").action(async (options: CommonOptions) => {
@@ -57,13 +66,43 @@ function commands(end: (code: ExitCode) => void): Command {
     });
   add(program, "status", "show what every store holds and whether it follows", "credsyncd status --check --expiring-within 30m")
     .option("--check", "say it with the exit code: 1 expired or missing, 2 expiring, 3 held or failed")
+    .option("--watch", "look again whenever something changes, until it is interrupted")
     .option("--expiring-within <duration>", "what counts as expiring (default: alerts.expiringWithin)")
     .action(async (options: StatusOptions) => {
       end(await (await import("./status.js")).status(options));
     });
 
-  add(program, "history", "show rotations, writes and holds, oldest first", "credsyncd history --limit 20")
-    .option("--limit <number>", "how many of the newest (default: 50)")
+  withSwitchOptions(
+    add(
+      program,
+      "set-active",
+      "make every agent use one profile of a provider: in all of them, or in none",
+      "credsyncd set-active --provider anthropic --profile anthropic:key --dry-run",
+    ).requiredOption("--profile <id>", "the profile to use"),
+  ).action(async (options: SetActiveOptions) => {
+    end(await (await import("./set-active.js")).setActive(options));
+  });
+  withSwitchOptions(
+    add(
+      program,
+      "migrate",
+      "move every agent that uses one profile to another: all of them, or none",
+      "credsyncd migrate --provider anthropic --from anthropic:default --to anthropic:key --remove-stale",
+    )
+      .requiredOption("--from <id>", "the profile to move away from")
+      .requiredOption("--to <id>", "the profile to use instead"),
+  ).action(async (options: MigrateOptions) => {
+    end(await (await import("./migrate.js")).migrate(options));
+  });
+
+  add(program, "doctor", "check the installation, and say what to do", "credsyncd doctor --fix")
+    .option("--fix", "take from others what permissions on credentials they have")
+    .action(async (options: DoctorOptions) => {
+      end(await (await import("./doctor.js")).doctor(options));
+    });
+  add(program, "history", "show rotations, writes, holds and alerts, oldest first", "credsyncd history --since 2h")
+    .option("--limit <number>", "how many of the newest (default: 50, or all with --since)")
+    .option("--since <time>", "what happened since: a duration such as 2h, or a date")
     .action(async (options: HistoryOptions) => {
       end(await (await import("./history.js")).history(options));
     });
@@ -102,6 +141,54 @@ function commands(end: (code: ExitCode) => void): Command {
     },
   );
 
+  const service = program.command("service").description("keep the daemon running: systemd, or launchd on a Mac");
+  const addService = (name: string, description: string, example: string): Command =>
+    add(service, name, description, example)
+      .option("--system", "a system service that runs as a user, instead of the user's own")
+      .option("--for <user>", "whose logins the system service keeps in step (default: who called sudo)");
+  addService("install", "write the unit, start it, and wait until it is ready; again: upgrade", "credsyncd service install")
+    .option("--dry-run", "say what would be done, and do nothing")
+    .action(async (options: ServiceOptions) => {
+      end(await (await import("./service.js")).installService(options));
+    });
+  addService("uninstall", "stop the service and remove its unit", "credsyncd service uninstall")
+    .option("--dry-run", "say what would be done, and do nothing")
+    .option("--purge", "remove the configuration and the state too, with the backups of logins")
+    .option("--yes", "do not ask")
+    .action(async (options: ServiceOptions) => {
+      end(await (await import("./service.js")).uninstallService(options));
+    });
+  addService("status", "say whether the service runs; exit code 1 if not", "credsyncd service status").action(
+    async (options: ServiceOptions) => {
+      end(await (await import("./service.js")).serviceStatus(options));
+    },
+  );
+  addService("logs", "show what the service logged", "credsyncd service logs -f")
+    .option("-f, --follow", "go on as it logs")
+    .option("-n, --lines <number>", "how many of the newest lines")
+    .action(async (options: ServiceOptions & LogsOptions) => {
+      end(await (await import("./service.js")).serviceLogs(options));
+    });
+  addService("print", "print the unit that install would write", "credsyncd service print").action(
+    async (options: ServiceOptions) => {
+      end(await (await import("./service.js")).printService(options));
+    },
+  );
+
+  add(
+    program,
+    "completion",
+    "print a script that completes commands and options",
+    "credsyncd completion bash > ~/.local/share/bash-completion/completions/credsyncd",
+  )
+    .argument("<shell>", "bash, zsh or fish")
+    .action(async (shell: string, options: CommonOptions) => {
+      end((await import("./completion.js")).completion(shell, commandTree(program), options));
+    });
+  // For those who build a package.
+  program.command("man", { hidden: true }).action(async () => {
+    end((await import("./manual.js")).manual(commandTree(program), version()));
+  });
   add(program, "demo", "show the main job in a throw-away home with a made-up login", "credsyncd demo")
     .option("--keep", "leave the home where it is")
     .action(async (options: CommonOptions & { readonly keep?: boolean }) => {
@@ -112,7 +199,7 @@ function commands(end: (code: ExitCode) => void): Command {
 
 /** A command with the options that every command takes and an example in its help. */
 function add(parent: Command, name: string, description: string, example: string): Command {
-  return parent
+  const command = parent
     .command(name)
     .description(description)
     .option("--config <file>", "the configuration file")
@@ -120,8 +207,19 @@ function add(parent: Command, name: string, description: string, example: string
     .addOption(new Option("--no-color", "print without colour"))
     .option("-v, --verbose", "say more")
     .option("-q, --quiet", "say less")
-    .addHelpText("after", `\nExample:\n  $ ${example}`)
     .exitOverride();
+  return withExample(command, example);
+}
+
+function withSwitchOptions(command: Command): Command {
+  return command
+    .requiredOption("--provider <name>", "the provider, as the profiles name it")
+    .option("--agents <glob>", 'only these agents, such as "work-*" or "{main,ops}"; shared is the shared store')
+    .option("--remove-stale", "remove the profiles that are left behind, into the backups")
+    .option("--copy-from <agent>", "give the profile of this agent (or shared) to those that lack it")
+    .option("--copy-oauth", "copy an OAuth login too, whose refresh token works only once")
+    .option("--skip-missing", "leave agents without the profile as they are")
+    .option("--dry-run", "say what would be changed, and change nothing");
 }
 
 function codeOf(error: unknown): ExitCode {

@@ -86,5 +86,5 @@ export function table(rows: readonly (readonly string[])[]): string {
 }
 
 function width(cell: string): number {
-  return stripVTControlCharacters(cell).length;
+  return cell.includes("\u001b") ? stripVTControlCharacters(cell).length : cell.length;
 }

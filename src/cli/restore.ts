@@ -3,10 +3,11 @@ import { compose, type Composition } from "../daemon/compose.js";
 import { systemEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import { noOrders, type ObservedProfile } from "../domain/observation.js";
-import type { CredentialStore, StoreSnapshot } from "../domain/store.js";
 import type { Backup } from "../io/backups.js";
+import { readStores, type ReadStore } from "../reconcile/observe.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { Questioner } from "./ask.js";
+import { tellGateways } from "./gateways.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode } from "./output.js";
 
 export interface RestoreOptions extends CommonOptions {
@@ -32,12 +33,17 @@ export async function restore(options: RestoreOptions): Promise<ExitCode> {
     );
   const backup = chooseBackup(backups, { ...options, at: options.at });
   await putBack(backup, composition, options);
-  openOutput(options).result(`${backup.store} ${backup.profile} holds what it held until ${timeOf(backup)}`, {
+  const output = openOutput(options);
+  // What the profile held until now is not looked at, so that its end is not known.
+  const overwritten = backup.store.startsWith("openclaw:") ? { endsAt: null } : null;
+  const gateways = await tellGateways(overwritten, composition, output);
+  output.result(`${backup.store} ${backup.profile} holds what it held until ${timeOf(backup)}`, {
     schemaVersion: 1,
     restored: true,
     store: backup.store,
     profile: backup.profile,
     at: timeOf(backup),
+    gateways,
   });
   return exitCodes.done;
 }
@@ -49,7 +55,7 @@ function listBackups(backups: readonly Backup[], options: RestoreOptions): ExitC
     at: timeOf(backup),
     path: backup.path,
   }));
-  const rows = [["STORE", "PROFILE", "OVERWRITTEN AT"], ...entries.map(({ store, profile, at }) => [store, profile, at])];
+  const rows = [["STORE", "PROFILE", "KEPT AT"], ...entries.map(({ store, profile, at }) => [store, profile, at])];
   openOutput(options).result(entries.length === 0 ? "there are no backups" : table(rows), { schemaVersion: 1, backups: entries });
   return exitCodes.done;
 }
@@ -78,6 +84,7 @@ async function putBack(backup: Backup, composition: Composition, options: Restor
   await lock.withLock(signal, async () => {
     const look = await reconciler.preview(config.policy, noOrders, signal);
     const { store, snapshot } = findStore(backup, look);
+    refuseWhileRefreshing(backup, look);
     await confirm(backup, look, options);
     const current = snapshot.profiles.find(({ id }) => id === backup.profile);
     const fingerprint = fingerprintOf(observedAt(backup, look));
@@ -91,20 +98,40 @@ async function putBack(backup: Backup, composition: Composition, options: Restor
   });
 }
 
-function findStore(backup: Backup, { observation }: ReconcileResult): { store: CredentialStore; snapshot: StoreSnapshot } {
-  const { source } = observation.inventory;
-  if (source.store.name === backup.store && observation.sourceSnapshot !== null)
-    return { store: source.store, snapshot: observation.sourceSnapshot };
+/** A refresh under way saves its answer only over its own mark: what it brings would be lost. */
+function refuseWhileRefreshing(backup: Backup, look: ReconcileResult): void {
+  const held = observedAt(backup, look)?.held;
+  if (held?.kind !== "fence" || held.failed || isOverdue(backup, look)) return;
+  throw new Failure(
+    "busy",
+    `the program of ${backup.store} is refreshing ${backup.profile}`,
+    "try again in a moment; a refresh that hangs counts as failed after 3 minutes",
+  );
+}
+
+/** Whether the planner, which knows since when a refresh is seen, does not wait for it any more. */
+function isOverdue({ store, profile }: Backup, { plan }: ReconcileResult): boolean {
+  return plan.flows.some(({ head, source, reports }) => {
+    if (head.store === store && head.profile === profile) return source.kind === "fenced" && source.until === null;
+    const verdict = reports.find(({ target }) => target.store === store && target.profile === profile)?.verdict ?? null;
+    if (verdict === null || verdict.kind === "unrelated") return false;
+    return verdict.kind !== "drift" || verdict.reason !== "refreshing";
+  });
+}
+
+function findStore(backup: Backup, { observation }: ReconcileResult): ReadStore {
+  const found = readStores(observation).get(backup.store);
+  if (found !== undefined) return found;
   const read = observation.reads.find(({ target }) => target.store.name === backup.store);
-  if (read?.snapshot != null) return { store: read.target.store, snapshot: read.snapshot };
   if (read?.error != null) throw new Failure("general", read.error.message, read.error.hint, read.error);
   throw new Failure("general", `${backup.store} is not here any more, or cannot be read`, "see: credsyncd status");
 }
 
 function observedAt(backup: Backup, { observation }: ReconcileResult): ObservedProfile | null {
-  const { source } = observation;
-  if (source.store === backup.store) return source.state === "present" ? source.observed : null;
-  return observation.targets.find(({ store, profile }) => store === backup.store && profile === backup.profile) ?? null;
+  const { source, reads } = observation;
+  const own = source.state === "read" ? source.profiles.map(({ observed }) => observed) : [];
+  const all = [...own, ...reads.flatMap(({ profiles }) => profiles)];
+  return all.find(({ store, profile }) => store === backup.store && profile === backup.profile) ?? null;
 }
 
 function fingerprintOf(observed: ObservedProfile | null): string | null {

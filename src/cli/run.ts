@@ -1,6 +1,6 @@
 import { loadConfig, type Config } from "../config/load.js";
 import { runDaemon } from "../daemon/daemon.js";
-import { openLog, type LogLevel } from "../daemon/log.js";
+import { openAlertLine, openLog, type LogLevel } from "../daemon/log.js";
 import { systemEnvironment } from "../daemon/system.js";
 import { exitCodes, type CommonOptions, type ExitCode } from "./output.js";
 
@@ -28,7 +28,9 @@ export async function run(options: CommonOptions): Promise<ExitCode> {
           variables: process.env,
           isTerminal: process.stdout.isTTY,
         }),
+      sayAlert: openAlertLine(process.env),
       environment,
+      supervisor: process.env,
     },
     stop.signal,
   );

@@ -1,17 +1,19 @@
 import { formatDuration, parseDurationMs } from "../config/duration.js";
 import { loadConfig, type Config } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
+import { inheritedProfiles } from "../daemon/inheritance.js";
+import { lagLine } from "../daemon/lag.js";
 import { findingText } from "../daemon/reporter.js";
-import { readDaemonStatus, statusOf, type ProfileStatus, type StatusReport } from "../daemon/status.js";
+import type { InheritedProfiles, ProfileStatus, SourceStatus, StatusReport, StoreStatus } from "../daemon/status-report.js";
 import { systemEnvironment } from "../daemon/system.js";
 import type { Finding } from "../domain/inventory.js";
 import { Failure } from "../domain/errors.js";
-import { noOrders } from "../domain/observation.js";
-import { runningDaemon } from "../io/run-lock.js";
+import { lookNow, watchStatus, type StatusLook } from "./status-look.js";
 import { exitCodes, openOutput, table, type Colour, type CommonOptions, type ExitCode, type Output } from "./output.js";
 
 export interface StatusOptions extends CommonOptions {
   readonly check?: boolean;
+  readonly watch?: boolean;
   readonly expiringWithin?: string;
 }
 
@@ -19,14 +21,29 @@ export interface StatusOptions extends CommonOptions {
 export async function status(options: StatusOptions): Promise<ExitCode> {
   const environment = systemEnvironment();
   const config = withWindow(await loadConfig(options.config ?? null, environment), options.expiringWithin);
-  const { reconciler, stateDirectory } = await compose(config, environment, "look");
-  const now = environment.clock.now();
-  const daemon = await readDaemonStatus(stateDirectory, (await runningDaemon(stateDirectory, now))?.pid ?? null);
-  const result = await reconciler.preview(config.policy, noOrders, new AbortController().signal);
-  const report = await statusOf(result, config, daemon, now);
+  const composition = await compose(config, environment, "look");
   const output = openOutput(options);
-  output.result(describe(report, now, output), report);
+  if (options.watch === true) {
+    if (options.check === true) throw new Failure("usage", "--watch goes on and --check ends", "leave one of them out");
+    await watchStatus(composition, (look) => {
+      showLook(look, options, output);
+    });
+    return exitCodes.done;
+  }
+  const { report, now } = await lookNow(composition);
+  // The table of hundreds of agents takes its time, and nobody reads it beside the JSON.
+  output.result(output.json ? "" : describe(report, now, output, options.verbose === true), report);
   return options.check === true ? checkCode(report, config, now) : exitCodes.done;
+}
+
+/** On a terminal the last look makes way for the next; elsewhere they follow each other, with `--json` a line each. */
+function showLook({ report, now }: StatusLook, { verbose }: StatusOptions, output: Output): void {
+  if (output.json) {
+    process.stdout.write(`${JSON.stringify(report)}\n`);
+    return;
+  }
+  const text = describe(report, now, output, verbose === true);
+  process.stdout.write(process.stdout.isTTY ? `\u001b[H\u001b[2J${text}\n` : `${text}\n\n`);
 }
 
 function withWindow(config: Config, text: string | undefined): Config {
@@ -38,8 +55,8 @@ function withWindow(config: Config, text: string | undefined): Config {
 }
 
 /** Expired or absent beats about to end, which beats drift. */
-function checkCode({ source, stores, summary }: StatusReport, config: Config, now: number): ExitCode {
-  if (source.state !== "ok" && source.state !== "expiring") return exitCodes.failed;
+function checkCode({ sources, stores, alerts, summary }: StatusReport, config: Config, now: number): ExitCode {
+  if (sources.some(({ state }) => !["ok", "expiring", "refreshing"].includes(state))) return exitCodes.failed;
   const expired = stores.some(({ profiles }) =>
     profiles.some(
       // A held profile may be another's, and is not ours to judge.
@@ -47,44 +64,115 @@ function checkCode({ source, stores, summary }: StatusReport, config: Config, no
     ),
   );
   if (expired) return exitCodes.failed;
-  const signInEnds = source.signInEndsAt !== null && Date.parse(source.signInEndsAt) - now <= config.alerts.signInWithinMs;
-  if (source.state === "expiring" || signInEnds) return exitCodes.expiring;
-  return summary.drift + summary.held + summary.errors > 0 || source.reason !== null ? exitCodes.partial : exitCodes.done;
+  const endsSoon = ({ state, signInEndsAt }: SourceStatus): boolean =>
+    state === "expiring" || (signInEndsAt !== null && Date.parse(signInEndsAt) - now <= config.alerts.signInWithinMs);
+  if (sources.some(endsSoon)) return exitCodes.expiring;
+  const isHeld = sources.some(({ state, reason }) => state === "refreshing" || reason !== null);
+  const isPartial = isHeld || summary.drift + summary.held + summary.errors + alerts.length > 0;
+  return isPartial ? exitCodes.partial : exitCodes.done;
 }
 
-function describe(report: StatusReport, now: number, output: Output): string {
+function describe(report: StatusReport, now: number, output: Output, verbose: boolean): string {
   const { paint } = output;
-  const { source, daemon, stores } = report;
-  const lines = [
-    `source  ${paint("bold", source.store)}  ${paint(colourOf(source.state), source.state)}  ${source.generation ?? ""}  ${expiry(source.expiresAt, now)}${source.account === null ? "" : `  ${source.account}`}`,
-    paint("dim", `        ${source.path}`),
-  ];
-  if (source.explanation !== null) lines.push(`        ${source.explanation}`);
-  if (source.hint !== null) lines.push(paint("dim", `        ${source.hint}`));
+  const { sources, daemon, stores } = report;
+  const lines = sources.flatMap((source) => sourceLines(source, now, output));
   lines.push(
     daemon.running
       ? `daemon  running, pid ${String(daemon.pid)}${daemon.lastReconcileAt === null ? "" : `, looked ${ago(daemon.lastReconcileAt, now)}`}`
       : paint("yellow", "daemon  not running"),
   );
-  const rows = [["STORE", "PROFILE", "STATE", "GENERATION", "EXPIRES"].map((title) => paint("dim", title))];
+  const titles = ["STORE", "PROFILE", "STATE", "GENERATION", "EXPIRES", ...(verbose ? ["ERA", "VERSION HINT", "PATH"] : [])];
+  const rows = [titles.map((title) => paint("dim", title))];
+  for (const status of stores)
+    rows.push(...storeRows(status, report, now, output).map((row) => (verbose ? withOrigin(row, status) : row)));
+  for (const { store, from, profiles } of report.inherits)
+    if (from !== null) rows.push(...inheritedRows(store, { store: from, profiles }, report, now, output));
+  const notes = notesOf(report, now, output);
+  return [
+    ...lines,
+    ...alertLines(report, now, output),
+    "",
+    table(rows),
+    ...(notes.length === 0 ? [] : ["", ...notes]),
+    "",
+    summaryLine(report),
+  ].join("\n");
+}
+
+function sourceLines({ path, explanation, hint, ...source }: SourceStatus, now: number, { paint }: Output): string[] {
+  const { store, profile, state, generation, expiresAt, account } = source;
+  // Claude Code's one login has a name of no meaning to a user.
+  const place = store.startsWith("openclaw:") ? `${paint("bold", store)}  ${profile}` : paint("bold", store);
+  const parts = ["source", place, paint(colourOf(state), state), generation ?? "", expiry(expiresAt, now), account ?? ""];
+  return [
+    parts.filter((part) => part !== "").join("  "),
+    paint("dim", `        ${path}`),
+    ...(explanation === null ? [] : [`        ${explanation}`]),
+    ...(hint === null ? [] : [paint("dim", `        ${hint}`)]),
+  ];
+}
+
+/** What a state means where its name does not say it, and what to do about it. */
+function notesOf(report: StatusReport, now: number, { paint }: Output): string[] {
   const notes: string[] = [];
-  for (const { store, profiles, error, hint, sameAs } of stores) {
-    if (error !== null) rows.push([store, "", paint("red", "error")]);
-    else if (sameAs !== null) rows.push([store, "", paint("dim", `same file as ${sameAs}`)]);
-    else if (profiles.length === 0) rows.push([store, "", paint("dim", "absent")]);
-    for (const profile of profiles) rows.push(profileRow(store, profile, now, output));
-    if (error !== null) notes.push(`${store}: ${error}`, paint("dim", `  ${hint ?? ""}`));
-    for (const { profile, explanation, hint: next } of profiles) {
-      if (explanation === null) continue;
-      notes.push(`${store} ${profile}: ${explanation}`);
-      if (next !== null) notes.push(paint("dim", `  ${next}`));
+  const say = (about: string, what: string, next: string | null): void => {
+    notes.push(`${about}: ${what}`);
+    if (next !== null) notes.push(paint("dim", `  ${next}`));
+  };
+  for (const { store, profiles, error, hint } of report.stores) {
+    if (error !== null) say(store, error, hint);
+    for (const { profile, explanation, hint: next, hides } of profiles) {
+      const about = `${store} ${profile}`;
+      if (explanation !== null) say(about, explanation, next);
+      if (hides !== null) {
+        const fix = "settle it, or remove this one in OpenClaw: then the agent inherits the other";
+        say(about, `its agent uses this one, not the one in ${hides}, which is in sync`, fix);
+      }
     }
   }
+  for (const { provider, explanation, hint } of report.splitBrain) say(`split brain for ${provider}`, explanation, hint);
+  for (const gateway of report.gateways) say(gateway.gateway, lagLine(gateway, now), gateway.hint);
   const found = { unconfigured: report.unconfigured, retired: report.retired, inherits: report.inherits };
   for (const [kind, paths] of Object.entries(found) as [Finding["kind"], typeof report.retired][]) {
     for (const { store, path } of paths) notes.push(paint("dim", `${store} ${findingText(kind)}: ${path}`));
   }
-  return [...lines, "", table(rows), ...(notes.length === 0 ? [] : ["", ...notes]), "", summaryLine(report)].join("\n");
+  return notes;
+}
+
+/** A store's lines: what it holds itself, and what its agent uses of another. */
+function storeRows(status: StoreStatus, report: StatusReport, now: number, output: Output): string[][] {
+  const { store, profiles, error, sameAs, inherits } = status;
+  const { paint } = output;
+  if (error !== null) return [[store, "", paint("red", "error")]];
+  if (sameAs !== null) return [[store, "", paint("dim", `same file as ${sameAs}`)]];
+  const inherited = inherits === null ? [] : inheritedRows(store, inherits, report, now, output);
+  const rows = [...profiles.map((profile) => profileRow(store, profile, now, output)), ...inherited];
+  return rows.length === 0 ? [[store, "", paint("dim", "absent")]] : rows;
+}
+
+function inheritedRows(
+  store: string,
+  inherits: InheritedProfiles,
+  { stores }: StatusReport,
+  now: number,
+  { paint }: Output,
+): string[][] {
+  return inheritedProfiles(stores, inherits).map(({ profile, generation, expiresAt }) => {
+    return [store, profile, paint("dim", `inherits from ${inherits.store}`), generation ?? "", expiry(expiresAt, now)];
+  });
+}
+
+function withOrigin(row: readonly string[], { era, versionHint, path }: StoreStatus): string[] {
+  return [...row, ...Array<string>(5 - row.length).fill(""), era ?? "", versionHint ?? "", path];
+}
+
+function alertLines({ alerts }: StatusReport, now: number, { paint }: Output): string[] {
+  return alerts.flatMap(({ kind, store, profile, severity, since, message, hint }) => {
+    const about = profile === null || store === "claude-code" ? store : `${store} ${profile}`;
+    const colour = severity === "error" ? "red" : "yellow";
+    const lines = [`${paint(colour, `alert   ${kind}`)}  ${about}: ${message}  ${paint("dim", `since ${ago(since, now)}`)}`];
+    return [...lines, paint("dim", `        ${hint}`)];
+  });
 }
 
 function profileRow(store: string, profile: ProfileStatus, now: number, { paint }: Output): string[] {
@@ -101,6 +189,7 @@ function profileRow(store: string, profile: ProfileStatus, now: number, { paint 
 function colourOf(state: string): Colour {
   switch (state) {
     case "ok":
+    case "source":
     case "in-sync":
       return "green";
     case "expiring":

@@ -1,13 +1,17 @@
 import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
-import { holdHint } from "../daemon/reporter.js";
+import { overwrittenBy } from "../daemon/reload.js";
+import { fencedHint, holdHint, SUSPECT, suspectHint, waitText } from "../daemon/reporter.js";
 import { systemEnvironment } from "../daemon/system.js";
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
-import type { Orders } from "../domain/observation.js";
-import type { SourceVerdict } from "../domain/source-verdict.js";
+import { noOrders, type Orders } from "../domain/observation.js";
+import type { Plan } from "../domain/plan.js";
+import type { StoreName } from "../domain/store.js";
+import type { WriteOutcome } from "../reconcile/apply.js";
 import type { ReconcileResult, Reconciler } from "../reconcile/reconciler.js";
+import { tellGateways } from "./gateways.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
 
 /** A third of the longest wait for a new login's account, since there are three attempts. */
@@ -23,16 +27,18 @@ export interface SyncOptions extends CommonOptions {
 export async function sync(options: SyncOptions): Promise<ExitCode> {
   const environment = systemEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
-  const { reconciler } = await compose(config, environment, options.dryRun === true ? "look" : "write");
-  const orders: Orders = { force: forcedStores(options.force), adopt: null };
+  const composition = await compose(config, environment, options.dryRun === true ? "look" : "write");
+  const { reconciler } = composition;
   const signal = new AbortController().signal;
-  if (options.force !== undefined) refuseUnknownStores(orders, await reconciler.preview(config.policy, orders, signal));
+  const force = await forcedStores(options.force, () => reconciler.preview(config.policy, noOrders, signal));
+  const orders: Orders = { ...noOrders, force };
   const result =
     options.dryRun === true
       ? await reconciler.preview(config.policy, orders, signal)
       : await settled(reconciler, environment.clock, config.policy, orders, signal);
   const output = openOutput(options);
-  const report = syncReport(result, options.dryRun === true);
+  const gateways = await tellGateways(overwrittenBy(result), composition, output);
+  const report = { ...syncReport(result, options.dryRun === true), gateways };
   output.result(describe(report, output), report);
   return exitCodeOf(result, report);
 }
@@ -44,30 +50,45 @@ async function settled(
   ...[policy, orders, signal]: Parameters<Reconciler["reconcile"]>
 ): Promise<ReconcileResult> {
   let result = await reconciler.reconcile(policy, orders, signal);
+  const adopted = [...result.adoptions];
   const written = [...result.writes];
   for (let attempt = 0; attempt < 3 && (result.again !== null || isSettling(result)); attempt++) {
     if (isSettling(result)) await clock.sleep(SETTLES_MS, signal);
     result = await reconciler.reconcile(policy, orders, signal);
+    adopted.push(...result.adoptions);
     written.push(...result.writes);
   }
-  const last = new Map(written.map((outcome) => [outcome.store, outcome]));
-  return { ...result, writes: [...last.values()] };
+  return { ...result, adoptions: lastOfEach(adopted), writes: lastOfEach(written) };
+}
+
+function lastOfEach(outcomes: readonly WriteOutcome[]): WriteOutcome[] {
+  return [...new Map(outcomes.map((outcome) => [outcome.store, outcome])).values()];
 }
 
 /** A new login whose account file is still awaited. */
 function isSettling({ plan }: ReconcileResult): boolean {
-  return plan.source.kind === "held" && plan.source.until !== null;
+  return plan.flows.some(({ source }) => source.kind === "held" && source.until !== null);
 }
 
-function forcedStores(force: SyncOptions["force"]): ReadonlySet<string> {
+/** The stores that were named; without a name, the source's. */
+async function forcedStores(force: SyncOptions["force"], look: () => Promise<ReconcileResult>): Promise<ReadonlySet<StoreName>> {
   if (force === undefined) return new Set();
-  return new Set(force === true ? ["claude-code"] : force);
+  const { observation } = await look();
+  const own = observation.inventory.source.stores.map(({ name }) => name);
+  const known = [...own, ...observation.reads.map(({ target }) => target.store.name)];
+  const unknown = force === true ? undefined : force.find((store) => !known.includes(store));
+  if (unknown === undefined) return new Set(force === true ? own : force);
+  throw new Failure("usage", `there is no store ${unknown}`, `stores here: ${[...new Set(known)].join(", ")}`);
 }
 
-function refuseUnknownStores({ force }: Orders, { observation }: ReconcileResult): void {
-  const known = [observation.source.store, ...observation.reads.map(({ target }) => target.store.name)];
-  const unknown = [...force].find((store) => !known.includes(store));
-  if (unknown !== undefined) throw new Failure("usage", `there is no store ${unknown}`, `stores here: ${known.join(", ")}`);
+/** One followed profile of the source. */
+interface SourceReport {
+  readonly store: string;
+  readonly profile: string;
+  readonly state: string;
+  readonly generation: string | null;
+  readonly explanation: string | null;
+  readonly hint: string | null;
 }
 
 interface SyncReport {
@@ -86,28 +107,33 @@ interface SyncReport {
     readonly explanation: string;
     readonly hint: string;
   }[];
-  readonly errors: readonly { readonly store: string; readonly error: string; readonly hint: string }[];
-  readonly source: {
+  /** What is looked at again at a time; a daemon does it by itself. */
+  readonly waits: readonly {
     readonly store: string;
-    readonly state: string;
-    readonly generation: string | null;
-    readonly explanation: string | null;
-    readonly hint: string | null;
-  };
+    readonly profile: string;
+    readonly reason: string;
+    readonly explanation: string;
+    readonly until: string;
+  }[];
+  readonly errors: readonly { readonly store: string; readonly error: string; readonly hint: string }[];
+  /** The first of `sources`. */
+  readonly source: SourceReport;
+  readonly sources: readonly SourceReport[];
   readonly durationMs: number;
 }
 
 function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
-  const { plan, observation, ledger } = result;
+  const { plan, observation } = result;
+  const adopted = plan.flows.flatMap(({ adoption }) => (adoption === null ? [] : [adoption.into]));
   const planned = new Map<string, string[]>();
-  if (plan.adoption !== null) planned.set(observation.source.store, [observation.source.profile]);
-  for (const { target } of plan.writes) planned.set(target.store, [...(planned.get(target.store) ?? []), target.profile]);
-  const done = [...(result.adoption === null ? [] : [result.adoption]), ...result.writes];
+  for (const { store, profile } of [...adopted, ...plan.writes.map(({ target }) => target)])
+    planned.set(store, [...(planned.get(store) ?? []), profile]);
+  const done = [...result.adoptions, ...result.writes];
   const readErrors = observation.reads.flatMap(({ target, error }) =>
     error === null ? [] : [{ store: target.store.name, error }],
   );
   const findings = observation.inventory.findings.flatMap(({ store, error }) => (error === null ? [] : [{ store, error }]));
-  const source = plan.source;
+  const [source, ...others] = plan.flows;
   return {
     schemaVersion: 1,
     writes: dryRun
@@ -130,13 +156,26 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
           ]
         : [],
     ),
+    waits: plan.reports.flatMap(({ target: { store, profile }, verdict }) => {
+      if (verdict?.kind !== "drift" || verdict.until === null) return [];
+      const { reason, until } = verdict;
+      return [{ store, profile, reason, explanation: waitText(reason), until: new Date(until).toISOString() }];
+    }),
     errors: [...readErrors, ...findings].map(({ store, error }) => ({ store, error: error.message, hint: error.hint })),
-    source: {
-      store: observation.source.store,
-      generation: displayGeneration(ledger, plan.live?.generation ?? null),
-      ...(plan.adoption === null ? sourceOf(source) : { state: "adopts", explanation: null, hint: null }),
-    },
+    source: sourceReport(source, result),
+    sources: [source, ...others].map((flow) => sourceReport(flow, result)),
     durationMs: result.durationMs,
+  };
+}
+
+function sourceReport(flow: Plan, { ledger, observation }: ReconcileResult): SourceReport {
+  return {
+    store: flow.head.store,
+    profile: flow.head.profile,
+    generation: displayGeneration(ledger, flow.live?.generation ?? null),
+    ...(flow.adoption === null
+      ? sourceOf(flow, observation.inventory.source.signIn)
+      : { state: "adopts", explanation: null, hint: null }),
   };
 }
 
@@ -153,25 +192,39 @@ function describe(report: SyncReport, { paint }: Output): string {
   }
   for (const { store, profile, explanation, hint } of report.holds)
     lines.push(`${paint("yellow", "held")}  ${store}  ${profile}: ${explanation}`, `  ${paint("dim", hint)}`);
+  for (const { store, profile, explanation, until } of report.waits)
+    lines.push(
+      `${paint("yellow", "waits")}  ${store}  ${profile}: ${explanation}`,
+      `  ${paint("dim", `run it again after ${until}`)}`,
+    );
   for (const { store, error, hint } of report.errors)
     lines.push(`${paint("red", "error")}  ${store}: ${error}`, `  ${paint("dim", hint)}`);
-  const { state, explanation, hint, generation } = report.source;
-  if (explanation !== null) lines.push(`${paint("yellow", `source ${state}`)}  ${explanation}`);
-  if (hint !== null) lines.push(`  ${paint("dim", hint)}`);
-  return lines.length === 0 ? `everything is in sync with ${generation ?? "the source"}` : lines.join("\n");
+  for (const { state, explanation, hint, profile } of report.sources) {
+    const what = report.sources.length === 1 ? "" : `  ${profile}:`;
+    if (explanation !== null) lines.push(`${paint("yellow", `source ${state}`)}${what}  ${explanation}`);
+    if (hint !== null) lines.push(`  ${paint("dim", hint)}`);
+  }
+  if (lines.length > 0) return lines.join("\n");
+  const names = report.sources.map(({ profile, generation }) =>
+    report.sources.length === 1 ? (generation ?? "the source") : `${profile} ${generation ?? ""}`.trim(),
+  );
+  return `everything is in sync with ${names.join(", ")}`;
 }
 
 /** What the source's state is, why nothing is pushed from it, and what a person does about it. */
-function sourceOf(source: SourceVerdict): Pick<SyncReport["source"], "state" | "explanation" | "hint"> {
-  const signIn = "sign in: claude auth login";
+function sourceOf({ source, suspect }: Plan, command: string): Pick<SourceReport, "state" | "explanation" | "hint"> {
+  const signIn = `sign in: ${command}`;
   switch (source.kind) {
     case "live":
     case "becomes-live":
+      if (suspect) return { state: "suspect", explanation: SUSPECT, hint: suspectHint(command) };
       return { state: source.kind, explanation: null, hint: null };
     case "missing":
       return { state: source.kind, explanation: "nothing to push: there is no login", hint: signIn };
     case "logged-out":
       return { state: source.kind, explanation: "nothing to push: its login has ended", hint: signIn };
+    case "fenced":
+      return { state: source.reason, explanation: source.explanation, hint: fencedHint(source, command) };
     case "unreadable":
       return { state: source.kind, explanation: source.reason, hint: source.hint };
     case "held":
@@ -179,9 +232,14 @@ function sourceOf(source: SourceVerdict): Pick<SyncReport["source"], "state" | "
   }
 }
 
-function exitCodeOf({ plan, adoption }: ReconcileResult, report: SyncReport): ExitCode {
-  if (plan.source.kind === "missing" || plan.source.kind === "unreadable") return exitCodes["source-unavailable"];
-  if (plan.source.kind === "logged-out" && adoption === null) return exitCodes["source-unavailable"];
-  const partial = report.holds.length > 0 || report.errors.length > 0 || report.writes.some(({ result }) => result === "failed");
-  return partial || (plan.source.kind === "held" && adoption === null) ? exitCodes.partial : exitCodes.done;
+function exitCodeOf({ plan }: ReconcileResult, report: SyncReport): ExitCode {
+  const isUnavailable = ({ source, adoption }: Plan): boolean => {
+    if (source.kind === "missing" || source.kind === "unreadable") return true;
+    return (source.kind === "logged-out" || source.kind === "fenced") && adoption === null;
+  };
+  if (plan.flows.every(isUnavailable)) return exitCodes["source-unavailable"];
+  const isHeld = ({ source, adoption }: Plan): boolean => source.kind === "held" && adoption === null;
+  const failed = report.writes.some(({ result }) => result === "failed");
+  const partial = failed || report.holds.length > 0 || report.waits.length > 0 || report.errors.length > 0;
+  return partial || plan.flows.some((flow) => isUnavailable(flow) || isHeld(flow)) ? exitCodes.partial : exitCodes.done;
 }

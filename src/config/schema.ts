@@ -6,6 +6,11 @@ const duration = z
   .string()
   .check(z.refine((text) => parseDurationMs(text) !== null, { error: 'a duration with its unit, such as "1h" or "90s"' }));
 const text = z.string().check(z.minLength(1, { error: "a text that is not empty" }));
+const durationOf = (leastMs: number, error: string): typeof duration =>
+  z.string().check(z.refine((text) => (parseDurationMs(text) ?? -1) >= leastMs, { error }));
+/** Without a shell: a program and its arguments. */
+const command = (example: string): z.ZodMiniTuple<[typeof text], typeof text> =>
+  z.tuple([text], text, { error: `a command as an array, such as ${example}` });
 /** What to say of a `kind` that does not exist. */
 const kinds = (names: string): z.core.$ZodErrorMap => {
   return ({ code }) => (code === "invalid_union" ? names : undefined);
@@ -15,8 +20,31 @@ const share = z.enum(["full", "access-only"], { error: '"full" or "access-only"'
 const milliseconds = (most: number): z.ZodMiniNumberFormat =>
   z.int({ error: `a whole number of milliseconds, from 0 to ${String(most)}` }).check(z.minimum(0), z.maximum(most));
 
+/** A longer one would have programs use a token long after its end. */
+const LONGEST_MARGIN_MS = 3_600_000;
+const margin = z.string().check(
+  z.refine((text) => (parseDurationMs(text) ?? Number.POSITIVE_INFINITY) <= LONGEST_MARGIN_MS, {
+    error: 'a duration of at most an hour, with its unit, such as "5m" or "0s"',
+  }),
+);
+
 const openclawTarget = z.strictObject({
   kind: z.literal("openclaw"),
+  /** Default: OPENCLAW_STATE_DIR, else ~/.openclaw. */
+  stateDir: z.optional(text),
+  share: z._default(share, "full"),
+  /** Added to every expiry that is written there. Default: 5m for access-only, else 0s. */
+  expiryMargin: z.optional(margin),
+});
+
+const claudeCodeSource = z.strictObject({ kind: z.literal("claude-code") });
+
+const openclawSource = z.strictObject({
+  kind: z.literal("openclaw"),
+  /** Whose profiles are the canonical ones; "shared" for the store that agents inherit from. */
+  agent: z._default(text, "main"),
+  /** The one profile that is followed; without it, `profiles` says which are. */
+  profile: z.optional(text),
   /** Default: OPENCLAW_STATE_DIR, else ~/.openclaw. */
   stateDir: z.optional(text),
 });
@@ -31,15 +59,20 @@ const claudeCodeTarget = z.strictObject({
 /** The configuration file, as a user writes it. Unknown keys are errors. */
 export const configShape = z.strictObject({
   source: z._default(
-    z.discriminatedUnion("kind", [z.strictObject({ kind: z.literal("claude-code") })], { error: kinds('"claude-code"') }),
+    z.discriminatedUnion("kind", [claudeCodeSource, openclawSource], { error: kinds('"claude-code" or "openclaw"') }),
     { kind: "claude-code" },
   ),
   targets: z._default(
     z.array(z.discriminatedUnion("kind", [openclawTarget, claudeCodeTarget], { error: kinds('"openclaw" or "claude-code"') })),
-    [{ kind: "openclaw" }],
+    [{ kind: "openclaw", share: "full" }],
   ),
-  profiles: z._default(z.array(text), ["anthropic:claude-cli"]),
+  /** Ids that follow the source. With an openclaw source: which of its profiles, as ids or globs. */
+  profiles: z.optional(z.array(text)),
   bind: z._default(z.enum(["matching", "listed"], { error: '"matching" or "listed"' }), "matching"),
+  create: z._default(
+    z.enum(["never", "when-provider-missing", "always"], { error: '"never", "when-provider-missing" or "always"' }),
+    "never",
+  ),
   agents: z._default(z.record(text, z.enum(["follow", "pinned", "ignore"], { error: '"follow", "pinned" or "ignore"' })), {}),
   onAgentRotation: z._default(z.enum(["adopt", "hold"], { error: '"adopt" or "hold"' }), "adopt"),
   onAccountChange: z._default(z.enum(["hold", "push"], { error: '"hold" or "push"' }), "hold"),
@@ -51,10 +84,34 @@ export const configShape = z.strictObject({
     { quietMs: 100, capMs: 2000 },
   ),
   resync: z._default(z.string().check(z.refine(isCron, { error: 'a cron expression, such as "*/5 * * * *"' })), "*/5 * * * *"),
-  alerts: z._default(z.strictObject({ expiringWithin: z._default(duration, "1h"), signInWithin: z._default(duration, "3d") }), {
-    expiringWithin: "1h",
-    signInWithin: "3d",
-  }),
+  alerts: z._default(
+    z.strictObject({
+      expiringWithin: z._default(duration, "1h"),
+      signInWithin: z._default(duration, "3d"),
+      /** How long after an alert was told it is told again while it lasts. */
+      repeatEvery: z._default(durationOf(60_000, 'a duration of at least a minute, such as "6h"'), "6h"),
+      /** Run for every alert, which it reads as JSON on its stdin. */
+      command: z.optional(command('["my-pager", "--from", "credsyncd"]')),
+    }),
+    { expiringWithin: "1h", signInWithin: "3d", repeatEvery: "6h" },
+  ),
+  /** The owner's own command, run shortly before the login ends, so that its owner renews it. Off unless given. */
+  keepWarm: z.optional(
+    z.strictObject({
+      command: command('["claude", "auth", "status"]'),
+      before: z._default(durationOf(0, 'a duration with its unit, such as "4m"'), "4m"),
+    }),
+  ),
+  /** A file for Prometheus' node_exporter. Off unless given. */
+  metrics: z.optional(
+    z.strictObject({
+      textfile: z.string().check(
+        z.refine((path) => /^(?:\/|~\/).*\.prom$/.test(path), {
+          error: 'the absolute path of a file whose name ends in .prom, such as "/var/lib/node_exporter/credsyncd.prom"',
+        }),
+      ),
+    }),
+  ),
   reload: z._default(
     z.strictObject({
       openclaw: z._default(
@@ -78,7 +135,7 @@ export const configShape = z.strictObject({
   ),
 });
 
-/** What the file says, defaults filled in. */
+/** What the file says, defaults filled in; without `profiles` where the source names its one profile itself. */
 export type ConfigFile = z.infer<typeof configShape>;
 
 /** The JSON Schema of the configuration file, for editors. */

@@ -1,27 +1,38 @@
 import type { Binding } from "../domain/observation.js";
+import type { Share } from "../domain/store.js";
 
 /** What `config init` asks about; everything else has a default. */
 export interface Choices {
+  /** How much of the login OpenClaw's agents are given. */
+  readonly share: Share;
   /** Profile ids that follow the source by name. */
   readonly profiles: readonly string[];
   readonly agents: Readonly<Record<string, Binding>>;
 }
 
 /** A commented configuration file that says what holds. */
-export function configTemplate({ profiles, agents }: Choices): string {
+export function configTemplate({ share, profiles, agents }: Choices): string {
   const bindings = Object.entries(agents).map(([agent, binding]) => `    ${JSON.stringify(agent)}: "${binding}",`);
   return [
     "// credsyncd: see `credsyncd config schema` for every key, and `credsyncd config check` after a change",
     "{",
-    "  // the one login that is copied; its program refreshes it",
+    "  // the one login that is copied; its program refreshes it. An OpenClaw agent's profiles are followed with",
+    '  //   { kind: "openclaw", agent: "main" }, and profiles: ["openai:*"] for which of them, by id in every agent',
     '  source: { kind: "claude-code" },',
     "",
     "  // where the copies are; a second home, sandbox or container of Claude Code follows with",
     '  //   { kind: "claude-code", dir: "/srv/box/.claude", share: "access-only" }',
-    '  targets: [{ kind: "openclaw" }],',
+    "  // full: an agent may refresh the login, too; access-only: only the source's program does, so that no race is left,",
+    "  // and agents wait for it when the access token ends (expiryMargin lets OpenClaw use the token to its real end)",
+    share === "full"
+      ? '  targets: [{ kind: "openclaw", share: "full" }],'
+      : '  targets: [{ kind: "openclaw", share: "access-only", expiryMargin: "5m" }],',
     "",
     "  // profiles that follow the source by their name; others follow once they are seen holding its login",
     `  profiles: ${JSON.stringify(profiles)},`,
+    "",
+    "  // whether an agent that lacks such a profile is given it: never, when-provider-missing or always",
+    '  create: "never",',
     "",
     "  // agents with an account of their own (pinned), or to leave out (ignore); patterns such as scratch-* may be used",
     ...(bindings.length === 0 ? ["  agents: {},"] : ["  agents: {", ...bindings, "  },"]),

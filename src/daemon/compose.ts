@@ -4,17 +4,21 @@ import type { FingerprintKey } from "../io/fingerprint.js";
 import { createKey, ephemeralKey, readKey } from "../io/fingerprint.js";
 import { Backups } from "../io/backups.js";
 import { LedgerFile } from "../io/ledger-file.js";
+import { isForsaken, removeForsakenLocks } from "../io/owner-lock.js";
+import { SwitchJournalFile } from "../io/switch-journal.js";
 import { makePrivateDirectory } from "../io/private-directory.js";
 import { StateDirectoryLock } from "../io/state-lock.js";
 import { errnoOf } from "../io/system-error.js";
 import { Failure } from "../domain/errors.js";
 import type { Finding, Inventory, TargetStore } from "../domain/inventory.js";
 import { isSpent } from "../domain/ledger.js";
+import type { FingerprintOf } from "../domain/generation.js";
 import type { StateLock } from "../domain/memory.js";
+import type { SwitchJournal } from "../domain/choice.js";
 import { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../stores/environment.js";
 import { customGateway, type Gateway } from "../stores/openclaw-gateway.js";
-import { gatewaysOf, locateSource, locateTarget } from "../stores/registry.js";
+import { gatewaysOf, locateTarget, lockDirectoriesOf, sourceLocator } from "../stores/registry.js";
 import { stateDirectoryOf } from "./system.js";
 
 /** The parts of the program, put together for one configuration. */
@@ -26,7 +30,10 @@ export interface Composition {
   readonly backups: Backups;
   readonly lock: StateLock;
   readonly reconciler: Reconciler;
-  /** What is told after a write. */
+  /** Of switches that are under way. */
+  readonly journal: SwitchJournal;
+  readonly fingerprintOf: FingerprintOf;
+  /** What works from a memory of the stores, and is told after a write. */
   readonly gateways: readonly Gateway[];
 }
 
@@ -42,7 +49,9 @@ export async function compose(config: Config, environment: Environment, access: 
     access === "write" ? await ensureState(stateDirectory) : ((await readKey(join(stateDirectory, "key"))) ?? ephemeralKey());
   const ledger = new LedgerFile(join(stateDirectory, "ledger.jsonl"), key.id);
   const backups = new Backups(join(stateDirectory, "backups"), async (generation) => isSpent(await ledger.load(), generation));
-  const lock = new StateDirectoryLock(join(stateDirectory, "state.lock"), environment.clock);
+  const lockPath = join(stateDirectory, "state.lock");
+  const lock = new StateDirectoryLock(lockPath, environment.clock, environment.predecessors);
+  if (access === "write" && isForsaken(lockPath)) await cleanUp(config, environment, lock);
   const reconciler = new Reconciler({
     takeInventory: inventoryTaker(config, environment),
     ledger,
@@ -51,13 +60,24 @@ export async function compose(config: Config, environment: Environment, access: 
     fingerprintOf: key.fingerprintOf,
     clock: environment.clock,
   });
-  return { config, environment, stateDirectory, ledger, backups, lock, reconciler, gateways: gatewaysFor(config, environment) };
+  const journal = new SwitchJournalFile(join(stateDirectory, "journal"));
+  const gateways = gatewaysFor(config, environment);
+  const { fingerprintOf } = key;
+  return { config, environment, stateDirectory, ledger, backups, lock, reconciler, journal, fingerprintOf, gateways };
 }
 
-function gatewaysFor({ reload, targets }: Config, environment: Environment): Gateway[] {
-  if (reload === "off") return [];
-  if (reload === "auto") return targets.flatMap(({ spec }) => gatewaysOf(spec, environment));
-  return [customGateway(reload, environment)];
+/** A credsyncd was killed while it wrote: its locks, on which other programs would wait, go first. */
+async function cleanUp({ source, targets }: Config, environment: Environment, lock: StateLock): Promise<void> {
+  await lock.withLock(new AbortController().signal, async () => {
+    const specs = [source, ...targets.map(({ spec }) => spec)];
+    const directories = await Promise.all(specs.map((spec) => lockDirectoriesOf(spec, environment)));
+    for (const directory of directories.flat()) removeForsakenLocks(directory, environment.predecessors);
+  });
+}
+
+function gatewaysFor({ reload, source, targets }: Config, environment: Environment): Gateway[] {
+  if (reload !== "off" && reload !== "auto") return [customGateway(reload, environment)];
+  return gatewaysOf([source, ...targets.map(({ spec }) => spec)], reload === "auto", environment);
 }
 
 async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
@@ -79,18 +99,20 @@ async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
 }
 
 function inventoryTaker(config: Config, environment: Environment): () => Promise<Inventory> {
-  const source = locateSource(environment);
+  const locateSource = sourceLocator(config.source, environment);
   return async () => {
+    const source = await locateSource();
     const targets: TargetStore[] = [];
     const findings: Finding[] = [];
-    const files: string[] = [source.store.path];
+    const files: string[] = [...source.files];
     for (const { spec, share, expiryMarginMs } of config.targets) {
-      const located = await locateTarget(spec, config.profiles, environment);
+      const located = await locateTarget(spec, environment);
       findings.push(...located.findings);
       files.push(...located.files);
-      for (const { store, agent, named, creates } of located.stores) {
+      for (const { agent, creation: possible, ...found } of located.stores) {
         const binding = agent === null ? "follow" : config.bindingOf(agent);
-        targets.push({ store, named, binding, share, expiryMarginMs, creates });
+        const creation = config.create === "never" || possible === null ? null : { policy: config.create, ...possible };
+        targets.push({ ...found, binding, share, expiryMarginMs, creation });
       }
     }
     return { source, targets, findings, files };

@@ -1,7 +1,12 @@
+import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Config } from "../config/load.js";
+import type { Clock } from "../domain/clock.js";
+import type { Facts } from "../domain/conditions.js";
 import { Failure } from "../domain/errors.js";
 import { noOrders } from "../domain/observation.js";
+import type { StoreName } from "../domain/store.js";
+import { removeOwnLeftovers } from "../io/own-file.js";
 import { errnoOf } from "../io/system-error.js";
 import { takeRunLock } from "../io/run-lock.js";
 import { ReconcileLoop } from "../reconcile/loop.js";
@@ -9,10 +14,20 @@ import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { Schedule } from "../watch/schedule.js";
 import { calm, dueAt, noteActed, noteActing, noteEvent } from "../watch/settle.js";
 import { Watcher } from "../watch/watcher.js";
-import type { Environment } from "../stores/environment.js";
+import { expandHome, type Environment } from "../stores/environment.js";
 import { compose, type Composition } from "./compose.js";
-import { Reloader } from "./reload.js";
+import { DatabaseNews } from "./database-news.js";
+import { InterruptedSwitches } from "./interrupted-switches.js";
+import type { Lag } from "./lag.js";
+import { overwrittenBy, Reloader } from "./reload.js";
+import { factsOf, factsOfFailure, undecidedIn } from "./alert-facts.js";
+import { Alerter, alertWindows, type AlerterPorts } from "./alerter.js";
+import { KeepWarm } from "./keep-warm.js";
+import { Metrics, MetricsFile } from "./metrics.js";
 import { Reporter } from "./reporter.js";
+import { Restarts } from "./restarts.js";
+import { openSupervisor, type Supervisor } from "./sd-notify.js";
+import { statusLine } from "./status-line.js";
 import { writeHeartbeat } from "./status.js";
 
 export interface DaemonOptions {
@@ -22,7 +37,11 @@ export interface DaemonOptions {
   /** Calls back whenever the user asks for a reload, until the returned function is called. */
   readonly onReloadRequest: (callback: () => void) => () => void;
   readonly openLog: (config: Config) => Logger;
+  /** Says one line to a person. */
+  readonly sayAlert: AlerterPorts["say"];
   readonly environment: Environment;
+  /** The variables by which a supervisor says how to tell it things (sd_notify(3)). */
+  readonly supervisor: Readonly<Record<string, string | undefined>>;
 }
 
 /**
@@ -41,10 +60,28 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
   const stopping = AbortSignal.any([signal, lock.lost]);
   let log = options.openLog(composition.config);
   let reporter = new Reporter(log);
+  const supervisor = openSupervisor({
+    variables: options.supervisor,
+    pid: process.pid,
+    clock: environment.clock,
+    onFailure: (reason) => {
+      log.warn({ reason, hint: "install systemd's programs, or give the unit Type=exec" }, "cannot tell systemd");
+    },
+    onLate: (lateMs) => {
+      log.error({ durationMs: Math.round(lateMs), hint: "the watchdog starts the daemon again" }, "a reconcile hangs");
+    },
+  });
+  stopping.addEventListener("abort", () => {
+    supervisor.stopping();
+  });
+  const metrics = new Metrics(environment.clock.now());
   try {
+    await removeStateLeftovers(composition, stopping);
     for (;;) {
-      await keepInStep(composition, log, reporter, AbortSignal.any([stopping, reloading.signal]));
+      const voices = { log, reporter, supervisor, metrics, sayAlert: options.sayAlert };
+      await keepInStep({ ...composition, ...voices }, AbortSignal.any([stopping, reloading.signal]));
       if (stopping.aborted) break;
+      supervisor.reloading();
       // A request that comes from here on may be about a file that changed after it was read.
       reloading = new AbortController();
       const next = await reloaded(options, log);
@@ -59,6 +96,20 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
   } finally {
     forget();
     await lock.release();
+    await supervisor.close();
+  }
+}
+
+/** Under the run lock and the state lock no other process writes there. */
+async function removeStateLeftovers({ lock, stateDirectory }: Composition, signal: AbortSignal): Promise<void> {
+  try {
+    await lock.withLock(signal, () => {
+      for (const directory of [stateDirectory, join(stateDirectory, "backups")]) removeOwnLeftovers(directory);
+      return Promise.resolve();
+    });
+  } catch (error) {
+    // A command is at work for long, or the disk is full: the next start does it.
+    if (!(error instanceof Failure)) throw error;
   }
 }
 
@@ -75,34 +126,80 @@ async function reloaded({ reload, openLog, environment }: DaemonOptions, log: Lo
   }
 }
 
-async function keepInStep(
-  { config, environment, stateDirectory, reconciler, gateways }: Composition,
-  log: Logger,
-  reporter: Reporter,
-  signal: AbortSignal,
-): Promise<void> {
+interface Running extends Composition {
+  readonly log: Logger;
+  readonly reporter: Reporter;
+  readonly supervisor: Supervisor;
+  readonly metrics: Metrics;
+  readonly sayAlert: AlerterPorts["say"];
+}
+
+async function keepInStep(running: Running, signal: AbortSignal): Promise<void> {
+  const { config, environment, stateDirectory, reconciler, gateways, log, reporter, supervisor, metrics } = running;
   const { clock } = environment;
+  const interrupted = new InterruptedSwitches(running, log);
   let burst = calm;
+  let isResync = false;
+  let last: ReconcileResult | null = null;
+  const restarts = new Restarts(gateways);
+  let restarted: ReadonlySet<StoreName> = new Set();
+
+  let leaving = Promise.resolve();
+  /** One after the other, so that the file ends as the last one says. */
+  const leaveStatus = (): Promise<void> => {
+    leaving = leaving.then(async () => {
+      const lags = reloaders.flatMap(({ lag }) => (lag === null ? [] : [lag]));
+      if (last !== null) await leaveHeartbeat(stateDirectory, last, lags, log);
+    });
+    return leaving;
+  };
 
   const onResult = async (result: ReconcileResult): Promise<{ lookAgain: boolean }> => {
+    restarted = await restarts.storesToRetry(result.plan);
     reporter.report(result);
-    if (result.writes.some(({ store, error }) => error === null && store.startsWith("openclaw:"))) {
-      for (const reloader of reloaders) reloader.request(signal);
-    }
+    news.looked({ isDecided: result.writes.length === 0 && result.adoptions.length === 0 });
+    last = result;
+    const overwritten = overwrittenBy(result);
+    if (overwritten !== null) for (const reloader of reloaders) reloader.request(overwritten, signal);
     const lookAgain = await watcher.watch(result.observation.files);
-    await leaveHeartbeat(stateDirectory, result, log);
-    if (!lookAgain) reporter.ready({ stores: result.observation.reads.length, directories: watcher.size });
-    return { lookAgain };
+    keepWarm?.observe(result);
+    metrics.observe(result);
+    await tell(factsOf(result), undecidedIn(result));
+    await leaveStatus();
+    supervisor.status(() => statusLine(result, clock.now()));
+    if (!lookAgain) {
+      reporter.ready({ stores: result.observation.reads.length, directories: watcher.size });
+      supervisor.ready();
+    }
+    return { lookAgain: lookAgain || restarted.size > 0 };
+  };
+  const onFailure = async (error: unknown): Promise<void> => {
+    news.looked({ isDecided: false });
+    reporter.fail(error);
+    supervisor.status(() => (error instanceof Error ? error.message : "the reconcile failed"));
+    metrics.observeFailure();
+    if (error instanceof Failure) await tell(factsOfFailure(alerter.facts, error.message, error.hint), new Set());
+  };
+  const tell = async (facts: Facts, undecided: ReadonlySet<string>): Promise<void> => {
+    await alerter.observe({ facts, undecided, others: keepWarm?.conditions ?? [], isResync });
+    isResync = false;
+    await metricsFile?.write(metrics.render({ alerts: alerter.counts(), keepWarm: keepWarm?.runs ?? null }));
   };
   const loop = new ReconcileLoop({
-    reconcile: (abort) => reconciler.reconcile(config.policy, noOrders, abort),
-    onResult,
-    onFailure: (error) => {
-      reporter.fail(error);
+    reconcile: async (abort) => {
+      const { changed, settled } = await interrupted.settle(abort);
+      if (changed) for (const reloader of reloaders) reloader.request({ endsAt: null }, signal);
+      const orders = { ...noOrders, restarted };
+      restarted = new Set();
+      const result = await reconciler.reconcile(config.policy, orders, abort);
+      return settled ? result : { ...result, again: result.again ?? "soon" };
     },
-    dueAt: () => dueAt(burst, config.settle),
+    onResult,
+    onFailure,
+    dueAt: () => earlier(dueAt(burst, config.settle), inMonotonic(alerter.wakeAt, clock)),
     onActing: () => {
       burst = noteActing(burst);
+      news.looking();
     },
     onActed: () => {
       burst = noteActed(burst, clock.monotonic());
@@ -114,30 +211,90 @@ async function keepInStep(
     burst = noteEvent(burst, clock.monotonic());
     loop.wake();
   };
-  const watcher = new Watcher({
-    onChange: (path) => {
+  const news = new DatabaseNews({
+    databases: environment.databases,
+    onNews: (path) => {
       log.debug({ path }, "changed");
       wake();
+    },
+  });
+  const watcher = new Watcher({
+    onChange: (path, what) => {
+      if (what === "content" && news.takes(path)) return;
+      log.debug({ path }, "changed");
+      wake();
+    },
+    onRefused: (directory, error) => {
+      const hint = "it is looked at every few seconds instead; if it is the limit: sysctl fs.inotify.max_user_watches=1048576";
+      log.warn({ path: directory, reason: error.message, hint }, "cannot watch a directory");
     },
     onError: (error) => {
       log.warn({ reason: error.message, hint: "changes there are seen at the next resync" }, "cannot watch");
     },
   });
-  const reloaders = gateways.map((gateway) => new Reloader({ gateway, clock, log }));
-  const resync = new Schedule(config.resync, wake);
+  const reloaders = gateways.map((gateway) => new Reloader({ gateway, clock, log, onChange: () => void leaveStatus() }));
+  const alerter = await Alerter.open(alerterPorts(running, signal));
+  const keepWarm =
+    config.keepWarm === null ? null : new KeepWarm({ ...config.keepWarm, variables: environment.variables, clock, log, wake });
+  const resync = new Schedule(config.resync, () => {
+    isResync = true;
+    wake();
+  });
+  const metricsFile = config.metricsFile === null ? null : new MetricsFile(expandHome(config.metricsFile, environment.home), log);
+  const stopped = new AbortController();
+  const warming = keepWarm?.run(AbortSignal.any([signal, stopped.signal]));
   try {
+    supervisor.watch(loop);
     await loop.run(signal);
   } finally {
+    stopped.abort();
     await resync.stop();
-    await watcher.close();
-    await Promise.all(reloaders.map((reloader) => reloader.idle()));
+    watcher.close();
+    news.close();
+    await Promise.all([warming, alerter.close(), ...reloaders.map((reloader) => reloader.idle())]);
+    await leaving;
   }
 }
 
+function alerterPorts(
+  { config, environment, stateDirectory, ledger, lock, log, sayAlert }: Running,
+  signal: AbortSignal,
+): AlerterPorts {
+  const { repeatEveryMs, command } = config.alerts;
+  return {
+    stateDirectory,
+    windows: alertWindows(config),
+    repeatEveryMs,
+    command,
+    variables: environment.variables,
+    clock: environment.clock,
+    log,
+    say: sayAlert,
+    record: async (events) => {
+      try {
+        await lock.withLock(signal, () => ledger.append(events));
+      } catch (error) {
+        // The history lacks a line; the alert itself was told.
+        if (!(error instanceof Failure)) throw error;
+        log.debug({ reason: error.message }, "alert not recorded");
+      }
+    },
+  };
+}
+
+function earlier(left: number | null, right: number | null): number | null {
+  return left === null || right === null ? (left ?? right) : Math.min(left, right);
+}
+
+/** A time of day (epoch ms) as a reading of the clock that only grows. */
+function inMonotonic(time: number | null, clock: Clock): number | null {
+  return time === null ? null : clock.monotonic() + Math.max(0, time - clock.now());
+}
+
 /** `status` can do without it, so that a full disk does not stop the daemon. */
-async function leaveHeartbeat(stateDirectory: string, result: ReconcileResult, log: Logger): Promise<void> {
+async function leaveHeartbeat(stateDirectory: string, result: ReconcileResult, lags: readonly Lag[], log: Logger): Promise<void> {
   try {
-    await writeHeartbeat(stateDirectory, process.pid, result);
+    await writeHeartbeat(stateDirectory, process.pid, result, lags);
   } catch (error) {
     if (errnoOf(error) === null) throw error;
     log.debug({ reason: errnoOf(error) }, "status not written");

@@ -10,6 +10,9 @@ const SECRET_NAMES = ["access", "refresh", "token", "key", "accessToken", "refre
 /** syslog's severities, as journald reads them from the start of a line (sd-daemon(3)). */
 const SEVERITIES: Readonly<Record<string, number>> = { debug: 7, info: 6, warn: 4, error: 3 };
 
+const STDOUT = 1;
+const STDERR = 2;
+
 /** What decides the format where the user left it to the program. */
 export interface LogSurroundings {
   readonly variables: Readonly<Record<string, string | undefined>>;
@@ -20,7 +23,7 @@ export interface LogSurroundings {
 export function openLog(level: LogLevel, format: LogFormat, surroundings: LogSurroundings): Logger {
   const chosen = format === "auto" ? formatFor(surroundings) : format;
   // Synchronous, so that the last line before an end is not lost; the package waits where a pipe is full.
-  const stdout = destination({ dest: 1, sync: true });
+  const stdout = destination({ dest: STDOUT, sync: true });
   stdout.on("error", ignoreClosedLog);
   const write = (line: string): void => {
     stdout.write(chosen === "json" ? line : toText(line, chosen));
@@ -37,20 +40,33 @@ export function openLog(level: LogLevel, format: LogFormat, surroundings: LogSur
   );
 }
 
+/** Says lines to a person, on stderr; under journald with their severity, so that `journalctl -p warning` shows them. */
+export function openAlertLine(
+  variables: LogSurroundings["variables"],
+): (line: string, severity: "info" | "warning" | "error") => void {
+  const stderr = destination({ dest: STDERR, sync: true });
+  stderr.on("error", ignoreClosedLog);
+  const isJournaled = isJournal(variables["JOURNAL_STREAM"], STDERR);
+  return (line, severity) => {
+    const level = severity === "warning" ? "warn" : severity;
+    stderr.write(`${isJournaled ? `<${String(SEVERITIES[level] ?? 6)}>` : ""}${line}\n`);
+  };
+}
+
 /** A log that nobody reads any more is no reason to let logins go stale. */
 function ignoreClosedLog(error: Error): void {
   if (!("code" in error) || error.code !== "EPIPE") throw error;
 }
 
 function formatFor({ variables, isTerminal }: LogSurroundings): Exclude<LogFormat, "auto"> {
-  if (isJournal(variables["JOURNAL_STREAM"])) return "journald";
+  if (isJournal(variables["JOURNAL_STREAM"], STDOUT)) return "journald";
   return isTerminal ? "pretty" : "json";
 }
 
-/** systemd names the device and inode of the stream that it reads; a redirected stdout is another one. */
-function isJournal(stream: string | undefined): boolean {
+/** systemd names the device and inode of the stream that it reads; a redirected one is another. */
+function isJournal(stream: string | undefined, descriptor: number): boolean {
   if (stream === undefined) return false;
-  const { dev, ino } = fstatSync(1);
+  const { dev, ino } = fstatSync(descriptor);
   return stream === `${String(dev)}:${String(ino)}`;
 }
 

@@ -1,38 +1,64 @@
 import type { Logger } from "pino";
 import type { Clock } from "../domain/clock.js";
+import type { SyncPlan } from "../domain/flows.js";
+import type { Plan } from "../domain/plan.js";
 import type { CommandOutcome } from "../io/run-command.js";
-import { RELOAD_TIMEOUT_MS, type Gateway } from "../stores/openclaw-gateway.js";
+import type { WriteOutcome } from "../reconcile/apply.js";
+import type { Gateway } from "../stores/openclaw-gateway.js";
+import { isOver, lagHint, lagText, type Lag, type LagReason } from "./lag.js";
 
 const FIRST_RETRY_MS = 15_000;
 const LONGEST_RETRY_MS = 15 * 60_000;
+
+/** What was written to a gateway's stores: whether anything was, and when the last of the replaced tokens ends. */
+export interface Overwritten {
+  /** Epoch ms; null where one says no end. */
+  readonly endsAt: number | null;
+}
 
 export interface ReloadPorts {
   readonly gateway: Gateway;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Called when `lag` changed. */
+  readonly onChange: () => void;
 }
 
 /**
  * Makes a running gateway use what was written: it works from a snapshot in memory until it is told.
  *
- * Requests that come while a reload runs become one more reload after it; a failed one is tried again, ever later.
+ * Requests that come while a reload runs become one more reload after it; a failed one is tried again, ever later, until
+ * the replaced token has ended or another start of the gateway has read the stores.
  */
 export class Reloader {
   readonly #ports: ReloadPorts;
   #isWanted = false;
   #running: Promise<void> | null = null;
-  #saidPairing = false;
-  /** When a write was last followed by no good reload (epoch ms); null while every gateway is up to date. */
-  laggingSince: number | null = null;
+  /** The last failure that was said; it is said again only after a success. */
+  #said: LagReason | null = null;
+  #lag: Lag | null = null;
 
   constructor(ports: ReloadPorts) {
     this.#ports = ports;
   }
 
-  /** A store of a gateway was written. */
-  request(signal: AbortSignal): void {
+  /** Null while the gateway uses what was written, or none runs. */
+  get lag(): Lag | null {
+    return this.#lag;
+  }
+
+  /** Stores of the gateway were written. */
+  request({ endsAt }: Overwritten, signal: AbortSignal): void {
+    const { gateway, clock } = this.#ports;
     this.#isWanted = true;
-    this.laggingSince ??= this.#ports.clock.now();
+    const before = this.#lag;
+    this.#become({
+      gateway: gateway.name,
+      since: before?.since ?? clock.now(),
+      until: before === null ? endsAt : latest(before.until, endsAt),
+      reason: before?.reason ?? "reloading",
+      listener: null,
+    });
     this.#running ??= this.#run(signal).finally(() => {
       this.#running = null;
     });
@@ -59,47 +85,109 @@ export class Reloader {
   /** @returns whether nothing is left to do */
   async #reloadOnce(signal: AbortSignal): Promise<boolean> {
     const { clock, log, gateway } = this.#ports;
-    if (!(await gateway.isListening())) {
-      this.laggingSince = null;
+    const listener = await gateway.listener();
+    if (this.#lag === null || listener === null || isOver(this.#lag, listener, clock.now())) {
+      this.#become(null);
       return true;
     }
+    this.#become({ ...this.#lag, listener });
+    if (gateway.reload === null) return this.#failed("off", true);
     const startedAt = clock.monotonic();
     const outcome = await gateway.reload(signal);
     if (signal.aborted) return true;
     if (outcome.kind === "done") {
-      this.laggingSince = null;
+      // What was written meanwhile may have come too late for it.
+      if (!this.#isWanted) this.#become(null);
+      this.#said = null;
       log.info({ durationMs: Math.round(clock.monotonic() - startedAt) }, "gateway reloaded");
       return true;
     }
-    if (outcome.kind === "not-found") {
-      log.warn(
-        { hint: "put openclaw on the daemon's PATH, or name the command: reload.openclaw in the config" },
-        "gateway not reloaded: no such command",
-      );
-      return true;
-    }
-    this.#sayFailure(outcome);
-    return false;
+    const exitCode = outcome.kind === "failed" ? { exitCode: outcome.exitCode } : {};
+    return this.#failed(reasonOf(outcome), outcome.kind === "not-found", exitCode);
   }
 
-  /** OpenClaw's words may name devices and addresses, so only what is known of them is told. */
-  #sayFailure(outcome: Exclude<CommandOutcome, { kind: "done" | "not-found" }>): void {
-    const { log } = this.#ports;
-    if (outcome.kind === "failed" && /pairing required|scope upgrade pending/i.test(outcome.output)) {
-      if (!this.#saidPairing) {
-        log.warn(
-          { hint: "approve this device once (openclaw devices list, openclaw devices approve), or restart the gateway" },
-          "gateway not reloaded: it wants this device to be paired",
-        );
-      }
-      this.#saidPairing = true;
-      return;
-    }
-    const reason =
-      outcome.kind === "timed-out" ? `no answer within ${RELOAD_TIMEOUT_MS / 1000} s` : `exit code ${String(outcome.exitCode)}`;
-    log.warn(
-      { reason, hint: "a turn or a restart of the gateway also makes it use the new login; it is tried again by itself" },
-      "gateway not reloaded",
-    );
+  #failed(reason: LagReason, isFinal: boolean, fields: { readonly exitCode?: number | null } = {}): boolean {
+    if (this.#lag !== null) this.#become({ ...this.#lag, reason });
+    // The user turned it off: nothing to be said about that.
+    if (this.#said !== reason && reason !== "off")
+      this.#ports.log.warn({ reason: lagText(reason), ...fields, hint: lagHint(reason) }, "gateway not reloaded");
+    this.#said = reason;
+    return isFinal;
   }
+
+  #become(lag: Lag | null): void {
+    const before = this.#lag;
+    this.#lag = lag;
+    if (
+      before?.since !== lag?.since ||
+      before?.until !== lag?.until ||
+      before?.reason !== lag?.reason ||
+      before?.listener !== lag?.listener
+    )
+      this.#ports.onChange();
+  }
+}
+
+/** What a reconcile overwrote in OpenClaw's stores; null where it wrote to none. */
+export function overwrittenBy({
+  plan,
+  adoptions,
+  writes,
+}: {
+  readonly plan: Pick<SyncPlan, "writes"> & { readonly flows: readonly Pick<Plan, "head" | "adoption">[] };
+  readonly adoptions: readonly WriteOutcome[];
+  readonly writes: readonly WriteOutcome[];
+}): Overwritten | null {
+  const written = new Set(
+    [...adoptions, ...writes].flatMap(({ store, error }) => (error === null && store.startsWith("openclaw:") ? [store] : [])),
+  );
+  if (written.size === 0) return null;
+  const adopted = plan.flows.flatMap(({ adoption, head }) => {
+    if (adoption === null || !written.has(adoption.into.store)) return [];
+    return head.state === "present" && head.observed.held.kind === "credential" ? [head.observed.held.expiresAt] : [];
+  });
+  const replaced = plan.writes.flatMap(({ target: { store, held, expiryMarginMs } }) => {
+    if (!written.has(store) || held.kind !== "credential") return [];
+    return [held.expiresAt === null ? null : held.expiresAt - expiryMarginMs];
+  });
+  const ends = [...adopted, ...replaced];
+  return { endsAt: ends.length === 0 ? null : ends.reduce(latest) };
+}
+
+/**
+ * Makes gateways use what a command wrote, once; there is no daemon behind it to try again.
+ *
+ * @returns those that may go on with what was replaced
+ */
+export async function reloadNow(
+  gateways: readonly Gateway[],
+  { endsAt }: Overwritten,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Lag[]> {
+  const lags = gateways.map(async (gateway): Promise<Lag | null> => {
+    const since = clock.now();
+    const listener = await gateway.listener();
+    if (listener === null) return null;
+    const outcome = gateway.reload === null ? null : await gateway.reload(signal);
+    if (outcome?.kind === "done") return null;
+    return { gateway: gateway.name, since, until: endsAt, reason: outcome === null ? "off" : reasonOf(outcome), listener };
+  });
+  return (await Promise.all(lags)).filter((lag) => lag !== null);
+}
+
+/** OpenClaw's words may name devices and addresses, so only what is known of them is told. */
+function reasonOf(outcome: Exclude<CommandOutcome, { kind: "done" }>): LagReason {
+  switch (outcome.kind) {
+    case "not-found":
+      return "no-command";
+    case "timed-out":
+      return "no-answer";
+    case "failed":
+      return /pairing required|scope upgrade pending/i.test(outcome.output) ? "pairing" : "failed";
+  }
+}
+
+function latest(left: number | null, right: number | null): number | null {
+  return left === null || right === null ? null : Math.max(left, right);
 }

@@ -1,7 +1,9 @@
 import type { Logger } from "pino";
 import { Failure, isTransient, type StoreError } from "../domain/errors.js";
 import type { Finding } from "../domain/inventory.js";
-import { displayGeneration } from "../domain/ledger.js";
+import { displayGeneration, flowId } from "../domain/ledger.js";
+import type { Plan } from "../domain/plan.js";
+import type { SourceVerdict } from "../domain/source-verdict.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 
 /**
@@ -47,26 +49,44 @@ export class Reporter {
     this.#log.error({ reason: error.message, hint: error.hint }, "reconcile failed");
   }
 
-  #reportPush({ plan, writes, adoption, ledger, durationMs }: ReconcileResult, log: Logger): void {
-    const became = plan.record.findLast((event) => event.kind === "live");
-    const written = writes.filter(({ error }) => error === null).length;
-    if (became === undefined && written === 0 && adoption?.error !== null) return;
-    const fields = {
-      generation: displayGeneration(ledger, plan.live?.generation ?? null),
-      expiresAt: plan.live?.expiresAt == null ? null : new Date(plan.live.expiresAt).toISOString(),
-      stores: written,
-      failed: writes.length - written,
-      durationMs,
-    };
-    if (adoption?.error === null && plan.adoption !== null) {
-      log.info(
-        { ...fields, store: plan.adoption.candidate.target.store, proof: plan.adoption.candidate.proof },
-        "agent rotation adopted",
-      );
-    } else {
-      log.info({ ...fields, reason: became?.reason ?? "drift" }, became === undefined ? "drift corrected" : "credential pushed");
+  #reportPush({ plan, writes, adoptions, ledger, durationMs }: ReconcileResult, log: Logger): void {
+    const written = new Set(writes.filter(({ error }) => error === null).map(({ store }) => store));
+    const adopted = new Set(adoptions.filter(({ error }) => error === null).map(({ store }) => store));
+    for (const flow of plan.flows) {
+      const became = flow.record.findLast((event) => event.kind === "live");
+      const planned = new Set(flow.writes.map(({ target }) => target.store));
+      const reached = [...planned].filter((store) => written.has(store) || adopted.has(store)).length;
+      const adoption = flow.adoption !== null && adopted.has(flow.adoption.into.store) ? flow.adoption : null;
+      if (became === undefined && reached === 0 && adoption === null) continue;
+      const fields = {
+        ...named(flow),
+        generation: displayGeneration(ledger, flow.live?.generation ?? null),
+        expiresAt: flow.live?.expiresAt == null ? null : new Date(flow.live.expiresAt).toISOString(),
+        stores: reached,
+        failed: planned.size - reached,
+        durationMs,
+      };
+      if (adoption !== null) {
+        const { target, proof } = adoption.candidate;
+        log.info({ ...fields, store: target.store, proof }, "agent rotation adopted");
+      } else {
+        log.info(
+          { ...fields, reason: became?.reason ?? "drift" },
+          became === undefined ? "drift corrected" : "credential pushed",
+        );
+      }
     }
   }
+}
+
+/** The source's profile for a person; nothing where the source has just one, under a name of no meaning to a user. */
+export function sourceProfile({ head }: Plan): string {
+  return head.flow === flowId(null, head.profile) ? "" : head.profile;
+}
+
+function named(flow: Plan): { readonly profile?: string } {
+  const profile = sourceProfile(flow);
+  return profile === "" ? {} : { profile };
 }
 
 interface State {
@@ -78,9 +98,13 @@ interface State {
 /** Everything that is not as it should be, by what it is about. */
 function statesOf(result: ReconcileResult): Map<string, State> {
   const states = new Map<string, State>();
-  const { source, inventory, reads } = result.observation;
-  const sourceState = sourceStateOf(result);
-  if (sourceState !== null) states.set(source.store, sourceState);
+  const { inventory, reads } = result.observation;
+  for (const flow of result.plan.flows) {
+    const state = sourceStateOf(flow, result);
+    if (state !== null) states.set(aboutSource(flow), state);
+    const suspect = suspectStateOf(flow, result);
+    if (suspect !== null) states.set(`${aboutSource(flow)} suspect`, suspect);
+  }
   for (const { store, kind, path, error } of inventory.findings) {
     states.set(
       `${kind} ${store}`,
@@ -92,7 +116,7 @@ function statesOf(result: ReconcileResult): Map<string, State> {
         : storeErrorState(store, error),
     );
   }
-  const outcomes = [...result.writes, ...(result.adoption === null ? [] : [result.adoption])];
+  const outcomes = [...result.writes, ...result.adoptions];
   const failures = [...reads.map(({ target, error }) => ({ store: target.store.name, error })), ...outcomes];
   for (const { store, error } of failures) {
     if (error !== null && error.code !== "conflict" && error.code !== "torn") states.set(store, storeErrorState(store, error));
@@ -113,10 +137,15 @@ function statesOf(result: ReconcileResult): Map<string, State> {
   return states;
 }
 
+/** What a state of the source is about. */
+function aboutSource(flow: Plan): string {
+  return `${flow.head.store} ${sourceProfile(flow)}`.trimEnd();
+}
+
 /** Whether a look could not tell how it is now with something: a half-written store is neither well nor ill. */
-function isUndecided(about: string, { observation }: ReconcileResult): boolean {
+function isUndecided(about: string, { observation, plan }: ReconcileResult): boolean {
   const { source, reads } = observation;
-  if (about === source.store) return source.state === "unreadable" && source.torn;
+  if (plan.flows.some((flow) => about === aboutSource(flow))) return source.state === "unreadable" && source.torn;
   return reads.some(({ target, error }) => {
     if (error === null) return false;
     return about === target.store.name ? error.code === "torn" : about.startsWith(`${target.store.name} `);
@@ -127,29 +156,36 @@ function sayNothing(): void {
   // It was said when it began.
 }
 
-function sourceStateOf({ plan, observation }: ReconcileResult): State | null {
-  const { store } = observation.source;
-  const { source } = plan;
+function sourceStateOf(flow: Plan, { observation }: ReconcileResult): State | null {
+  const { head, source, adoption } = flow;
+  const { stores, signIn } = observation.inventory.source;
+  const about = { store: head.store, ...named(flow) };
   switch (source.kind) {
     case "missing":
       return said("missing", (log) => {
-        log.warn({ store, path: observation.inventory.source.store.path, hint: "sign in: claude auth login" }, "source missing");
+        log.warn({ ...about, path: stores[0].path, hint: `sign in: ${signIn}` }, "source missing");
       });
     case "unreadable":
       if (source.torn) return null;
       return said(source.reason, (log) => {
-        log.error({ store, reason: source.reason, hint: source.hint }, "source unreadable");
+        log.error({ ...about, reason: source.reason, hint: source.hint }, "source unreadable");
       });
     case "logged-out":
-      if (plan.adoption !== null) return null;
+      if (adoption !== null) return null;
       return said("logged-out", (log) => {
-        log.error({ store, hint: "sign in: claude auth login" }, "source logged out");
+        log.error({ ...about, hint: `sign in: ${signIn}` }, "source logged out");
+      });
+    case "fenced":
+      if (adoption !== null || source.until !== null) return null;
+      return said(source.reason, (log) => {
+        const hint = fencedHint(source, signIn);
+        log.error({ ...about, reason: source.reason, why: source.explanation, hint }, "source refresh failed");
       });
     case "held":
-      if (plan.adoption !== null || source.until !== null) return null;
+      if (adoption !== null || source.until !== null) return null;
       return said(source.reason, (log) => {
         log.warn(
-          { store, reason: source.reason, why: source.explanation, hint: "accept it with: credsyncd sync --force" },
+          { ...about, reason: source.reason, why: source.explanation, hint: "accept it with: credsyncd sync --force" },
           "held",
         );
       });
@@ -157,6 +193,16 @@ function sourceStateOf({ plan, observation }: ReconcileResult): State | null {
     case "becomes-live":
       return null;
   }
+}
+
+function suspectStateOf(flow: Plan, { observation, ledger }: ReconcileResult): State | null {
+  const { head, live, suspect } = flow;
+  if (live === null || !suspect) return null;
+  const generation = displayGeneration(ledger, live.generation);
+  const hint = suspectHint(observation.inventory.source.signIn);
+  return said(live.generation, (log) => {
+    log.warn({ store: head.store, ...named(flow), generation, reason: "suspect", why: SUSPECT, hint }, "live login suspect");
+  });
 }
 
 function storeErrorState(store: string, error: StoreError): State {
@@ -178,6 +224,33 @@ export function findingText(kind: Finding["kind"]): string {
       return "inherits from the shared store";
     case "error":
       return "cannot be served";
+  }
+}
+
+/** Why the live login is suspect. */
+export const SUSPECT =
+  "an agent failed to refresh this very login, so that it may be spent: until it is refreshed, agents are given its access token alone";
+
+/** What a person does about a suspect login; `signIn` is the command. */
+export function suspectHint(signIn: string): string {
+  return `use the source's program once, so that it refreshes; where that fails, sign in: ${signIn}`;
+}
+
+/** What a person does about a source that is fenced; `signIn` is the command. */
+export function fencedHint({ until }: Extract<SourceVerdict, { kind: "fenced" }>, signIn: string): string {
+  if (until !== null) return "it is looked at again by itself";
+  return `take the login of an agent that has one: credsyncd adopt STORE - or put its copy back: credsyncd restore --list - or sign in: ${signIn}`;
+}
+
+/** Why a profile is not written yet, in words. */
+export function waitText(reason: string): string {
+  switch (reason) {
+    case "refreshing":
+      return "its program, or another agent's, is refreshing this login";
+    case "re-asserting":
+      return "another program undid what was written there; it is written again in a moment";
+    default:
+      return "nothing can be pushed from the source";
   }
 }
 

@@ -2,112 +2,69 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
 import type { Config } from "../config/load.js";
-
 import { StoreError } from "../domain/errors.js";
 import type { Finding } from "../domain/inventory.js";
-import { displayGeneration } from "../domain/ledger.js";
+import { displayGeneration, placementKey, type LedgerState } from "../domain/ledger.js";
 import { knownGeneration } from "../domain/target-verdict.js";
-import type { TargetReport } from "../domain/plan.js";
-import type { SourceVerdict } from "../domain/source-verdict.js";
+import type { Plan, TargetReport } from "../domain/plan.js";
 import { replaceOwnFile } from "../io/own-file.js";
 import { isAbsent } from "../io/system-error.js";
+import { mapConcurrently } from "../reconcile/concurrency.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
-import { holdHint } from "./reporter.js";
+import type {
+  DaemonStatus,
+  FoundPath,
+  ProfileStatus,
+  SourceState,
+  SourceStatus,
+  StatusAlert,
+  StatusReport,
+  StoreStatus,
+} from "./status-report.js";
+import { inheritedProfiles, servedProfiles, withInheritance } from "./inheritance.js";
+import { gatewayStatus, lagReasons, type Lag } from "./lag.js";
+import { fencedHint, holdHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
 
-export type SourceState = "ok" | "expiring" | "expired" | "logged-out" | "missing" | "unreadable";
-export type ProfileState = "in-sync" | "drift" | "held" | "absent" | "error" | "separate";
+const lagShape = z.object({
+  gateway: z.string(),
+  since: z.number(),
+  until: z.nullable(z.number()),
+  reason: z.enum(lagReasons),
+  listener: z.nullable(z.string()),
+});
+/** Reads under way at once. */
+const READS_AT_ONCE = 32;
 
-export interface ProfileStatus {
-  readonly profile: string;
-  readonly type: string | null;
-  readonly binding: "follow" | "pinned" | "ignore";
-  readonly state: ProfileState;
-  /** One word, for scripts. */
-  readonly reason: string | null;
-  /** The reason in words, for a person. */
-  readonly explanation: string | null;
-  readonly hint: string | null;
-  readonly generation: string | null;
-  readonly expiresAt: string | null;
-}
+const heartbeatShape = z.object({
+  pid: z.number(),
+  lastReconcileAt: z.string(),
+  lastReconcileMs: z.number(),
+  lags: z._default(z.array(lagShape), []),
+});
 
-export interface StoreStatus {
-  readonly store: string;
-  readonly path: string;
-  readonly format: string;
-  readonly profiles: readonly ProfileStatus[];
-  readonly active: Readonly<Record<string, string>>;
-  readonly error: string | null;
-  readonly hint: string | null;
-  /** Another store that is the same file, or null. */
-  readonly sameAs: string | null;
-}
-
-interface FoundPath {
-  readonly store: string;
-  readonly path: string;
-}
-
-/** What `credsyncd status --json` prints; fields are only ever added. */
-export interface StatusReport {
-  readonly schemaVersion: 1;
-  readonly at: string;
-  readonly daemon: DaemonStatus;
-  readonly source: {
-    readonly store: string;
-    readonly path: string;
-    readonly state: SourceState;
-    readonly reason: string | null;
-    readonly explanation: string | null;
-    readonly hint: string | null;
-    readonly generation: string | null;
-    readonly expiresAt: string | null;
-    readonly signInEndsAt: string | null;
-    readonly account: string | null;
-  };
-  readonly stores: readonly StoreStatus[];
-  /** Stores found whose agent is not configured any more. */
-  readonly unconfigured: readonly FoundPath[];
-  /** Files that OpenClaw does not read any more. */
-  readonly retired: readonly FoundPath[];
-  /** Agents without a store of their own. */
-  readonly inherits: readonly FoundPath[];
-  readonly alerts: readonly { readonly kind: string; readonly store: string; readonly since: string; readonly message: string }[];
-  readonly summary: {
-    readonly stores: number;
-    readonly inSync: number;
-    readonly drift: number;
-    readonly held: number;
-    readonly errors: number;
-  };
-}
-
-export interface DaemonStatus {
-  readonly running: boolean;
-  readonly pid: number | null;
-  readonly lastReconcileAt: string | null;
-  readonly lastReconcileMs: number | null;
-}
-
-const heartbeatShape = z.object({ pid: z.number(), lastReconcileAt: z.string(), lastReconcileMs: z.number() });
-
-/** What the daemon leaves behind for `status`: that it lives, and when it last looked. */
-export async function writeHeartbeat(stateDirectory: string, pid: number, result: ReconcileResult): Promise<void> {
-  const heartbeat = { schemaVersion: 1, pid, lastReconcileAt: iso(result.startedAt), lastReconcileMs: result.durationMs };
+/** What the daemon leaves behind for `status`: that it lives, when it last looked, and which gateways lag. */
+export async function writeHeartbeat(
+  stateDirectory: string,
+  pid: number,
+  result: ReconcileResult,
+  lags: readonly Lag[],
+): Promise<void> {
+  const { startedAt, durationMs } = result;
+  const heartbeat = { schemaVersion: 1, pid, lastReconcileAt: iso(startedAt), lastReconcileMs: durationMs, lags };
   await replaceOwnFile(join(stateDirectory, "status.json"), `${JSON.stringify(heartbeat)}\n`);
 }
 
 /** The daemon's last word, if it is that of the one that runs now. */
-export async function readDaemonStatus(stateDirectory: string, runningPid: number | null): Promise<DaemonStatus> {
-  if (runningPid === null) return { running: false, pid: null, lastReconcileAt: null, lastReconcileMs: null };
+export async function readDaemonStatus(
+  stateDirectory: string,
+  runningPid: number | null,
+): Promise<{ readonly daemon: DaemonStatus; readonly lags: readonly Lag[] }> {
+  const silent = { lastReconcileAt: null, lastReconcileMs: null };
+  if (runningPid === null) return { daemon: { running: false, pid: null, ...silent }, lags: [] };
   const heartbeat = await readHeartbeat(join(stateDirectory, "status.json"));
-  const own = heartbeat?.pid === runningPid ? heartbeat : null;
-  return {
-    running: true,
-    pid: runningPid,
-    lastReconcileAt: own?.lastReconcileAt ?? null,
-    lastReconcileMs: own?.lastReconcileMs ?? null,
-  };
+  if (heartbeat?.pid !== runningPid) return { daemon: { running: true, pid: runningPid, ...silent }, lags: [] };
+  const { pid, lastReconcileAt, lastReconcileMs, lags } = heartbeat;
+  return { daemon: { running: true, pid, lastReconcileAt, lastReconcileMs }, lags };
 }
 
 async function readHeartbeat(path: string): Promise<z.infer<typeof heartbeatShape> | null> {
@@ -120,24 +77,47 @@ async function readHeartbeat(path: string): Promise<z.infer<typeof heartbeatShap
   }
 }
 
+/** What is known besides a look. */
+interface Surroundings {
+  readonly splitBrain: StatusReport["splitBrain"];
+  readonly daemon: DaemonStatus;
+  readonly lags: readonly Lag[];
+  readonly alerts: readonly StatusAlert[];
+}
+
 /** Describes what a look found, store by store. */
 export async function statusOf(
   result: ReconcileResult,
   config: Config,
-  daemon: DaemonStatus,
+  { daemon, lags, alerts, splitBrain }: Surroundings,
   now: number,
 ): Promise<StatusReport> {
   const stores: StoreStatus[] = [];
   const byStore = groupByStore(result.plan.reports);
-  for (const { target, error, sameAs } of result.observation.reads) {
-    const { store } = target;
-    const [active, activeError] = error === null ? await readActive(store) : [{}, null];
+  const [first, ...others] = result.plan.flows;
+  const source = sourceStatus(first, result, config, now);
+  const sources = [source, ...others.map((flow) => sourceStatus(flow, result, config, now))];
+  const own = new Set(result.observation.inventory.source.stores.map(({ name }) => name));
+  const actives = await mapConcurrently(result.observation.reads, READS_AT_ONCE, ({ target, error }) =>
+    error === null ? readActive(target.store) : Promise.resolve(nothingActive),
+  );
+  for (const [index, { target, error, sameAs }] of result.observation.reads.entries()) {
+    const { store, origin } = target;
+    // What is wrong with the source is said of the source.
+    if (own.has(store.name) && error !== null) continue;
+    const [active, activeError] = actives[index] ?? nothingActive;
     const failure = error ?? activeError;
     stores.push({
       store: store.name,
       path: store.path,
       format: store.format,
-      profiles: (byStore.get(store.name) ?? []).flatMap((report) => profileStatus(report, result)),
+      era: origin.era,
+      versionHint: origin.versionHint,
+      inherits: null,
+      profiles: [
+        ...sources.flatMap((source) => (source.store === store.name ? canonicalProfile(source) : [])),
+        ...(byStore.get(store.name) ?? []).flatMap((report) => profileStatus(report, result)),
+      ],
       active,
       error: failure?.message ?? null,
       hint: failure?.hint ?? null,
@@ -151,6 +131,9 @@ export async function statusOf(
       store,
       path,
       format: "unsupported",
+      era: null,
+      versionHint: null,
+      inherits: null,
       profiles: [],
       active: {},
       error: error.message,
@@ -158,17 +141,23 @@ export async function statusOf(
       sameAs: null,
     });
   }
+  const shown = withInheritance(stores, result.observation.reads);
   return {
     schemaVersion: 1,
     at: iso(now),
     daemon,
-    source: sourceStatus(result, config, now),
-    stores,
+    source,
+    sources,
+    stores: shown,
     unconfigured: foundPaths(findings, "unconfigured"),
     retired: foundPaths(findings, "retired"),
-    inherits: foundPaths(findings, "inherits"),
-    alerts: [],
-    summary: summarize(stores),
+    inherits: findings.flatMap(({ kind, store, path, inheritsFrom = null }) =>
+      kind === "inherits" ? [{ store, path, from: inheritsFrom, profiles: servedProfiles(shown, inheritsFrom) }] : [],
+    ),
+    gateways: lags.map(gatewayStatus),
+    splitBrain,
+    alerts,
+    summary: summarize(shown),
   };
 }
 
@@ -182,9 +171,11 @@ function groupByStore(reports: readonly TargetReport[]): Map<string, TargetRepor
   return groups;
 }
 
-async function readActive(
-  store: ReconcileResult["observation"]["reads"][number]["target"]["store"],
-): Promise<[Readonly<Record<string, string>>, StoreError | null]> {
+type Active = readonly [Readonly<Record<string, string>>, StoreError | null];
+
+const nothingActive: Active = [{}, null];
+
+async function readActive(store: ReconcileResult["observation"]["reads"][number]["target"]["store"]): Promise<Active> {
   try {
     return [await store.readActive(new AbortController().signal), null];
   } catch (error) {
@@ -193,23 +184,19 @@ async function readActive(
   }
 }
 
-function sourceStatus(result: ReconcileResult, config: Config, now: number): StatusReport["source"] {
-  const { plan, observation, ledger } = result;
-  const { store, profile } = observation.inventory.source;
-  const held =
-    observation.source.state === "present" && observation.source.observed.held.kind === "credential"
-      ? observation.source.observed.held
-      : null;
-  const stored = observation.sourceSnapshot?.profiles.find(({ id }) => id === profile);
+function sourceStatus(flow: Plan, { observation, ledger }: ReconcileResult, config: Config, now: number): SourceStatus {
+  const { head } = flow;
+  const held = head.state === "present" && head.observed.held.kind === "credential" ? head.observed.held : null;
+  const read = observation.sourceReads.find(({ store }) => store.name === head.store);
+  const stored = read?.snapshot.profiles.find(({ id }) => id === head.profile);
   const signInEndsAt = held?.credential.type === "oauth" ? held.credential.signInEndsAt : null;
-  const isHeld = plan.source.kind === "held" && plan.adoption === null;
   return {
-    store: store.name,
-    path: store.path,
-    state: sourceState(result, config, now),
-    reason: isHeld ? plan.source.reason : null,
-    explanation: explanationOf(plan.source),
-    hint: isHeld ? "accept it with: credsyncd sync --force" : plan.source.kind === "unreadable" ? plan.source.hint : null,
+    store: head.store,
+    path: (read?.store ?? observation.inventory.source.stores[0]).path,
+    profile: head.profile,
+    type: held?.credential.type ?? null,
+    state: sourceState(flow, config, now),
+    ...sourceNotes(flow, observation.inventory.source.signIn),
     generation: displayGeneration(ledger, held?.generation ?? null),
     expiresAt: held?.expiresAt == null ? null : iso(held.expiresAt),
     signInEndsAt: signInEndsAt === null ? null : iso(signInEndsAt),
@@ -217,22 +204,48 @@ function sourceStatus(result: ReconcileResult, config: Config, now: number): Sta
   };
 }
 
-function explanationOf(source: SourceVerdict): string | null {
-  if (source.kind === "held") return source.explanation;
-  return source.kind === "unreadable" ? source.reason : null;
+type Notes = Pick<SourceStatus, "reason" | "explanation" | "hint">;
+
+/** What there is to say of the source: one word for scripts, why, and what a person does about it. */
+function sourceNotes({ source, adoption, suspect }: Plan, signIn: string): Notes {
+  switch (source.kind) {
+    case "held": {
+      const { explanation } = source;
+      if (adoption !== null) return { reason: null, explanation, hint: null };
+      return { reason: source.reason, explanation, hint: "accept it with: credsyncd sync --force" };
+    }
+    case "fenced":
+      return { reason: source.reason, explanation: source.explanation, hint: fencedHint(source, signIn) };
+    case "unreadable":
+      return { reason: null, explanation: source.reason, hint: source.hint };
+    case "live":
+    case "becomes-live":
+      if (suspect) return { reason: "suspect", explanation: SUSPECT, hint: suspectHint(signIn) };
+      return { reason: null, explanation: null, hint: null };
+    case "missing":
+    case "logged-out":
+      return { reason: null, explanation: null, hint: null };
+  }
 }
 
-function sourceState({ plan, observation }: ReconcileResult, config: Config, now: number): SourceState {
-  const { source } = plan;
+/** How a profile of the source stands among the others of its store. */
+function canonicalProfile({ profile, type, state, generation, expiresAt }: SourceStatus): ProfileStatus[] {
+  if (state === "missing") return [];
+  const nothing = { reason: null, explanation: null, hint: null, hides: null };
+  return [{ profile, type, binding: "follow", state: "source", generation, expiresAt, ...nothing }];
+}
+
+function sourceState({ source }: Plan, config: Config, now: number): SourceState {
   switch (source.kind) {
     case "missing":
     case "logged-out":
     case "unreadable":
       return source.kind;
+    case "fenced":
+      return source.until === null ? "logged-out" : "refreshing";
     case "live":
     case "becomes-live":
     case "held": {
-      if (observation.source.state !== "present") return "missing";
       const { expiresAt } = source.held;
       if (expiresAt === null) return "ok";
       if (expiresAt <= now) return "expired";
@@ -241,21 +254,43 @@ function sourceState({ plan, observation }: ReconcileResult, config: Config, now
   }
 }
 
-function profileStatus({ target, verdict }: TargetReport, { ledger }: ReconcileResult): ProfileStatus[] {
+/** The true end of what a target holds (epoch ms), where it was written with a margin. */
+function trueEnd({ target, verdict }: TargetReport, ledger: LedgerState): number | null {
+  const { held } = target;
+  if (held.kind !== "credential" || held.expiresAt === null) return null;
+  const placement = ledger.placements.get(placementKey(target.store, target.profile));
+  const written = placement?.issue === held.issue ? placement.terms.expiryMarginMs : 0;
+  return held.expiresAt - (verdict?.kind === "in-sync" ? target.expiryMarginMs : written);
+}
+
+function profileStatus(report: TargetReport, { ledger }: ReconcileResult): ProfileStatus[] {
+  const { target, verdict } = report;
   if (verdict?.kind === "unrelated") return [];
   const held = target.held.kind === "credential" ? target.held : null;
-  const known = held === null ? null : knownGeneration(held, ledger);
+  const endsAt = trueEnd(report, ledger);
+  const known = knownGeneration(target.held, ledger);
   const common = {
     profile: target.profile,
-    type: held?.credential.type ?? null,
+    type: held?.credential.type ?? (target.held.kind === "fence" ? "oauth" : null),
     binding: target.binding,
     generation: displayGeneration(ledger, known?.fingerprint ?? held?.generation ?? null),
-    expiresAt: held?.expiresAt == null ? null : iso(held.expiresAt - target.expiryMarginMs),
+    expiresAt: endsAt === null ? null : iso(endsAt),
+    hides: null,
   };
   if (verdict === null) return [{ ...common, state: "separate", reason: null, explanation: null, hint: null }];
   switch (verdict.kind) {
-    case "in-sync":
-      return [{ ...common, state: "in-sync", reason: null, explanation: null, hint: null }];
+    case "in-sync": {
+      const byHalves = held?.credential.type === "oauth" && held.generation === null && target.share === "full";
+      return [
+        {
+          ...common,
+          state: "in-sync",
+          reason: byHalves ? "suspect" : null,
+          explanation: byHalves ? "it was given the access token alone, until the source's login is refreshed" : null,
+          hint: null,
+        },
+      ];
+    }
     case "absent": {
       const explanation = "it was logged out there, and is not made again by itself";
       return [
@@ -273,13 +308,22 @@ function profileStatus({ target, verdict }: TargetReport, { ledger }: ReconcileR
         {
           ...common,
           state: "drift",
-          reason: "behind",
-          explanation: "it is to be written",
+          reason: target.held.kind === "fence" ? "refresh-failed" : "behind",
+          explanation:
+            target.held.kind === "fence" ? "its program failed to refresh it, and lost its tokens" : "it is to be written",
           hint: "the daemon writes it; or run: credsyncd sync",
         },
       ];
     case "drift":
-      return [{ ...common, state: "drift", reason: verdict.reason, explanation: null, hint: null }];
+      return [
+        {
+          ...common,
+          state: "drift",
+          reason: verdict.reason,
+          explanation: verdict.until === null ? null : waitText(verdict.reason),
+          hint: null,
+        },
+      ];
     case "hold":
       return [
         {
@@ -294,13 +338,17 @@ function profileStatus({ target, verdict }: TargetReport, { ledger }: ReconcileR
 }
 
 function summarize(stores: readonly StoreStatus[]): StatusReport["summary"] {
-  const summary = { stores: stores.length, inSync: 0, drift: 0, held: 0, errors: 0 };
-  for (const { error, profiles } of stores) {
-    const states = new Set(profiles.map(({ state }) => state));
+  const isTarget = ({ profiles }: StoreStatus): boolean =>
+    profiles.length === 0 || profiles.some(({ state }) => state !== "source");
+  const targets = stores.filter(isTarget);
+  const summary = { stores: targets.length, inSync: 0, drift: 0, held: 0, errors: 0 };
+  for (const { error, profiles, inherits } of targets) {
+    const own = profiles.length > 0 || inherits === null ? profiles : inheritedProfiles(stores, inherits);
+    const states = new Set(own.map(({ state }) => state));
     if (error !== null) summary.errors += 1;
     else if (states.has("held")) summary.held += 1;
     else if (states.has("drift")) summary.drift += 1;
-    else if (states.has("in-sync")) summary.inSync += 1;
+    else if (states.has("in-sync") || states.has("source")) summary.inSync += 1;
   }
   return summary;
 }

@@ -2,9 +2,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../domain/clock.js";
-import { SharedOwnerLocks } from "../io/owner-lock.js";
+import { Predecessors, SharedOwnerLocks } from "../io/owner-lock.js";
 import { SqliteReaders } from "../io/sqlite-database.js";
 import { variable, type Environment } from "../stores/environment.js";
+import { supervisorVariables } from "./sd-notify.js";
 
 /** The system's time. */
 export const systemClock: Clock = {
@@ -23,11 +24,18 @@ export const systemClock: Clock = {
 export function systemEnvironment(): Environment {
   return {
     home: homedir(),
-    variables: process.env,
+    variables: withoutSupervisor(process.env),
     clock: systemClock,
     refreshLocks: new SharedOwnerLocks(),
+    predecessors: new Predecessors(),
     databases: new SqliteReaders(),
   };
+}
+
+/** A program that credsyncd starts must not speak to the supervisor in its name. */
+function withoutSupervisor(variables: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const own: readonly string[] = supervisorVariables;
+  return Object.fromEntries(Object.entries(variables).filter(([name]) => !own.includes(name)));
 }
 
 /** Where credsyncd keeps its own state: `${XDG_STATE_HOME:-~/.local/state}/credsyncd`. */

@@ -1,14 +1,18 @@
 import { isLater, relateAccounts, type Account } from "./credential.js";
+import { fencedGeneration } from "./fence.js";
 import type { Fingerprint, Identity } from "./generation.js";
-import { latestEnd, placementKey, type Generation, type LedgerState, type Live, type Placement } from "./ledger.js";
+import { latestEnd, placementKey, type Fence, type Generation, type LedgerState, type Live, type Placement } from "./ledger.js";
 import type { HeldCredential, ObservedTarget, Orders } from "./observation.js";
 import type { SourceVerdict } from "./source-verdict.js";
 
 /** Programs refresh shortly before the end of an access token; people sign in at any time. */
 const REFRESH_WINDOW_MS = 10 * 60_000;
+/** What appears so soon after a refresh was seen under way is what it brought; later, someone may have signed in. */
+const FENCE_PROVES_MS = 10 * 60_000;
 
 /** Why an agent's unknown generation is surely the next one of the source's chain (rule R5a). */
-export type Proof = "live-generation" | "same-account" | "source-lost-parent" | "refreshed-at-expiry" | "ordered";
+export type Proof =
+  "live-generation" | "same-account" | "refresh-fence" | "source-lost-parent" | "refreshed-at-expiry" | "ordered";
 
 /** A target that may hold a newer generation than the source, because its own program refreshed (rule R5). */
 export interface Candidate {
@@ -61,11 +65,12 @@ export function bestProven(candidates: readonly Candidate[]): Candidate | null {
 
 function asCandidate(target: ObservedTarget, context: Context): Candidate | null {
   const { held } = target;
-  if (target.binding !== "follow" || target.share !== "full") return null;
+  if (target.binding !== "follow") return null;
   if (held.kind !== "credential" || held.credential.type !== "oauth" || held.generation === null) return null;
   if (namesAnotherAccount(target, context)) return null;
   const { generation } = held;
-  const candidate = asDescendant(target, held, generation, context);
+  // What was given no refresh token cannot have refreshed; by the user's own word its login may still be taken.
+  const candidate = target.share === "full" ? asDescendant(target, held, generation, context) : null;
   if (!isOrdered(target, held, context)) return candidate;
   if (generation === context.live?.generation) {
     return { target, held, generation, proof: "live-generation", ordered: true, descends: true };
@@ -89,10 +94,16 @@ function asDescendant(target: ObservedTarget, held: HeldCredential, generation: 
   }
   if (ledger.generations.has(generation)) return null;
   const placement = ledger.placements.get(placementKey(target.store, target.profile));
-  const parent = placement === undefined ? undefined : ledger.generations.get(placement.generation);
+  const parent = placement === undefined ? undefined : parentOf(placement, ledger);
   if (placement === undefined || parent === undefined || parent.chain !== live.chain) return null;
+  if (placement.terms.share !== "full") return null;
   if (!laterThanSource(held, target, live, context) || !sourceIsBehind(parent, context)) return null;
   return { ...candidate, proof: prove(target, placement, parent, context) };
+}
+
+/** What the profile was last known to hold, or to be spending. */
+function parentOf(placement: Placement, ledger: LedgerState): Generation | undefined {
+  return ledger.generations.get(fencedGeneration(placement.fence, ledger) ?? placement.generation);
 }
 
 function isOrdered(target: ObservedTarget, { generation, issue }: Identity, { verdict, orders, ledger, live }: Context): boolean {
@@ -114,6 +125,8 @@ function outdatesSource(held: HeldCredential, live: Live, target: ObservedTarget
       return verdict.reason === "source-rolled-back" && isMember(verdict.held.generation, live, ledger);
     case "logged-out":
       return !verdict.timeLimit && verdict.replaced !== live.generation && isMember(verdict.replaced, live, ledger);
+    case "fenced":
+      return verdict.until === null && verdict.lost !== live.generation && isMember(verdict.lost, live, ledger);
     case "missing":
     case "unreadable":
     case "live":
@@ -139,6 +152,7 @@ function laterThanSource(held: HeldCredential, target: ObservedTarget, live: Liv
     case "held":
       return isLater(expiresAt, verdict.held.expiresAt);
     case "logged-out":
+    case "fenced":
       return true;
     case "missing":
     case "unreadable":
@@ -164,6 +178,8 @@ function sourceIsBehind(parent: Generation, { verdict, ledger }: Context): boole
       return atOrBefore(verdict.held.generation, parent, ledger);
     case "logged-out":
       return !verdict.timeLimit && atOrBefore(verdict.replaced, parent, ledger);
+    case "fenced":
+      return verdict.until === null && atOrBefore(verdict.lost, parent, ledger);
     case "missing":
     case "unreadable":
       return false;
@@ -190,6 +206,7 @@ function ownSequence(generation: Generation, ledger: LedgerState): number {
 function prove(target: ObservedTarget, placement: Placement, parent: Generation, context: Context): Proof | null {
   const { verdict, ledger, live, now } = context;
   if (relateAccounts(target.account, live?.account ?? null) === "same") return "same-account";
+  if (settledRefresh(placement.fence, parent, now)) return "refresh-fence";
   if (verdict.kind === "logged-out" && verdict.replaced !== null) {
     const lost = ledger.generations.get(verdict.replaced);
     if (lost?.fingerprint === parent.fingerprint) return "source-lost-parent";
@@ -200,4 +217,11 @@ function prove(target: ObservedTarget, placement: Placement, parent: Generation,
   const atExpiry = parent.expiresAt !== null && now >= parent.expiresAt - REFRESH_WINDOW_MS && !wasHeld;
   if (target.listed && atExpiry && target.surroundings() === placement.surroundings) return "refreshed-at-expiry";
   return null;
+}
+
+/** Whether the last that was seen of the profile is a refresh under way that was to spend the parent. */
+function settledRefresh(fence: Fence | null, parent: Generation, now: number): boolean {
+  // After a failed one only a person brings a new login.
+  if (fence === null || fence.failed || fence.spends !== parent.fingerprint) return false;
+  return now >= fence.since && now < fence.since + FENCE_PROVES_MS;
 }

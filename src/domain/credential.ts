@@ -1,4 +1,4 @@
-import type { Secret } from "./secret.js";
+import type { Secret, SecretReference } from "./secret.js";
 
 /** An OAuth login; `refresh` is null where a program was given the access token only. */
 export interface OauthCredential {
@@ -23,13 +23,13 @@ export interface Grant {
 /** A long-lived bearer token without a refresh token, such as `claude setup-token` makes. */
 export interface TokenCredential {
   readonly type: "token";
-  readonly token: Secret;
+  readonly token: Secret | SecretReference;
   readonly expiresAt: number | null;
 }
 
 export interface ApiKeyCredential {
   readonly type: "api_key";
-  readonly key: Secret;
+  readonly key: Secret | SecretReference;
 }
 
 export type Credential = OauthCredential | TokenCredential | ApiKeyCredential;

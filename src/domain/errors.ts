@@ -2,6 +2,7 @@
 export type StoreErrorCode =
   | "locked" // a lock stayed busy
   | "conflict" // the store changed between the look and the write
+  | "overtaken" // someone else changed the very values that were to be written
   | "torn" // half-written; its writer may not be finished
   | "no-space"
   | "io"
@@ -35,6 +36,7 @@ export function isTransient(code: StoreErrorCode): boolean {
     case "no-space":
     case "io":
       return true;
+    case "overtaken":
     case "malformed":
     case "too-large":
     case "not-a-file":

@@ -1,5 +1,5 @@
 import type { Account, Credential } from "./credential.js";
-import type { Secret } from "./secret.js";
+import { Secret, SecretReference } from "./secret.js";
 
 /** A keyed one-way name of a secret: equal secrets, equal names, and no way back. */
 export type Fingerprint = string & { readonly brand?: "fingerprint" };
@@ -24,14 +24,19 @@ export function identify(credential: Credential, fingerprintOf: FingerprintOf): 
         issue: fingerprintOf(credential.access),
       };
     case "token": {
-      const name = fingerprintOf(credential.token);
+      const name = nameOf(credential.token, fingerprintOf);
       return { generation: name, issue: name };
     }
     case "api_key": {
-      const name = fingerprintOf(credential.key);
+      const name = nameOf(credential.key, fingerprintOf);
       return { generation: name, issue: name };
     }
   }
+}
+
+/** A reference changes when it leads elsewhere; what it leads to is its program's own business. */
+function nameOf(secret: Secret | SecretReference, fingerprintOf: FingerprintOf): Fingerprint {
+  return fingerprintOf(secret instanceof SecretReference ? new Secret(`reference ${secret.json}`) : secret);
 }
 
 /** Replaces an account's parts by fingerprints, so that the ledger holds no personal data. */

@@ -2,24 +2,84 @@ import type { StoreError } from "./errors.js";
 import type { Binding } from "./observation.js";
 import type { CredentialStore, ProfileId, Share, StoreName } from "./store.js";
 
-/** The source: one profile of one store. */
+/** The source: one or more profiles of one program's credentials. */
 export interface SourceStore {
-  readonly store: CredentialStore;
+  /** In order of precedence: a profile is the first one's that has it. */
+  readonly stores: readonly [CredentialStore, ...CredentialStore[]];
+  readonly selection: Selection;
+  /** Whether its program puts a mark in the place of a login whose refresh failed, so that a copy is kept elsewhere. */
+  readonly erasesLogins: boolean;
+  /** What a person does where there is no login. */
+  readonly signIn: string;
+}
+
+/** Which of the source's profiles are followed, and by which profiles of a target. */
+export type Selection =
+  | {
+      /** The source has one login, under a name of its own. */
+      readonly kind: "one";
+      readonly profile: ProfileId;
+      /** Providers under which other programs keep copies of it. */
+      readonly providers: readonly string[];
+      /** Profiles of targets that follow by their very id. */
+      readonly followers: readonly ProfileId[];
+    }
+  | {
+      /** Each profile is followed by the same id everywhere. */
+      readonly kind: "same-id";
+      /** Tells this source's chains from another source's in the ledger, wherever an upgrade moves its store. */
+      readonly source: StoreName;
+      /** Ids that are to be there; in order, before those that only match. */
+      readonly named: readonly ProfileId[];
+      readonly matches: (profile: ProfileId) => boolean;
+      /** As the user wrote it, for reports. */
+      readonly text: string;
+    };
+
+/** A store that holds just one login, whatever the source calls it: the user named this very store. */
+export interface SingleLogin {
   readonly profile: ProfileId;
-  /** Providers under which other programs keep copies of the source's login. */
+  /** Which logins it may hold. */
   readonly providers: readonly string[];
+  /** Whether an absent one is made. */
+  readonly creates: boolean;
+}
+
+/** What a store's surroundings tell of the program that owns it. For reports only: it decides nothing. */
+export interface Origin {
+  /** One word for the way in which that program keeps its stores, told from files; null where there is only one. */
+  readonly era: string | null;
+  /** The version that last wrote the program's own config. Another one may run. */
+  readonly versionHint: string | null;
+  /** The store whose profiles count where this one has none of that id. */
+  readonly inheritsFrom: StoreName | null;
+}
+
+export const noOrigin: Origin = { era: null, versionHint: null, inheritsFrom: null };
+
+/** How a store gets a profile that it does not have; what was there once and is gone is not made again. */
+export interface Creation {
+  /** `when-provider-missing`: where its agent has no profile of that provider, an inherited one neither. */
+  readonly policy: "when-provider-missing" | "always";
+  /** The store whose profiles its agent also has. */
+  readonly inheritsFrom: StoreName | null;
+  /** Whether the store itself is made where it is absent. */
+  readonly fromNothing: boolean;
+  /** OpenClaw from 2026.8 leaves Claude Code's logins to Claude Code. */
+  readonly exceptClaude: boolean;
 }
 
 /** A store that was found, with what the configuration says of it. */
 export interface TargetStore {
   readonly store: CredentialStore;
-  /** Profiles that follow by their very id; null: all of them, since the user named this store. */
-  readonly named: readonly ProfileId[] | null;
+  /** Null for a store of profiles with ids. */
+  readonly single: SingleLogin | null;
   readonly binding: Binding;
   readonly share: Share;
   readonly expiryMarginMs: number;
-  /** Whether an absent profile is made: the user named this very store. */
-  readonly creates: boolean;
+  /** Null where no profile is made. */
+  readonly creation: Creation | null;
+  readonly origin: Origin;
 }
 
 /** Something found that cannot be served as it is. */
@@ -32,6 +92,8 @@ export interface Finding {
    */
   readonly kind: "unconfigured" | "retired" | "inherits" | "error";
   readonly error: StoreError | null;
+  /** The store that an agent without one of its own inherits from, where that is known. */
+  readonly inheritsFrom?: StoreName | null;
 }
 
 /** Every store there is at this moment. */

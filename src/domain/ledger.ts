@@ -1,8 +1,20 @@
+import type { AlertKind } from "./alerts.js";
 import { relateAccounts, type Account } from "./credential.js";
 import type { Fingerprint } from "./generation.js";
-import type { ProfileId, StoreName } from "./store.js";
+import type { ProfileId, Share, StoreName } from "./store.js";
 
 export type ChainId = string;
+
+/**
+ * Names a flow, which is one followed profile of the source and everything that follows it: by the profile alone for
+ * Claude Code's one login, else by the source's name and the profile.
+ */
+export type FlowId = string;
+
+/** @param source null for a source that has just this one profile */
+export function flowId(source: StoreName | null, profile: ProfileId): FlowId {
+  return source === null ? profile : `${source} ${profile}`;
+}
 
 /** Why a credential became live. */
 export type LiveReason = "first-sight" | "rotation" | "reissue" | "sign-in" | "account-switch" | "adoption" | "accepted";
@@ -12,6 +24,8 @@ export interface LiveEvent {
   readonly kind: "live";
   readonly at: number;
   readonly sourceProfile: ProfileId;
+  /** Absent where the profile alone names the flow. */
+  readonly flow?: FlowId | undefined;
   readonly chain: ChainId;
   readonly generation: Fingerprint;
   readonly issue: Fingerprint;
@@ -35,6 +49,15 @@ export interface MemberEvent {
   readonly expiresAt: number | null;
 }
 
+/** How much of a login the configuration gave a profile, and how much later than the truth it was said to end. */
+export interface Terms {
+  readonly share: Share;
+  readonly expiryMarginMs: number;
+}
+
+/** All of the login, with its true end. */
+const plainTerms: Terms = { share: "full", expiryMarginMs: 0 };
+
 /** A profile of a store was seen holding, or was given, a known issue. */
 export interface PlacedEvent {
   readonly kind: "seen" | "written";
@@ -45,9 +68,11 @@ export interface PlacedEvent {
   readonly issue: Fingerprint;
   /** Fingerprint of the profile's other fields, for the proof that nothing else was edited. */
   readonly surroundings: Fingerprint;
+  /** Absent: all of the login, with its true end. */
+  readonly terms?: Terms;
   readonly durationMs?: number;
   /** In a compacted ledger only: what earlier events had made of this placement. */
-  readonly carried?: Pick<Placement, "reverts" | "revertedAt" | "stub">;
+  readonly carried?: Pick<Placement, "reverts" | "revertedAt" | "stub" | "fence">;
 }
 
 /** A store's profile was seen logged out; `replaced` is the generation it was last known to hold. */
@@ -58,6 +83,27 @@ export interface StubEvent {
   readonly profile: ProfileId;
   readonly replaced: Fingerprint | null;
   readonly timeLimit: boolean;
+}
+
+/**
+ * A store's profile was seen fenced: its program is refreshing it, or failed to. Recorded before the mark is overwritten,
+ * since it ties what comes after it to the generation that was spent.
+ */
+export interface FenceEvent extends Fence {
+  readonly kind: "fence";
+  readonly at: number;
+  readonly store: StoreName;
+  readonly profile: ProfileId;
+}
+
+/** A failed refresh was to spend the live generation: it may be spent, and the answer lost. */
+export interface SuspectEvent {
+  readonly kind: "suspect";
+  readonly at: number;
+  readonly generation: Fingerprint;
+  /** Where the fence was seen. */
+  readonly store: StoreName;
+  readonly profile: ProfileId;
 }
 
 /** A consumer put something else back over the live issue. */
@@ -77,6 +123,18 @@ export interface HoldEvent {
   readonly reason: string | null;
 }
 
+/** An alert was told, or told to be over; for the history only, it decides nothing. */
+export interface AlertNoted {
+  readonly kind: "alert";
+  readonly at: number;
+  readonly event: "raised" | "resolved" | "superseded";
+  readonly alert: AlertKind;
+  readonly store: StoreName;
+  readonly profile: ProfileId | null;
+  /** When what it is about began (epoch ms). */
+  readonly since: number;
+}
+
 /** The fingerprints that follow were made with this key; another key makes all that came before meaningless. */
 export interface KeyEvent {
   readonly kind: "key";
@@ -84,7 +142,8 @@ export interface KeyEvent {
   readonly keyId: string;
 }
 
-export type LedgerEvent = LiveEvent | MemberEvent | PlacedEvent | StubEvent | RevertEvent | HoldEvent | KeyEvent;
+export type LedgerEvent =
+  LiveEvent | MemberEvent | PlacedEvent | StubEvent | FenceEvent | SuspectEvent | RevertEvent | HoldEvent | AlertNoted | KeyEvent;
 
 export interface Generation {
   readonly fingerprint: Fingerprint;
@@ -98,6 +157,7 @@ export interface Generation {
 }
 
 export interface Live {
+  readonly profile: ProfileId;
   readonly chain: ChainId;
   readonly generation: Fingerprint;
   readonly issue: Fingerprint;
@@ -107,17 +167,31 @@ export interface Live {
   readonly since: number;
 }
 
+/** A refresh that a program marked in a profile. */
+export interface Fence {
+  /** The same in every store that the refresh concerns. */
+  readonly claim: string;
+  readonly failed: boolean;
+  /** The generation that it was to spend; null where it was never read. */
+  readonly spends: Fingerprint | null;
+  /** From when on it is waited for: its first sight, or a jump of the clock after that (epoch ms). */
+  readonly since: number;
+}
+
 /** What is remembered of one profile of one store. */
 export interface Placement {
   readonly generation: Fingerprint;
   readonly issue: Fingerprint;
   readonly surroundings: Fingerprint;
+  readonly terms: Terms;
   readonly at: number;
   /** How often the live issue was put out of place since it became live. */
   readonly reverts: number;
   readonly revertedAt: number | null;
   /** Set while the profile is logged out: the generation that the stub replaced. */
   readonly stub: { readonly replaced: Fingerprint | null; readonly timeLimit: boolean } | null;
+  /** Set from when the profile was fenced until it was seen holding something known again. */
+  readonly fence: Fence | null;
 }
 
 /** Everything the ledger knows, folded from its events. */
@@ -129,8 +203,10 @@ export interface LedgerState {
   readonly chainLengths: ReadonlyMap<ChainId, number>;
   /** The account of every chain, as last known (fingerprinted). */
   readonly chainAccounts: ReadonlyMap<ChainId, Account | null>;
-  /** By source profile. */
-  readonly live: ReadonlyMap<ProfileId, Live>;
+  /** By flow, as it brought it itself; see `liveOf`. */
+  readonly live: ReadonlyMap<FlowId, Live>;
+  /** Generations that may have been spent with the answer lost, and since when. */
+  readonly suspects: ReadonlyMap<Fingerprint, number>;
   readonly placements: ReadonlyMap<string, Placement>;
   readonly holds: ReadonlyMap<string, string>;
 }
@@ -146,9 +222,19 @@ export const emptyLedger: LedgerState = {
   chainLengths: new Map(),
   chainAccounts: new Map(),
   live: new Map(),
+  suspects: new Map(),
   placements: new Map(),
   holds: new Map(),
 };
+
+/** Terms as an event states them: the usual ones need no words. */
+export function statedTerms({ share, expiryMarginMs }: Terms): { terms?: Terms } {
+  return sameTerms({ share, expiryMarginMs }, plainTerms) ? {} : { terms: { share, expiryMarginMs } };
+}
+
+export function sameTerms(left: Terms, right: Terms): boolean {
+  return left.share === right.share && left.expiryMarginMs === right.expiryMarginMs;
+}
 
 /** The key of a profile of a store in the ledger's maps. */
 export function placementKey(store: StoreName, profile: ProfileId): string {
@@ -164,6 +250,7 @@ export function foldLedger(state: LedgerState, events: Iterable<LedgerEvent>): L
     chainLengths: new Map(state.chainLengths),
     chainAccounts: new Map(state.chainAccounts),
     live: new Map(state.live),
+    suspects: new Map(state.suspects),
     placements: new Map(state.placements),
     holds: new Map(state.holds),
   };
@@ -176,7 +263,7 @@ function foldEvent(state: Mutable<LedgerState>, event: LedgerEvent): void {
     case "key":
       if (event.keyId !== state.keyId) {
         for (const map of [state.generations, state.issues, state.chainLengths, state.chainAccounts]) map.clear();
-        for (const map of [state.live, state.placements, state.holds]) map.clear();
+        for (const map of [state.live, state.suspects, state.placements, state.holds]) map.clear();
         state.keyId = event.keyId;
       }
       return;
@@ -185,8 +272,11 @@ function foldEvent(state: Mutable<LedgerState>, event: LedgerEvent): void {
       return;
     case "live":
       foldGeneration(state, event, event.reason === "adoption");
+      // A new access token under it proves that the refresh token is alive.
+      if (event.reason === "reissue") state.suspects.delete(event.generation);
       state.chainAccounts.set(event.chain, event.account ?? state.chainAccounts.get(event.chain) ?? null);
-      state.live.set(event.sourceProfile, {
+      state.live.set(event.flow ?? event.sourceProfile, {
+        profile: event.sourceProfile,
         chain: event.chain,
         generation: event.generation,
         issue: event.issue,
@@ -203,9 +293,19 @@ function foldEvent(state: Mutable<LedgerState>, event: LedgerEvent): void {
     case "stub": {
       const key = placementKey(event.store, event.profile);
       const before = state.placements.get(key) ?? unplaced(event.at);
-      state.placements.set(key, { ...before, stub: { replaced: event.replaced, timeLimit: event.timeLimit } });
+      state.placements.set(key, { ...before, stub: { replaced: event.replaced, timeLimit: event.timeLimit }, fence: null });
       return;
     }
+    case "fence": {
+      const key = placementKey(event.store, event.profile);
+      const before = state.placements.get(key) ?? unplaced(event.at);
+      const { claim, failed, spends, since } = event;
+      state.placements.set(key, { ...before, fence: { claim, failed, spends, since } });
+      return;
+    }
+    case "suspect":
+      state.suspects.set(event.generation, event.at);
+      return;
     case "revert": {
       const key = placementKey(event.store, event.profile);
       const before = state.placements.get(key);
@@ -218,12 +318,24 @@ function foldEvent(state: Mutable<LedgerState>, event: LedgerEvent): void {
       else state.holds.set(key, event.reason);
       return;
     }
+    case "alert":
+      return;
   }
 }
 
-/** A stub seen where nothing was known before: it replaced nothing that the ledger could name. */
+/** A stub or a fence seen where nothing was known before: it replaced nothing that the ledger could name. */
 function unplaced(at: number): Placement {
-  return { generation: "", issue: "", surroundings: "", at, reverts: 0, revertedAt: null, stub: null };
+  return {
+    generation: "",
+    issue: "",
+    surroundings: "",
+    terms: plainTerms,
+    at,
+    reverts: 0,
+    revertedAt: null,
+    stub: null,
+    fence: null,
+  };
 }
 
 function foldGeneration(state: Mutable<LedgerState>, event: LiveEvent | MemberEvent, adopted: boolean): void {
@@ -251,15 +363,19 @@ function latest(left: number | null, right: number | null): number | null {
 function foldPlacement(state: Mutable<LedgerState>, event: PlacedEvent): void {
   const key = placementKey(event.store, event.profile);
   const before = state.placements.get(key);
-  const same = before !== undefined && before.generation === event.generation && before.issue === event.issue;
+  const terms = event.terms ?? plainTerms;
+  const sameIssue = before?.generation === event.generation && before.issue === event.issue;
+  const same = sameIssue && sameTerms(before.terms, terms);
   state.placements.set(key, {
     generation: event.generation,
     issue: event.issue,
     surroundings: event.surroundings,
+    terms,
     at: event.at,
     reverts: same ? before.reverts : 0,
     revertedAt: same ? before.revertedAt : null,
     stub: null,
+    fence: null,
     ...event.carried,
   });
 }
@@ -279,7 +395,7 @@ export function compactLedger(events: readonly LedgerEvent[], kept = KEPT_FOR_HI
   const old = events.slice(lastKey, cut);
   const state = foldLedger(emptyLedger, old);
   return [
-    ...old.filter((event) => event.kind === "key" || event.kind === "live" || event.kind === "member"),
+    ...old.filter(({ kind }) => kind === "key" || kind === "live" || kind === "member" || kind === "suspect"),
     ...[...state.placements].map(([key, placement]) => placementEvent(key, placement)),
     ...[...state.holds].map(([key, reason]): HoldEvent => ({ kind: "hold", at: 0, ...splitKey(key), reason })),
     ...events.slice(cut),
@@ -297,13 +413,38 @@ function lastChangeOfKey(events: readonly LedgerEvent[]): number {
 }
 
 function placementEvent(key: string, placement: Placement): PlacedEvent {
-  const { reverts, revertedAt, stub, ...placed } = placement;
-  return { kind: "seen", ...splitKey(key), ...placed, carried: { reverts, revertedAt, stub } };
+  const { reverts, revertedAt, stub, fence, terms, ...placed } = placement;
+  return { kind: "seen", ...splitKey(key), ...placed, ...statedTerms(terms), carried: { reverts, revertedAt, stub, fence } };
 }
 
 function splitKey(key: string): { store: StoreName; profile: ProfileId } {
   const [store, profile] = JSON.parse(key) as [StoreName, ProfileId];
   return { store, profile };
+}
+
+/**
+ * What is live in a flow. Where another flow has the same sign-in, and it went on there, that is live here too: what this
+ * one had is spent.
+ */
+export function liveOf(state: LedgerState, flow: FlowId): Live | null {
+  const own = state.live.get(flow);
+  if (own === undefined) return null;
+  // A static secret is never spent, so that each flow goes its own way.
+  if (!isOauth(own) || state.live.size === 1) return own;
+  let newest = own;
+  for (const live of state.live.values()) {
+    if (live.chain === own.chain && sequenceOf(state, live) > sequenceOf(state, newest)) newest = live;
+  }
+  return newest;
+}
+
+function sequenceOf(state: LedgerState, { generation }: Live): number {
+  return state.generations.get(generation)?.sequence ?? 0;
+}
+
+/** A token's generation is its issue: both are the fingerprint of the one secret it has. */
+export function isOauth(live: Live): boolean {
+  return live.generation !== live.issue;
 }
 
 /** For so many generations the doubt lasts that an adoption leaves. The number comes out of thin air: ten days of them. */

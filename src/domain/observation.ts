@@ -1,5 +1,6 @@
 import type { Account, Credential } from "./credential.js";
 import type { Fingerprint } from "./generation.js";
+import type { FlowId } from "./ledger.js";
 import type { ProfileId, Share, StoreName } from "./store.js";
 
 /** What a user has decided for an agent: its profiles follow the source, are an account of its own, or are left out. */
@@ -15,10 +16,13 @@ export type Held =
       readonly expiresAt: number | null;
     }
   | { readonly kind: "stub"; readonly timeLimit: boolean }
+  /** `spends`: the generation that the refresh was to spend; null where no store read in this look holds it. */
+  | { readonly kind: "fence"; readonly claim: string; readonly failed: boolean; readonly spends: Fingerprint | null }
   | { readonly kind: "incomplete"; readonly reason: string }
   | { readonly kind: "absent" };
 
 export type HeldCredential = Extract<Held, { kind: "credential" }>;
+export type HeldFence = Extract<Held, { kind: "fence" }>;
 
 /** One profile of one store as it was read. */
 export interface ObservedProfile {
@@ -37,7 +41,7 @@ export interface ObservedTarget extends ObservedProfile {
   readonly binding: Binding;
   /** Follows the source by its very name, whatever it holds. */
   readonly listed: boolean;
-  /** Of the same provider as the source, so that an unknown login in it concerns the user. */
+  /** Of the same provider as the source, so that an unknown login in it concerns the user; a listed one must be. */
   readonly related: boolean;
   readonly share: Share;
   /** Whether an absent profile is made: the user named this very store. */
@@ -46,15 +50,17 @@ export interface ObservedTarget extends ObservedProfile {
   readonly expiryMarginMs: number;
 }
 
-/** The source as it was read. */
+/** One followed profile of the source as it was read: the head of a flow. */
 export type ObservedSource = {
   readonly store: StoreName;
   readonly profile: ProfileId;
+  /** Names the flow in the ledger. */
+  readonly flow: FlowId;
 } & (
   | {
       readonly state: "present";
       readonly observed: ObservedProfile;
-      /** Whether the account stands in the credential itself, not only in a file beside it that may lag. */
+      /** Whether the account stands with the credential itself, not only in a file beside it that may lag. */
       readonly accountInCredential: boolean;
       /** When the login was last replaced (epoch ms). */
       readonly changedAt: number;
@@ -78,6 +84,26 @@ export interface Orders {
   readonly force: ReadonlySet<StoreName>;
   /** A target whose credential is accepted as the source's. */
   readonly adopt: { readonly store: StoreName; readonly profile: ProfileId | null } | null;
+  /** Stores whose program was started anew: what it undid too often is written once more. */
+  readonly restarted?: ReadonlySet<StoreName>;
 }
 
 export const noOrders: Orders = { force: new Set(), adopt: null };
+
+/** One profile of the source that is there and may be followed. */
+export interface ObservedSourceProfile {
+  readonly observed: ObservedProfile;
+  readonly accountInCredential: boolean;
+  readonly changedAt: number;
+}
+
+/** Everything that the source's stores hold, or why it cannot be told. */
+export type SourceLook =
+  | { readonly state: "read"; readonly store: StoreName; readonly profiles: readonly ObservedSourceProfile[] }
+  | {
+      readonly state: "unreadable";
+      readonly store: StoreName;
+      readonly reason: string;
+      readonly hint: string;
+      readonly torn: boolean;
+    };

@@ -1,19 +1,26 @@
 import { bestProven, findCandidates, withoutMargin, type Candidate } from "./candidate.js";
 import type { Credential, OauthCredential } from "./credential.js";
+import { Fences } from "./fence.js";
 import type { Fingerprint } from "./generation.js";
 import {
+  flowId,
   foldLedger,
+  liveOf,
   placementKey,
+  sameTerms,
+  statedTerms,
   type HoldEvent,
   type LedgerEvent,
   type LedgerState,
   type Live,
   type LiveEvent,
   type LiveReason,
+  type SuspectEvent,
+  type Terms,
 } from "./ledger.js";
-import type { ObservedSource, ObservedTarget, Orders, Policy } from "./observation.js";
-import { judgeSource, type SourceVerdict } from "./source-verdict.js";
-import type { ProfileId, StoreName } from "./store.js";
+import type { HeldCredential, ObservedSource, ObservedTarget, Orders, Policy } from "./observation.js";
+import { heldBySource, judgeSource, type SourceVerdict } from "./source-verdict.js";
+import type { ProfileId, Share, StoreName } from "./store.js";
 import { judgeTarget, knownGeneration, type TargetVerdict } from "./target-verdict.js";
 
 export interface PlanInput {
@@ -24,12 +31,18 @@ export interface PlanInput {
   readonly orders: Orders;
   /** Epoch ms. */
   readonly now: number;
+  /** The clock was set, or the computer slept, since the last plan: how long something has lasted is not known. */
+  readonly clockJumped: boolean;
 }
 
 /** One profile to be given the live credential. */
 export interface PlannedWrite {
+  /** Where the credential comes from. */
+  readonly from: Place;
   readonly target: ObservedTarget;
   readonly credential: Credential;
+  /** How much of the login that is. */
+  readonly share: Share;
   readonly generation: Fingerprint;
   readonly issue: Fingerprint;
   readonly backup: boolean;
@@ -38,8 +51,16 @@ export interface PlannedWrite {
   readonly create: boolean;
 }
 
+/** A profile of a store. */
+export interface Place {
+  readonly store: StoreName;
+  readonly profile: ProfileId;
+}
+
 /** The source is to be given what an agent's program refreshed. */
 export interface Adoption {
+  /** Where in the source it goes. */
+  readonly into: Place;
   readonly candidate: Candidate;
   readonly credential: OauthCredential;
   readonly generation: Fingerprint;
@@ -54,8 +75,9 @@ export interface TargetReport {
   readonly verdict: TargetVerdict | null;
 }
 
-/** The whole of what one reconcile would do; `--dry-run` prints it and apply carries it out. */
+/** What one reconcile would do for one followed profile of the source and all that follow it. */
 export interface Plan {
+  readonly head: ObservedSource;
   readonly source: SourceVerdict;
   /** To be durable before anything is pushed. */
   readonly record: readonly LedgerEvent[];
@@ -64,34 +86,44 @@ export interface Plan {
   readonly reports: readonly TargetReport[];
   /** What is live once `record` is written; null before the first usable login. */
   readonly live: Live | null;
+  /** Live may be spent already: a refresh of it failed somewhere, and the answer may be lost. */
+  readonly suspect: boolean;
   /** When to look again by itself (epoch ms); null where only a change can matter. */
   readonly wakeAt: number | null;
 }
 
-/** Decides everything: what the source's content means, which agent's rotation to adopt, what each target is given. */
+/** Decides everything in one flow: what the source's content means, which agent's rotation to adopt, what each target is given. */
 export function planSync(input: PlanInput): Plan {
   const { source, targets, policy, orders, now } = input;
-  const verdict = judgeSource(source, input);
-  const liveBefore = input.ledger.live.get(source.profile) ?? null;
+  const fences = new Fences(
+    [...(source.state === "present" ? [source.observed] : []), ...targets.filter(({ binding }) => binding === "follow")],
+    input,
+  );
+  const verdict = judgeSource(source, { ...input, fences });
+  const liveBefore = liveOf(input.ledger, source.flow);
 
   const becoming = becomingLive(verdict, source, liveBefore, now);
   // What the source itself brought is known from here on: no candidate, ordered or not, is weighed against less.
   const known = becoming.length === 0 ? input.ledger : foldLedger(input.ledger, becoming);
-  const liveInSource = known.live.get(source.profile) ?? null;
+  const liveInSource = liveOf(known, source.flow);
   const sourceAccount = source.state === "present" ? source.observed.account : null;
   const candidates = findCandidates({ verdict, sourceAccount, targets, ledger: known, live: liveInSource, orders, now });
   const chosen = mayAdopt(verdict, policy, orders) ? bestProven(candidates) : null;
-  const adoption = chosen === null ? null : adopt(chosen, verdict, liveInSource);
+  const adoption = chosen === null ? null : adopt(chosen, source, verdict, liveInSource);
 
   const adopting = adoption === null ? [] : adoptionEvents(adoption, source, liveInSource, now);
   const liveEvents = [...becoming, ...adopting];
   const ledger = adopting.length === 0 ? known : foldLedger(known, adopting);
-  const live = ledger.live.get(source.profile) ?? null;
+  const live = liveOf(ledger, source.flow);
   const carried = carriedCredential(verdict, adoption);
+  const suspicion = live === null || ledger.suspects.has(live.generation) ? [] : suspectEvents(live, fences, now);
+  const suspect = live !== null && (suspicion.length > 0 || ledger.suspects.has(live.generation));
 
   const context = {
     ledger,
     live,
+    suspect,
+    fences,
     blocked: carried === null ? blockedBy(verdict) : null,
     liveType: carried?.type ?? null,
     candidates: candidates.filter((candidate) => candidate !== chosen),
@@ -104,11 +136,14 @@ export function planSync(input: PlanInput): Plan {
     if (target.binding !== "follow") return { target, verdict: null };
     return { target, verdict: judgeTarget(target, context) };
   });
-  const writes = carried === null || live === null ? [] : plannedWrites(reports, carried, live);
+  const writes = carried === null || live === null ? [] : plannedWrites(placeOf(source), reports, carried, live);
   return {
+    head: source,
     source: verdict,
     record: [
       ...liveEvents,
+      ...suspicion,
+      ...fences.events(),
       ...placementEvents(reports, ledger, live, now),
       ...sourceEvents(source, verdict, input.ledger, now),
       ...holdEvents(source, verdict, reports, ledger, now),
@@ -117,7 +152,8 @@ export function planSync(input: PlanInput): Plan {
     writes,
     reports,
     live,
-    wakeAt: earliestWake(verdict, reports),
+    suspect,
+    wakeAt: earliestWake(verdict, reports, fences),
   };
 }
 
@@ -132,7 +168,7 @@ function becomingLive(verdict: SourceVerdict, source: ObservedSource, before: Li
     {
       kind: "live",
       at,
-      sourceProfile: source.profile,
+      ...flowOf(source),
       chain: verdict.chain,
       generation: held.generation,
       issue: held.issue,
@@ -145,20 +181,39 @@ function becomingLive(verdict: SourceVerdict, source: ObservedSource, before: Li
   ];
 }
 
+/** How a flow is named in an event: the profile alone where that is enough. */
+function flowOf({ profile, flow }: ObservedSource): Pick<LiveEvent, "sourceProfile" | "flow"> {
+  return flow === flowId(null, profile) ? { sourceProfile: profile } : { sourceProfile: profile, flow };
+}
+
+function placeOf({ store, profile }: Place): Place {
+  return { store, profile };
+}
+
+/** After R5: a refresh that was to spend what is live now failed, so that nobody knows whether it is spent. */
+function suspectEvents({ generation }: Live, fences: Fences, at: number): SuspectEvent[] {
+  const fence = fences.failedToSpend(generation);
+  if (fence === null) return [];
+  return [{ kind: "suspect", at, generation, store: fence.place.store, profile: fence.place.profile }];
+}
+
 function mayAdopt(verdict: SourceVerdict, policy: Policy, orders: Orders): boolean {
   if (verdict.kind === "missing" || verdict.kind === "unreadable") return false;
+  // Its program is about to write; what it has under way must not be overwritten, by an order neither.
+  if (verdict.kind === "fenced" && verdict.until !== null) return false;
   // What stands in the source may be the next generation; in a moment it is known.
   if (verdict.kind === "held" && verdict.reason === "account-unsettled") return false;
   return orders.adopt !== null || policy.onAgentRotation === "adopt";
 }
 
-function adopt(candidate: Candidate, verdict: SourceVerdict, live: Live | null): Adoption | null {
+function adopt(candidate: Candidate, source: ObservedSource, verdict: SourceVerdict, live: Live | null): Adoption | null {
   const { held, generation, target } = candidate;
   if (held.credential.type !== "oauth") return null;
   // What credsyncd wrote there may carry a margin; the ledger knows the true end.
   const isLive = generation === live?.generation && held.issue === live.issue;
   const expiresAt = isLive ? live.expiresAt : withoutMargin(held, target);
   return {
+    into: placeOf(source),
     candidate,
     credential: { ...held.credential, expiresAt, signInEndsAt: signInEndOf(verdict) ?? live?.signInEndsAt ?? null },
     generation,
@@ -169,20 +224,18 @@ function adopt(candidate: Candidate, verdict: SourceVerdict, live: Live | null):
 
 /** The end of the sign-in that stands in the source, where an adoption leaves it: the next refresh is compared with it. */
 function signInEndOf(verdict: SourceVerdict): number | null {
-  if (verdict.kind === "logged-out" || verdict.kind === "missing" || verdict.kind === "unreadable") return null;
-  const { credential } = verdict.held;
-  return credential.type === "oauth" ? credential.signInEndsAt : null;
+  const credential = heldBySource(verdict)?.credential;
+  return credential?.type === "oauth" ? credential.signInEndsAt : null;
 }
 
 /** The proofs are likely, not certain, and a spent login in the backups harms nobody: whatever the source holds is kept. */
 function sourceIsOverwritten(verdict: SourceVerdict, candidate: Candidate): boolean {
-  if (verdict.kind === "logged-out" || verdict.kind === "missing" || verdict.kind === "unreadable") return false;
-  return verdict.held.generation !== candidate.generation;
+  const held = heldBySource(verdict);
+  return held !== null && held.generation !== candidate.generation;
 }
 
 function heldGeneration(verdict: SourceVerdict): Fingerprint | null {
-  if (verdict.kind === "logged-out" || verdict.kind === "missing" || verdict.kind === "unreadable") return null;
-  return verdict.held.generation;
+  return heldBySource(verdict)?.generation ?? null;
 }
 
 function adoptionEvents(adoption: Adoption, source: ObservedSource, live: Live | null, at: number): LiveEvent[] {
@@ -194,7 +247,7 @@ function adoptionEvents(adoption: Adoption, source: ObservedSource, live: Live |
     {
       kind: "live",
       at,
-      sourceProfile: source.profile,
+      ...flowOf(source),
       chain: descends ? live.chain : generation,
       generation,
       issue,
@@ -220,6 +273,7 @@ function blockedBy(verdict: SourceVerdict): string {
       return "source-unreadable";
     case "logged-out":
       return "logged-out";
+    case "fenced":
     case "held":
       return verdict.reason;
     case "live":
@@ -228,13 +282,15 @@ function blockedBy(verdict: SourceVerdict): string {
   }
 }
 
-function plannedWrites(reports: readonly TargetReport[], carried: Credential, live: Live): PlannedWrite[] {
+function plannedWrites(from: Place, reports: readonly TargetReport[], carried: Credential, live: Live): PlannedWrite[] {
   const writes: PlannedWrite[] = [];
   for (const { target, verdict } of reports) {
     if (verdict?.kind !== "write") continue;
     writes.push({
+      from,
       target,
-      credential: shareOf(carried, live, target),
+      credential: shareOf(carried, live, verdict.share, target),
+      share: verdict.share,
       generation: live.generation,
       issue: live.issue,
       backup: verdict.backup,
@@ -247,11 +303,11 @@ function plannedWrites(reports: readonly TargetReport[], carried: Credential, li
 }
 
 /** What a target is given of the live credential: all of it, or (access-only) what cannot spend the chain. */
-function shareOf(credential: Credential, live: Live, target: ObservedTarget): Credential {
-  const expiresAt = live.expiresAt === null ? null : live.expiresAt + target.expiryMarginMs;
+function shareOf(credential: Credential, live: Live, share: Share, { expiryMarginMs }: ObservedTarget): Credential {
+  const expiresAt = live.expiresAt === null ? null : live.expiresAt + expiryMarginMs;
   switch (credential.type) {
     case "oauth":
-      return { ...credential, refresh: target.share === "full" ? credential.refresh : null, expiresAt };
+      return { ...credential, refresh: share === "full" ? credential.refresh : null, expiresAt };
     case "token":
       return { ...credential, expiresAt };
     case "api_key":
@@ -272,10 +328,18 @@ function placementEvents(reports: readonly TargetReport[], ledger: LedgerState, 
     if (held.kind !== "credential") continue;
     const known = knownGeneration(held, ledger);
     if (known === null || !ledger.issues.has(held.issue)) continue;
-    const unchanged = before?.generation === known.fingerprint && before.issue === held.issue && before.stub === null;
+    const inSync = verdict.kind === "in-sync";
+    const unchanged =
+      before?.generation === known.fingerprint &&
+      before.issue === held.issue &&
+      before.stub === null &&
+      before.fence === null &&
+      // What was made was recorded before anything stood around it.
+      before.surroundings !== "" &&
+      (!inSync || sameTerms(before.terms, termsOf(target, held)));
     // A placement of the live issue stays while something older is put in its place: that is how a revert is known.
     const reverted = before !== undefined && before.generation === live?.generation && before.issue === live.issue;
-    if (unchanged || (reverted && verdict.kind !== "in-sync")) continue;
+    if (unchanged || (reverted && !inSync)) continue;
     events.push({
       kind: "seen",
       at,
@@ -284,14 +348,22 @@ function placementEvents(reports: readonly TargetReport[], ledger: LedgerState, 
       generation: known.fingerprint,
       issue: held.issue,
       surroundings: surroundings(),
+      ...statedTerms({ ...termsOf(target, held), ...(inSync ? {} : { expiryMarginMs: 0 }) }),
     });
   }
   return events;
 }
 
+/** How a login was given that is held now: a suspect one is given by halves, whatever the configuration says. */
+function termsOf({ share, expiryMarginMs }: ObservedTarget, { credential, generation }: HeldCredential): Terms {
+  if (credential.type !== "oauth") return { share, expiryMarginMs };
+  return { share: generation === null ? "access-only" : "full", expiryMarginMs };
+}
+
 /** What the source holds, whatever it is: a stub that comes later is judged by what it replaced. */
 function sourceEvents(source: ObservedSource, verdict: SourceVerdict, ledger: LedgerState, at: number): LedgerEvent[] {
-  if (source.state !== "present" || verdict.kind === "unreadable" || verdict.kind === "missing") return [];
+  if (source.state !== "present") return [];
+  if (verdict.kind === "unreadable" || verdict.kind === "missing" || verdict.kind === "fenced") return [];
   const { store, profile } = source;
   const before = ledger.placements.get(placementKey(store, profile));
   if (verdict.kind === "logged-out") {
@@ -300,7 +372,8 @@ function sourceEvents(source: ObservedSource, verdict: SourceVerdict, ledger: Le
   }
   const { held } = verdict;
   if (held.generation === null) return [];
-  if (before?.generation === held.generation && before.issue === held.issue && before.stub === null) return [];
+  const unmarked = before?.stub === null && before.fence === null;
+  if (unmarked && before.generation === held.generation && before.issue === held.issue) return [];
   return [
     {
       kind: "seen",
@@ -332,15 +405,11 @@ function holdEvents(
   return [...now].flatMap(([key, event]) => (event.reason === (ledger.holds.get(key) ?? null) ? [] : [event]));
 }
 
-function earliestWake(verdict: SourceVerdict, reports: readonly TargetReport[]): number | null {
-  const times = reports.flatMap((report) =>
+function earliestWake(verdict: SourceVerdict, reports: readonly TargetReport[], fences: Fences): number | null {
+  const waits = reports.flatMap((report) =>
     report.verdict?.kind === "drift" && report.verdict.until !== null ? [report.verdict.until] : [],
   );
+  const times = [...waits, ...fences.ends()];
   if (verdict.kind === "held" && verdict.until !== null) times.push(verdict.until);
   return times.length === 0 ? null : Math.min(...times);
-}
-
-/** Whether carrying the plan out would change anything outside credsyncd's own state. */
-export function isEmptyPlan(plan: Plan): boolean {
-  return plan.adoption === null && plan.writes.length === 0;
 }

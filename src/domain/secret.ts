@@ -38,3 +38,13 @@ export class Secret {
     return "[secret]";
   }
 }
+
+/** Where a program finds a secret that is not in its store (a variable, a file, a command): no secret itself. */
+export class SecretReference {
+  /** As the store has it, in one spelling: equal references, equal texts. */
+  readonly json: string;
+
+  constructor(json: string) {
+    this.json = json;
+  }
+}

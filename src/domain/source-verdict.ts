@@ -1,7 +1,17 @@
 import { isLater, relateAccounts } from "./credential.js";
+import type { Fences } from "./fence.js";
 import type { Fingerprint } from "./generation.js";
-import { latestEnd, placementKey, type ChainId, type LedgerState, type Live, type LiveReason } from "./ledger.js";
-import type { HeldCredential, ObservedSource, Orders, Policy } from "./observation.js";
+import {
+  isOauth,
+  latestEnd,
+  liveOf,
+  placementKey,
+  type ChainId,
+  type LedgerState,
+  type Live,
+  type LiveReason,
+} from "./ledger.js";
+import type { HeldCredential, ObservedProfile, ObservedSource, Orders, Policy } from "./observation.js";
 
 /** Claude Code writes its login and its account file one after the other; after this long both are there. */
 const ACCOUNT_SETTLES_MS = 5000;
@@ -13,6 +23,15 @@ export type SourceVerdict =
   | { readonly kind: "missing" }
   | { readonly kind: "unreadable"; readonly reason: string; readonly hint: string; readonly torn: boolean }
   | { readonly kind: "logged-out"; readonly replaced: Fingerprint | null; readonly timeLimit: boolean }
+  /** Its program is refreshing it (`until`: looked at again then, epoch ms), or failed to: no logout, and no login. */
+  | {
+      readonly kind: "fenced";
+      readonly reason: "source-refreshing" | "source-refresh-failed";
+      readonly explanation: string;
+      /** The generation that it was to spend, as the fence says, else what it was last known to hold. */
+      readonly lost: Fingerprint | null;
+      readonly until: number | null;
+    }
   /** The source holds the live issue. */
   | { readonly kind: "live"; readonly held: HeldCredential }
   /** What the source holds is to become live. */
@@ -32,6 +51,7 @@ export type SourceVerdict =
 
 interface Context {
   readonly ledger: LedgerState;
+  readonly fences: Fences;
   readonly policy: Policy;
   readonly orders: Orders;
   readonly now: number;
@@ -57,15 +77,42 @@ export function judgeSource(source: ObservedSource, context: Context): SourceVer
       const replaced = placement?.stub ? placement.stub.replaced : placement?.generation || null;
       return { kind: "logged-out", replaced, timeLimit: held.timeLimit };
     }
+    case "fence":
+      return judgeFence(source.observed, context);
     case "credential":
       return judgeCredential(source, held, context);
+  }
+}
+
+function judgeFence(source: ObservedProfile, { fences, ledger }: Context): SourceVerdict {
+  const fence = fences.at(source);
+  const until = fence === null ? null : fences.busyUntil(fence);
+  const lastHeld = ledger.placements.get(placementKey(source.store, source.profile))?.generation || null;
+  const fenced = { kind: "fenced", lost: fence?.spends ?? lastHeld, until } as const;
+  if (until !== null) return { ...fenced, reason: "source-refreshing", explanation: "its program is refreshing it" };
+  const explanation = "its program failed to refresh it, and put a mark in the place of its tokens";
+  return { ...fenced, reason: "source-refresh-failed", explanation };
+}
+
+/** The credential that stands in the source; null where there is none. */
+export function heldBySource(verdict: SourceVerdict): HeldCredential | null {
+  switch (verdict.kind) {
+    case "live":
+    case "becomes-live":
+    case "held":
+      return verdict.held;
+    case "missing":
+    case "unreadable":
+    case "logged-out":
+    case "fenced":
+      return null;
   }
 }
 
 type PresentSource = Extract<ObservedSource, { state: "present" }>;
 
 function judgeCredential(source: PresentSource, held: HeldCredential, context: Context): SourceVerdict {
-  const live = context.ledger.live.get(source.profile);
+  const live = liveOf(context.ledger, source.flow);
   const accepted = context.orders.force.has(source.store);
   const hold = (reason: SourceHold, explanation: string, provenSignIn = false): SourceVerdict => ({
     kind: "held",
@@ -78,22 +125,14 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
   });
   const becomeLive = (reason: LiveReason, chain: ChainId): SourceVerdict => ({ kind: "becomes-live", held, reason, chain });
 
-  if (live === undefined) {
-    if (held.generation !== null) return becomeLive("first-sight", newChain(held.generation));
-    return {
-      kind: "unreadable",
-      reason: "the login has an access token but no refresh token",
-      hint: "a follower file cannot be a source: name the directory of the full login in the config",
-      torn: false,
-    };
-  }
+  if (live === null) return judgeFirst(held, context.ledger, hold, becomeLive);
   if (held.generation === null) return hold("account-changed", "the login lost its refresh token");
   if (held.generation === live.generation) return judgeSameGeneration(held, live, context.ledger, hold, becomeLive);
 
   const known = context.ledger.generations.get(held.generation);
   if (known !== undefined) {
     // A static secret is never spent, so that putting an earlier one back is the owner's own choice.
-    if (known.chain === live.chain && held.credential.type !== "oauth") return becomeLive("rotation", live.chain);
+    if (held.credential.type !== "oauth" && !isOauth(live)) return becomeLive("rotation", known.chain);
     if (known.chain === live.chain) return hold("source-rolled-back", "the source holds an older generation: a restored backup");
     if (!accepted && missedAdoption(source, held.generation, live, context.ledger)) {
       const verdict = hold("source-rolled-back", "the source does not hold yet what was adopted");
@@ -106,6 +145,23 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
     return hold("account-changed", "the source switched back to another sign-in", true);
   }
   return judgeUnknown(source, { ...held, generation: held.generation }, live, accepted, context, hold, becomeLive);
+}
+
+/** The first look at this source: its login may be known already, since another source was followed before. */
+function judgeFirst(held: HeldCredential, ledger: LedgerState, hold: Hold, becomeLive: BecomeLive): SourceVerdict {
+  if (held.generation === null) {
+    return {
+      kind: "unreadable",
+      reason: "the login has an access token but no refresh token",
+      hint: "a follower cannot be a source: name the place of the full login in the config",
+      torn: false,
+    };
+  }
+  const known = ledger.generations.get(held.generation);
+  if (known === undefined) return becomeLive("first-sight", newChain(held.generation));
+  if (held.credential.type === "oauth" && known.sequence < (ledger.chainLengths.get(known.chain) ?? 0))
+    return hold("source-rolled-back", "the source holds an older generation of a login that is known from elsewhere");
+  return becomeLive("first-sight", known.chain);
 }
 
 /** The live generation was adopted, and the source has not moved since: its own program did not choose what it holds. */
@@ -125,7 +181,9 @@ function judgeSameGeneration(
   hold: Hold,
   becomeLive: BecomeLive,
 ): SourceVerdict {
-  if (held.issue === live.issue) return { kind: "live", held };
+  // Of a token nothing but its end may change.
+  const isExtended = held.credential.type === "token" && held.expiresAt !== live.expiresAt;
+  if (held.issue === live.issue) return isExtended ? becomeLive("reissue", live.chain) : { kind: "live", held };
   const known = ledger.issues.has(held.issue);
   if (!known && isLater(held.expiresAt, live.expiresAt)) return becomeLive("reissue", live.chain);
   return hold("source-rolled-back", "the source holds an older access token of the live generation");
@@ -142,12 +200,12 @@ function judgeUnknown(
 ): SourceVerdict {
   const account = relateAccounts(source.observed.account, live.account);
   const signInEndsAt = held.credential.type === "oauth" ? held.credential.signInEndsAt : null;
-  const changedKind = (held.credential.type === "oauth") !== wasOauth(live);
+  const changedKind = (held.credential.type === "oauth") !== isOauth(live);
   const accept = (): SourceVerdict => becomeLive("accepted", newChain(held.generation));
   if (changedKind) return accepted ? accept() : hold("account-changed", "the login is of another kind than before");
 
   const settlesAt = source.changedAt + ACCOUNT_SETTLES_MS;
-  if (context.now < settlesAt && !provesSameAccount(source, signInEndsAt, live)) {
+  if (!source.accountInCredential && context.now < settlesAt && !provesSameAccount(source, signInEndsAt, live)) {
     if (accepted) return accept();
     return {
       kind: "held",
@@ -195,11 +253,6 @@ function isSameSignIn(signInEndsAt: number | null, live: Live): boolean {
 /** A refresh never raises the end of a sign-in and never adds one. */
 function signInRose(current: number | null, before: number | null): boolean {
   return current !== null && (before === null || current > before);
-}
-
-function wasOauth(live: Live): boolean {
-  // A token's generation is its issue: both are the fingerprint of the one secret it has.
-  return live.generation !== live.issue;
 }
 
 /** A chain is named after its first generation. */

@@ -12,6 +12,16 @@ export type ProfileContent =
   | { readonly kind: "credential"; readonly credential: Credential }
   /** Logged out: the program blanked the tokens. `timeLimit`: because the sign-in reached its end. */
   | { readonly kind: "stub"; readonly timeLimit: boolean }
+  /**
+   * No tokens, but a program's mark in their place: its refresh is under way, or `failed`. All marks of one refresh bear
+   * one claim; `spends` tells, in constant time, whether a refresh token is the one that it was to spend.
+   */
+  | {
+      readonly kind: "fence";
+      readonly claim: string;
+      readonly failed: boolean;
+      readonly spends: (refreshToken: Secret) => boolean;
+    }
   /** Present, but lacking what its kind needs; `reason` says what, in words. */
   | { readonly kind: "incomplete"; readonly reason: string };
 
@@ -52,6 +62,8 @@ export interface ProfilePatch {
   readonly credential: Credential;
   /** Makes the profile where it is absent, as far as the format allows. */
   readonly create: boolean;
+  /** The source's own text of the profile, which a new one is made after; absent where the source has another format. */
+  readonly template?: Secret | undefined;
   /** Replaces identity fields that the profile already has; adds none. Null: they stay. */
   readonly account: Account | null;
 }

@@ -1,15 +1,32 @@
 import type { Candidate } from "./candidate.js";
 import { withoutMargin } from "./candidate.js";
 import { isLater, relateAccounts } from "./credential.js";
+import { fencedGeneration, type Fences } from "./fence.js";
 import type { Fingerprint } from "./generation.js";
-import { isSupersededByAdoption, placementKey, type Generation, type LedgerState, type Live, type Placement } from "./ledger.js";
-import type { HeldCredential, ObservedTarget, Orders, Policy } from "./observation.js";
+import {
+  isSupersededByAdoption,
+  placementKey,
+  sameTerms,
+  type Generation,
+  type LedgerState,
+  type Live,
+  type Placement,
+} from "./ledger.js";
+import type { Held, HeldCredential, ObservedTarget, Orders, Policy } from "./observation.js";
+import type { Share } from "./store.js";
 
 /** A consumer that keeps undoing a write is answered at once, then later and later, then left alone (rule R12). */
 const REASSERT_AFTER_MS = [0, 5_000, 30_000] as const;
 
 export type TargetHold =
-  "target-newer" | "unknown-origin" | "another-account" | "type-mismatch" | "incomplete" | "logged-out" | "reverting";
+  | "target-newer"
+  | "unknown-origin"
+  | "another-account"
+  | "type-mismatch"
+  | "provider-mismatch"
+  | "incomplete"
+  | "logged-out"
+  | "reverting";
 
 /** What is to be done with one profile of a target (rules R3, R6, R6a, R7, R12, R16). */
 export type TargetVerdict =
@@ -25,6 +42,8 @@ export type TargetVerdict =
       readonly revert: boolean;
       /** The identity fields in the profile name the previous account and are replaced. */
       readonly replaceAccount: boolean;
+      /** Less than the target's own share where the live generation is suspect. */
+      readonly share: Share;
     }
   /** It should be written, but not now: the source gives nothing to push, or a re-assertion waits its turn. */
   | { readonly kind: "drift"; readonly reason: string; readonly until: number | null }
@@ -36,6 +55,9 @@ export interface TargetContext {
   /** Why nothing can be pushed, in the word of the source's state; null when the live credential is at hand. */
   readonly blocked: string | null;
   readonly liveType: "oauth" | "token" | "api_key" | null;
+  /** The live generation may be spent: a refresh of it failed somewhere, and the answer may be lost. */
+  readonly suspect: boolean;
+  readonly fences: Fences;
   readonly candidates: readonly Candidate[];
   /** The generation that this plan's adoption takes from the source into the backups; null for none. */
   readonly keptFromSource: Fingerprint | null;
@@ -44,19 +66,28 @@ export interface TargetContext {
   readonly now: number;
 }
 
+/** What is decided for one target by. */
+interface Context extends TargetContext {
+  /** How much of the live login this target is given. */
+  readonly share: Share;
+}
+
 /** Decides what is to be done with one profile of a target that is not pinned or ignored. */
-export function judgeTarget(target: ObservedTarget, context: TargetContext): TargetVerdict {
+export function judgeTarget(target: ObservedTarget, targets: TargetContext): TargetVerdict {
+  const context: Context = { ...targets, share: shareFor(target, targets) };
   const { ledger, live, policy } = context;
   const { held } = target;
   const placement = ledger.placements.get(placementKey(target.store, target.profile));
-  const known = held.kind === "credential" ? knownGeneration(held, ledger) : null;
-  const bound = policy.bind === "matching" && (known !== null || placement !== undefined);
+  const known = knownGeneration(held, ledger);
+  const bound = policy.bind === "matching" && (known !== null || followsByPlacement(placement, ledger));
 
   if (held.kind === "incomplete") {
     return target.listed ? hold("incomplete", held.reason) : { kind: "unrelated" };
   }
   if (!target.listed && !bound) return judgeStranger(target, context);
   if (held.kind === "absent") return judgeAbsent(target, placement, context);
+  if (target.listed && !target.related)
+    return hold("provider-mismatch", `the profile is of the provider ${target.provider ?? "?"}, the source's is of another`);
   if (live === null) return drift(context.blocked ?? "source-missing");
 
   const foreign = relateAccounts(target.account, live.account) === "different";
@@ -67,42 +98,85 @@ export function judgeTarget(target: ObservedTarget, context: TargetContext): Tar
     const verdict = judgeStub(placement, live, context);
     return verdict.kind === "write" ? { ...verdict, replaceAccount } : verdict;
   }
+  if (held.kind === "fence") {
+    if (foreign && !replaceAccount) return otherAccount;
+    const verdict = judgeFence(target, context);
+    if (verdict.kind !== "write") return verdict;
+    // A failed refresh of what was written is no quarrel: with the access token alone there is no other one.
+    return known?.fingerprint === live.generation
+      ? { ...verdict, replaceAccount }
+      : afterReverts({ ...verdict, replaceAccount }, target, placement, live, context);
+  }
   if (context.liveType !== null && held.credential.type !== context.liveType) {
     return target.listed
       ? hold("type-mismatch", `the profile is of type ${held.credential.type}, the source's login is not`)
       : { kind: "unrelated" };
   }
-  if (holdsLive(target, held, live)) return { kind: "in-sync" };
+  if (holdsLive(target, held, live, context)) return { kind: "in-sync" };
   if (foreign && !replaceAccount) return otherAccount;
   // Also while nothing can be pushed: it may be the one login that is left, and it is the user's to choose.
   const isCandidate = context.candidates.some((candidate) => candidate.target === target);
   if (context.blocked !== null) return isCandidate && known === null ? targetNewer() : drift(context.blocked);
-  const write = known !== null ? judgeKnown(target, held, known, live, context) : judgeUnknown(target, held, live, context);
+  const write =
+    known !== null
+      ? judgeKnown(target, held, known, live, context)
+      : judgeUnknown(target, held, live, followsByPlacement(placement, ledger), context);
   if (write.kind !== "write") return write;
   return afterReverts({ ...write, replaceAccount }, target, placement, live, context);
 }
 
 type Write = Extract<TargetVerdict, { kind: "write" }>;
 
-/** The generation that a credential belongs to: by its refresh token, or by its access token where it has no other. */
-export function knownGeneration(held: HeldCredential, ledger: LedgerState): Generation | null {
-  const name: Fingerprint | null = held.generation ?? ledger.issues.get(held.issue) ?? null;
+/**
+ * The generation that a profile holds: by its refresh token, by its access token where it has no other, or by what its
+ * program was to spend.
+ */
+export function knownGeneration(held: Held, ledger: LedgerState): Generation | null {
+  const name = generationName(held, ledger);
   return (name === null ? undefined : ledger.generations.get(name)) ?? null;
 }
 
+function generationName(held: Held, ledger: LedgerState): Fingerprint | null {
+  switch (held.kind) {
+    case "credential":
+      return held.generation ?? ledger.issues.get(held.issue) ?? null;
+    case "fence":
+      return held.spends;
+    case "stub":
+    case "incomplete":
+    case "absent":
+      return null;
+  }
+}
+
+/** Whether the ledger saw the profile holding, or spending, something known. */
+function followsByPlacement(placement: Placement | undefined, ledger: LedgerState): boolean {
+  if (placement === undefined) return false;
+  return placement.generation !== "" || placement.stub !== null || fencedGeneration(placement.fence, ledger) !== null;
+}
+
+/**
+ * A suspect generation is given without its refresh token, lest another program spends it a second time: to whoever does
+ * not have it already. A store that the user names is given its whole share.
+ */
+function shareFor({ share, held, store }: ObservedTarget, { suspect, live, orders }: TargetContext): Share {
+  if (!suspect || orders.force.has(store)) return share;
+  return held.kind === "credential" && held.generation !== null && held.generation === live?.generation ? share : "access-only";
+}
+
 /** Whether a target holds exactly what it is to hold of the live issue. */
-function holdsLive(target: ObservedTarget, held: HeldCredential, live: Live): boolean {
+function holdsLive(target: ObservedTarget, held: HeldCredential, live: Live, { share }: Context): boolean {
   if (held.issue !== live.issue) return false;
-  if (held.credential.type === "oauth" && held.generation !== (target.share === "full" ? live.generation : null)) return false;
+  if (held.credential.type === "oauth" && held.generation !== (share === "full" ? live.generation : null)) return false;
   return live.expiresAt === null || held.expiresAt === live.expiresAt + target.expiryMarginMs;
 }
 
 /** A profile that nothing ties to the source: left alone, and shown where it may be a copy of the source's login. */
-function judgeStranger(target: ObservedTarget, { ledger, live, orders }: TargetContext): TargetVerdict {
+function judgeStranger(target: ObservedTarget, { ledger, live, orders, share }: Context): TargetVerdict {
   const { held } = target;
   if (held.kind !== "credential" || held.credential.type !== "oauth" || !target.related) return { kind: "unrelated" };
   if (relateAccounts(target.account, live?.account ?? null) === "different") return { kind: "unrelated" };
-  if (orders.force.has(target.store) && live !== null && ledger.generations.size > 0) return write(true);
+  if (orders.force.has(target.store) && live !== null && ledger.generations.size > 0) return write(true, share);
   return hold("unknown-origin", "nothing shows that this login descends from the source's");
 }
 
@@ -110,20 +184,30 @@ function judgeStranger(target: ObservedTarget, { ledger, live, orders }: TargetC
 function judgeAbsent(
   target: ObservedTarget,
   placement: Placement | undefined,
-  { blocked, live, orders }: TargetContext,
+  { blocked, live, orders, share }: Context,
 ): TargetVerdict {
   const wanted = target.creates && (placement === undefined || orders.force.has(target.store));
   if (!wanted) return { kind: "absent" };
-  return blocked !== null || live === null ? drift(blocked ?? "source-missing") : write(false);
+  return blocked !== null || live === null ? drift(blocked ?? "source-missing") : write(false, share);
 }
 
-function judgeStub(placement: Placement | undefined, live: Live, { blocked, orders }: TargetContext): TargetVerdict {
+function judgeStub(placement: Placement | undefined, live: Live, { blocked, orders, share }: Context): TargetVerdict {
   if (blocked !== null) return drift(blocked);
   const rejected = placement?.stub?.replaced ?? placement?.generation ?? null;
   if (rejected === live.generation && orders.force.size === 0) {
     return hold("logged-out", "the program there logged itself out of the very login that the source holds");
   }
-  return write(false);
+  return write(false, share);
+}
+
+/** While a refresh is under way its program will write; once it failed there is nothing left there to lose. */
+function judgeFence(target: ObservedTarget, { blocked, fences, liveType, share }: Context): TargetVerdict {
+  const fence = fences.at(target);
+  const until = fence === null ? null : fences.busyUntil(fence);
+  if (until !== null) return { kind: "drift", reason: "refreshing", until };
+  if (blocked !== null) return drift(blocked);
+  if (liveType === "oauth") return write(false, share);
+  return target.listed ? hold("type-mismatch", "the profile is of type oauth, the source's login is not") : { kind: "unrelated" };
 }
 
 /** The ledger saw this profile follow a chain of the account that it names, and the source has moved to another since. */
@@ -144,7 +228,7 @@ function judgeKnown(
   held: HeldCredential,
   known: Generation,
   live: Live,
-  { ledger, orders, keptFromSource }: TargetContext,
+  { ledger, orders, keptFromSource, share }: Context,
 ): TargetVerdict {
   if (known.fingerprint === live.generation && held.generation !== null) {
     const newer = !ledger.issues.has(held.issue) && isLater(withoutMargin(held, target), live.expiresAt);
@@ -152,24 +236,32 @@ function judgeKnown(
       return hold("target-newer", "it holds a newer access token of the live generation");
     }
     // A refresh token is taken away, and the source may have lost its own since it was read.
-    return write(target.share === "access-only");
+    return write(share === "access-only", share);
   }
-  if (held.generation === null) return write(false);
+  if (held.generation === null) return write(false, share);
   const unspent = known.chain !== live.chain && known.sequence === ledger.chainLengths.get(known.chain);
   const doubtful = known.fingerprint !== keptFromSource && isSupersededByAdoption(ledger, known);
-  return write(unspent || doubtful);
+  return write(unspent || doubtful, share);
 }
 
 function judgeUnknown(
   target: ObservedTarget,
   held: HeldCredential,
   live: Live,
-  { orders, candidates }: TargetContext,
+  hasHistory: boolean,
+  { orders, candidates, share }: Context,
 ): TargetVerdict {
-  if (orders.force.has(target.store)) return write(true);
+  if (orders.force.has(target.store)) return write(true, share);
+  // A secret that does not rotate is edited by people only, and no end orders it.
+  if (held.credential.type !== "oauth") {
+    if (target.listed && !hasHistory) return write(true, share);
+    return hold("unknown-origin", "it held the source's secret before, and was changed there");
+  }
   const isCandidate = candidates.some((candidate) => candidate.target === target);
   if (isCandidate || isLater(withoutMargin(held, target), live.expiresAt)) return targetNewer();
-  return target.listed ? write(true) : hold("unknown-origin", "it held the source's login before, and now holds an unknown one");
+  return target.listed
+    ? write(true, share)
+    : hold("unknown-origin", "it held the source's login before, and now holds an unknown one");
 }
 
 function afterReverts(
@@ -177,20 +269,26 @@ function afterReverts(
   target: ObservedTarget,
   placement: Placement | undefined,
   live: Live,
-  { orders, now }: TargetContext,
+  { orders, now, share }: Context,
 ): TargetVerdict {
   const heldLive = placement !== undefined && placement.generation === live.generation && placement.issue === live.issue;
-  if (!heldLive || placement.stub !== null || orders.force.has(target.store)) return verdict;
+  // Where the user changed what it is to hold, nobody put anything back.
+  const sameTermsAsBefore = placement !== undefined && sameTerms(placement.terms, { ...target, share });
+  if (!heldLive || !sameTermsAsBefore || placement.stub !== null || orders.force.has(target.store)) return verdict;
   const waitMs = REASSERT_AFTER_MS[placement.reverts];
   if (waitMs === undefined) {
-    return hold("reverting", "another program keeps putting an older login back; left alone until the source rotates");
+    if (orders.restarted?.has(target.store) === true) return { ...verdict, revert: true };
+    return hold(
+      "reverting",
+      "another program keeps undoing what is written there; left alone until the source rotates or its gateway restarts",
+    );
   }
   const until = (placement.revertedAt ?? 0) + waitMs;
   return now < until ? { kind: "drift", reason: "re-asserting", until } : { ...verdict, revert: true };
 }
 
-function write(backup: boolean): Write {
-  return { kind: "write", backup, revert: false, replaceAccount: false };
+function write(backup: boolean, share: Share): Write {
+  return { kind: "write", backup, revert: false, replaceAccount: false, share };
 }
 
 function hold(reason: TargetHold, explanation: string): TargetVerdict {

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import {
   closeSync,
   fchownSync,
@@ -6,7 +5,7 @@ import {
   fsync,
   open as openFile,
   openSync,
-  renameSync,
+  rename,
   rmSync,
   statSync,
   writeFileSync,
@@ -15,9 +14,11 @@ import { open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { errnoOf } from "./system-error.js";
+import { temporaryName } from "./temporary-file.js";
 
 const openLater = promisify(openFile);
 const syncLater = promisify(fsync);
+const renameLater = promisify(rename);
 
 /**
  * Replaces a file so that every reader sees the old content or the new, and a power cut leaves one of the two.
@@ -25,24 +26,60 @@ const syncLater = promisify(fsync);
  * The file is private (0600) whatever it was before, as the owning programs leave it. A single bind-mounted file, whose
  * name cannot be replaced, is written in place and keeps its inode.
  *
- * Only calls that may wait for the disk go through the thread pool: there are hundreds of small files to write, and each
- * way through the pool takes longer than a call that does not wait. For a thousand stores that is twice as fast as
- * npm write-file-atomic, which resolves the path part by part; our own files are replaced by that (`own-file.ts`).
+ * Only calls that may wait for the disk go through the thread pool (a rename waits while a journal is committed): there
+ * are hundreds of small files to write, and each way through the pool takes longer than a call that does not wait. For a
+ * thousand stores that is twice as fast as npm write-file-atomic, which resolves the path part by part; our own files are
+ * replaced by that (`own-file.ts`).
  *
  * @param path the real path: a symbolic link is not followed here
+ * @param isStillWanted asked once the new content is durable, right before it takes the old one's place
+ * @returns whether it was still wanted; else the old content is there, and nothing else
  */
-export async function replaceFile(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${randomUUID()}.tmp`;
+export async function replaceFile(path: string, text: string, isStillWanted: () => boolean): Promise<boolean> {
+  const staged = await stageFile(path, temporaryName(path), text);
+  return staged.put(isStillWanted);
+}
+
+/** A new content that is durable under another name; the file itself is as it was. */
+export interface StagedFile {
+  /** Puts it in the file's place, as `replaceFile` does. */
+  readonly put: (isStillWanted: () => boolean) => Promise<boolean>;
+  readonly discard: () => void;
+}
+
+/**
+ * The first half of `replaceFile`, which takes the space on the disk.
+ *
+ * @param temporary a name in the same directory
+ */
+export async function stageFile(path: string, temporary: string, text: string): Promise<StagedFile> {
+  const discard = (): void => {
+    rmSync(temporary, { force: true });
+  };
   try {
     await writeDurably(temporary, text, ownerOf(path));
-    renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
-    if (!isBoundName(error)) throw error;
-    await writeInPlace(path, text);
-    return;
+    // One that was there before is somebody's; it is not removed.
+    if (errnoOf(error) !== "EEXIST") discard();
+    throw error;
   }
-  await syncDirectory(dirname(path));
+  const put = async (isStillWanted: () => boolean): Promise<boolean> => {
+    try {
+      if (!isStillWanted()) {
+        discard();
+        return false;
+      }
+      await renameLater(temporary, path);
+    } catch (error) {
+      discard();
+      if (!isBoundName(error)) throw error;
+      await writeInPlace(path, text);
+      return true;
+    }
+    await syncDirectory(dirname(path));
+    return true;
+  };
+  return { put, discard };
 }
 
 async function writeDurably(path: string, text: string, owner: Owner | null): Promise<void> {

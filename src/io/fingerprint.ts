@@ -1,8 +1,9 @@
-import { createHash, createHmac, randomBytes, randomUUID } from "node:crypto";
+import { createHash, createHmac, randomBytes } from "node:crypto";
 import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { Failure } from "../domain/errors.js";
 import type { FingerprintOf } from "../domain/generation.js";
-import { errnoOf, isAbsent } from "./system-error.js";
+import { errnoOf, isAbsent, isUnlinkable } from "./system-error.js";
+import { temporaryName } from "./temporary-file.js";
 
 /** The key that names secrets; who has it can test guesses, so it never leaves the state directory. */
 export interface FingerprintKey {
@@ -45,7 +46,7 @@ export async function readKey(path: string): Promise<FingerprintKey | null> {
  */
 export async function createKey(path: string): Promise<FingerprintKey> {
   const hex = randomBytes(32).toString("hex");
-  const temporary = `${path}.${randomUUID()}.tmp`;
+  const temporary = temporaryName(path);
   const options = { mode: 0o600, flag: "wx", flush: true };
   try {
     await writeFile(temporary, `${hex}\n`, options);
@@ -57,11 +58,6 @@ export async function createKey(path: string): Promise<FingerprintKey> {
     await rm(temporary, { force: true });
   }
   return keyFrom(hex);
-}
-
-/** Some file systems (FAT, SMB) have no hard links. */
-function isUnlinkable(error: unknown): boolean {
-  return ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(errnoOf(error) ?? "");
 }
 
 function keyFrom(hex: string): FingerprintKey {

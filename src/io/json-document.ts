@@ -39,19 +39,55 @@ export function parseJson(text: string, path: string): unknown {
  * where the path leads through something that is no object
  */
 export function changeJson(text: string, changes: readonly JsonChange[], path: string): string {
-  return changes.reduce((result, { path: keys, value }) => {
-    return edited(result, keys, value === undefined ? null : JSON.stringify(value), path);
-  }, text);
+  return (
+    replacedAtOnce(text, changes, path) ??
+    changes.reduce((result, change) => edited(result, change.path, contentOf(change), path), text)
+  );
+}
+
+/** Null where something is added or removed, or one change is inside another: then each may move the next. */
+function replacedAtOnce(text: string, changes: readonly JsonChange[], path: string): string | null {
+  const isInside = (inner: JsonChange, outer: JsonChange): boolean =>
+    inner !== outer && outer.path.every((key, index) => inner.path[index] === key);
+  if (changes.some((change) => change.value === undefined || changes.some((other) => isInside(change, other)))) return null;
+  const root = parse(text, path);
+  const edits: Edit[] = [];
+  for (const change of changes) {
+    const node = locate(root, change.path, path);
+    if (node === null) return null;
+    edits.push({ offset: node.offset, length: node.length, content: JSON.stringify(change.value) });
+  }
+  return applyEdits(text, edits);
+}
+
+function contentOf({ value }: JsonChange): string | null {
+  return value === undefined ? null : JSON.stringify(value);
 }
 
 /**
  * Puts a JSON text in the place of the value at a path of keys, as it is, to the byte.
  *
+ * @param next the key that a new one is put in front of; without it, or where it is not there, a new one comes last
  * @throws StoreError as `changeJson` does, and `malformed` where `content` is no JSON
  */
-export function putJson(text: string, keys: readonly string[], content: string, path: string): string {
+export function putJson(
+  text: string,
+  keys: readonly string[],
+  content: string,
+  path: string,
+  next: string | null = null,
+): string {
   parseJson(content, "the backup");
-  return edited(text, keys, content, path);
+  return edited(text, keys, content, path, next);
+}
+
+/** The key that stands behind the one at the end of a path; null where there is none. */
+export function keyAfter(text: string, keys: readonly string[], path: string): string | null {
+  const object = locate(parse(text, path), keys.slice(0, -1), path);
+  const property = object === null ? null : propertyOf(object, keys.at(-1) ?? "", path);
+  const siblings = object?.children ?? [];
+  const key: unknown = property === null ? null : siblings[siblings.indexOf(property) + 1]?.children?.[0]?.value;
+  return typeof key === "string" ? key : null;
 }
 
 /**
@@ -65,18 +101,23 @@ export function textAt(text: string, keys: readonly string[], path: string): str
 }
 
 /** @param content the new value's text; null: the key is removed */
-function edited(text: string, keys: readonly string[], content: string | null, path: string): string {
-  const edit = editFor(text, keys, content, path);
+function edited(text: string, keys: readonly string[], content: string | null, path: string, next: string | null = null): string {
+  const edit = editFor(text, keys, content, path, next);
   return edit === null ? text : applyEdits(text, [edit]);
 }
 
-function editFor(text: string, keys: readonly string[], content: string | null, path: string): Edit | null {
+function editFor(text: string, keys: readonly string[], content: string | null, path: string, next: string | null): Edit | null {
   let node = parse(text, path);
   for (const [index, key] of keys.entries()) {
     const property = propertyOf(node, key, path);
     if (content === null && property !== null && index === keys.length - 1) return removalOf(property);
     const child = property?.children?.[1];
-    if (child === undefined) return content === null ? null : insertionInto(text, node, keys.slice(index), content, path);
+    if (child === undefined) {
+      const missing = keys.slice(index);
+      const before = content === null || next === null || missing.length > 1 ? null : propertyOf(node, next, path);
+      if (content !== null && before !== null) return insertionBefore(text, node, before, key, content);
+      return content === null ? null : insertionInto(text, node, missing, content, path);
+    }
     node = child;
   }
   return content === null ? null : { offset: node.offset, length: node.length, content };
@@ -96,6 +137,16 @@ function insertionInto(text: string, object: Node, keys: readonly string[], cont
   const gap = text.slice(before === undefined ? object.offset + 1 : endOf(before), last.offset).replace(",", "");
   const colon = text.slice(endOf(name), value.offset);
   return { offset: endOf(last), length: 0, content: `,${gap}${JSON.stringify(key)}${colon}${nested}` };
+}
+
+/** Puts a value in front of another one, set off as that one was. */
+function insertionBefore(text: string, object: Node, property: Node, key: string, content: string): Edit {
+  const siblings = object.children ?? [];
+  const before = siblings[siblings.indexOf(property) - 1];
+  const gap = text.slice(before === undefined ? object.offset + 1 : endOf(before), property.offset).replace(",", "");
+  const [name, value] = property.children ?? [];
+  const colon = name === undefined || value === undefined ? ":" : text.slice(endOf(name), value.offset);
+  return { offset: property.offset, length: 0, content: `${JSON.stringify(key)}${colon}${content},${gap}` };
 }
 
 function removalOf(property: Node): Edit {

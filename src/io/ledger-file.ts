@@ -1,6 +1,7 @@
 import { open, readFile, stat, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod/mini";
+import { alertKinds } from "../domain/alerts.js";
 import { Failure } from "../domain/errors.js";
 import { compactLedger, emptyLedger, foldLedger, type LedgerEvent, type LedgerState } from "../domain/ledger.js";
 import type { LedgerMemory } from "../domain/memory.js";
@@ -13,10 +14,12 @@ const time = z.number();
 const account = z.nullable(z.object({ uuid: z.nullable(text), email: z.nullable(text) }));
 const member = { at: time, sourceProfile: text, chain: text, generation: text, issue: text, expiresAt: z.nullable(time) };
 const stub = z.object({ replaced: z.nullable(text), timeLimit: z.boolean() });
+const fence = { claim: text, failed: z.boolean(), spends: z.nullable(text), since: time };
 const eventShape = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("live"),
     ...member,
+    flow: z.optional(text),
     signInEndsAt: z.nullable(time),
     account,
     reason: z.enum(["first-sight", "rotation", "reissue", "sign-in", "account-switch", "adoption", "accepted"]),
@@ -31,12 +34,31 @@ const eventShape = z.discriminatedUnion("kind", [
     generation: text,
     issue: text,
     surroundings: text,
+    terms: z.optional(z.object({ share: z.enum(["full", "access-only"]), expiryMarginMs: z.number() })),
     durationMs: z.optional(z.number()),
-    carried: z.optional(z.object({ reverts: z.number(), revertedAt: z.nullable(time), stub: z.nullable(stub) })),
+    carried: z.optional(
+      z.object({
+        reverts: z.number(),
+        revertedAt: z.nullable(time),
+        stub: z.nullable(stub),
+        fence: z._default(z.nullable(z.object(fence)), null),
+      }),
+    ),
   }),
   z.object({ kind: z.literal("stub"), at: time, store: text, profile: text, replaced: z.nullable(text), timeLimit: z.boolean() }),
+  z.object({ kind: z.literal("fence"), at: time, store: text, profile: text, ...fence }),
+  z.object({ kind: z.literal("suspect"), at: time, generation: text, store: text, profile: text }),
   z.object({ kind: z.literal("revert"), at: time, store: text, profile: text }),
   z.object({ kind: z.literal("hold"), at: time, store: text, profile: text, reason: z.nullable(text) }),
+  z.object({
+    kind: z.literal("alert"),
+    at: time,
+    event: z.enum(["raised", "resolved", "superseded"]),
+    alert: z.enum(alertKinds),
+    store: text,
+    profile: z.nullable(text),
+    since: time,
+  }),
   z.object({ kind: z.literal("key"), at: time, keyId: text }),
 ]);
 

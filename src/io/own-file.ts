@@ -1,5 +1,5 @@
-import { writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { syncDirectory } from "./atomic-file.js";
 
@@ -15,4 +15,29 @@ export async function replaceOwnFile(path: string, text: string): Promise<void> 
     },
   });
   await syncDirectory(dirname(path));
+}
+
+/** The names that npm write-file-atomic gives to what is to take a file's place. */
+const TEMPORARY = /\.\d{1,10}$/;
+
+/**
+ * Removes what a killed credsyncd left half done in a directory of its own, if there is such a directory; to be called
+ * while no other one writes there.
+ */
+export function removeOwnLeftovers(directory: string): void {
+  if (!existsSync(directory)) return;
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isFile() && TEMPORARY.test(entry.name)) rmSync(join(directory, entry.name), { force: true });
+  }
+}
+
+/** Replaces a file that other users read (0644): they find the old content or the new. It need not outlive a power cut. */
+export async function replacePublicFile(path: string, text: string): Promise<void> {
+  await writeFileAtomic(path, "", {
+    mode: 0o644,
+    fsync: false,
+    tmpfileCreated: (temporary) => {
+      writeFileSync(temporary, text, { flag: "r+" });
+    },
+  });
 }

@@ -1,11 +1,23 @@
-import { closeSync, openSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { statfs } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import * as z from "zod/mini";
 import type { Clock } from "../domain/clock.js";
 import { StoreError } from "../domain/errors.js";
 import { isAlive, startTimeOf } from "./process-identity.js";
-import { errnoOf, isAbsent, toStoreError } from "./system-error.js";
+import { errnoOf, isAbsent, isUnlinkable, toStoreError } from "./system-error.js";
+import { removeLeftovers, temporaryName } from "./temporary-file.js";
 
 /**
  * OpenClaw's lock file: created exclusively, names its holder, removed by unlink.
@@ -19,6 +31,34 @@ export interface LockOptions {
   /** How long to wait for another holder (ms). */
   readonly waitMs: number;
   readonly clock: Clock;
+  /** Killed credsyncds, whose locks are nobody else's to wait for. */
+  readonly predecessors: Predecessors;
+  /** Told what stood in a lock that was broken. */
+  readonly onBroken?: (payload: string) => void;
+}
+
+/**
+ * The processes that were killed while they wrote, as told by the lock on the state directory that they left: only
+ * credsyncd takes that one, and it takes it before any other. Their locks on other programs' stores are broken at once.
+ */
+export class Predecessors {
+  readonly #known = new Set<string>();
+
+  /** The holder of a broken lock; one without a start time cannot be told from a later process with its pid. */
+  add(payload: string): void {
+    const name = nameOf(payload);
+    if (name !== null) this.#known.add(name);
+  }
+
+  include(payload: string): boolean {
+    const name = nameOf(payload);
+    return name !== null && this.#known.has(name);
+  }
+}
+
+function nameOf(payload: string): string | null {
+  const { pid, starttime } = parsePayload(payload) ?? {};
+  return pid === undefined || starttime === undefined ? null : `${String(pid)} ${String(starttime)}`;
 }
 
 /** No version of OpenClaw holds a lock longer than this without having written who it is. */
@@ -69,6 +109,28 @@ export async function takeOwnerLock(path: string, options: LockOptions, signal: 
   };
 }
 
+/** Whether a lock is there whose holder is surely dead. */
+export function isForsaken(path: string): boolean {
+  try {
+    const payload = parsePayload(readFileSync(path, "utf8"));
+    return payload !== null && !isAlive(payload.pid, payload.starttime ?? null);
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    return false;
+  }
+}
+
+/** Removes the locks in a directory, if there is such a directory, that killed credsyncds left, and what they left half done. */
+export function removeForsakenLocks(directory: string, predecessors: Predecessors): void {
+  if (!existsSync(directory)) return;
+  removeLeftovers(directory);
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (!entry.isFile() || !entry.name.endsWith(".lock")) continue;
+    const path = join(directory, entry.name);
+    if (predecessors.include(readFileSync(path, "utf8"))) rmSync(path, { force: true });
+  }
+}
+
 /** Lets actions of this process share a lock against other programs: the first takes it, the last releases it. */
 export class SharedOwnerLocks {
   readonly #held = new Map<string, { users: number; readonly taken: Promise<string> }>();
@@ -113,32 +175,54 @@ async function acquire(path: string, options: LockOptions, signal: AbortSignal):
 }
 
 /**
- * Creates the lock and its payload without a pause in between: a nameless lock can block its owner for good.
+ * Creates the lock with its payload in it from the first moment: a nameless lock can block its owner for good.
  *
  * @returns the payload, or null where the lock is held
  */
 function create(path: string, clock: Clock): string | null {
-  let file: number;
+  if (existsSync(path)) return null;
+  const payload = JSON.stringify(
+    {
+      pid: process.pid,
+      createdAt: new Date(clock.now()).toISOString(),
+      ...(OWN_START_TIME === null ? {} : { starttime: OWN_START_TIME }),
+    },
+    null,
+    2,
+  );
+  const signed = temporaryName(path);
   try {
-    file = openSync(path, "wx", 0o600);
+    writeNew(signed, payload);
+    linkSync(signed, path);
+  } catch (error) {
+    // Another took the lock, or took this for what a dead one had left behind.
+    if (errnoOf(error) === "EEXIST" || (errnoOf(error) === "ENOENT" && existsSync(dirname(path)))) return null;
+    if (!isUnlinkable(error)) throw error;
+    return createInPlace(path, payload);
+  } finally {
+    rmSync(signed, { force: true });
+  }
+  removeLeftovers(dirname(path));
+  return payload;
+}
+
+/** Where there are no hard links: the payload follows the name without a pause in between. */
+function createInPlace(path: string, payload: string): string | null {
+  try {
+    writeNew(path, payload);
+    return payload;
   } catch (error) {
     if (errnoOf(error) === "EEXIST") return null;
     throw error;
   }
+}
+
+function writeNew(path: string, text: string): void {
+  const file = openSync(path, "wx", 0o600);
   try {
-    const payload = JSON.stringify(
-      {
-        pid: process.pid,
-        createdAt: new Date(clock.now()).toISOString(),
-        ...(OWN_START_TIME === null ? {} : { starttime: OWN_START_TIME }),
-      },
-      null,
-      2,
-    );
-    writeFileSync(file, payload);
-    return payload;
+    writeFileSync(file, text);
   } catch (error) {
-    // A full disk takes the name and not the payload.
+    // A full disk takes the name and not the text.
     unlinkSync(path);
     throw error;
   } finally {
@@ -147,14 +231,16 @@ function create(path: string, clock: Clock): string | null {
 }
 
 /** @returns whether the lock is gone */
-async function breakStale(path: string, { staleMs, clock }: LockOptions): Promise<boolean> {
+async function breakStale(path: string, { staleMs, clock, predecessors, onBroken }: LockOptions): Promise<boolean> {
   try {
     const before = look(path);
-    if (!isStale(before, staleMs, clock.now())) return false;
+    if (!predecessors.include(before.text) && !isStale(before, staleMs, clock.now())) return false;
     if (NETWORK_FILE_SYSTEMS.has((await statfs(dirname(path))).type)) return false;
     // Another waiter may have broken it meanwhile, and hold a lock of its own by now; nothing waits from this look on.
     const now = look(path);
-    if (now.inode === before.inode && now.text === before.text) unlinkSync(path);
+    if (now.inode !== before.inode || now.text !== before.text) return true;
+    unlinkSync(path);
+    onBroken?.(before.text);
     return true;
   } catch (error) {
     if (isAbsent(error)) return true;

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, realpathSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync, realpathSync, statSync, type Stats } from "node:fs";
 import { StoreError } from "../domain/errors.js";
 import { isAbsent, toStoreError } from "./system-error.js";
 
@@ -10,6 +10,7 @@ export interface RegularFile {
   /** Where the name leads to, behind symbolic links. */
   readonly realPath: string;
   readonly identity: string;
+  readonly bytes: number;
   readonly mode: number;
   /** Epoch ms. */
   readonly changedAt: number;
@@ -45,7 +46,8 @@ function readNow(path: string, maxBytes: number): RegularFile | null {
       return {
         text,
         realPath: realpathSync.native(path),
-        identity: `${String(stat.dev)}:${String(stat.ino)}`,
+        identity: identityOf(stat),
+        bytes: stat.size,
         mode: stat.mode,
         changedAt: stat.mtimeMs,
       };
@@ -56,6 +58,18 @@ function readNow(path: string, maxBytes: number): RegularFile | null {
     if (isAbsent(error)) return null;
     throw toStoreError(error, path, "read");
   }
+}
+
+/** Whether nothing was put in a file's place and nothing was written into it since it was read; null: still absent. */
+export function isUnchanged(path: string, file: RegularFile | null): boolean {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined || file === null) return stat === undefined && file === null;
+  const isSameFile = identityOf(stat) === file.identity;
+  return isSameFile && stat.mtimeMs === file.changedAt && stat.size === file.bytes;
+}
+
+function identityOf({ dev, ino }: Stats): string {
+  return `${String(dev)}:${String(ino)}`;
 }
 
 /** Another user's file is theirs: writing it would change its owner, and following it would trust them. */

@@ -1,5 +1,8 @@
+import { createHash } from "node:crypto";
+import { statSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { StoreError } from "../domain/errors.js";
+import { errnoOf } from "./system-error.js";
 
 /** A value of a row or a parameter. */
 export type SqliteValue = string | number | bigint | null | Uint8Array;
@@ -8,16 +11,25 @@ export type SqliteRow = Readonly<Record<string, SqliteValue>>;
 /** The part of `node:sqlite` that is used; `@photostructure/sqlite` has the same. */
 interface DatabaseSync {
   exec(sql: string): void;
-  prepare(sql: string): {
-    get(...parameters: SqliteValue[]): unknown;
-    run(...parameters: SqliteValue[]): { changes: number | bigint };
-  };
+  prepare(sql: string): Statement;
   close(): void;
+}
+
+interface Statement {
+  get(...parameters: SqliteValue[]): unknown;
+  run(...parameters: SqliteValue[]): { changes: number | bigint };
 }
 
 interface SqliteModule {
   readonly DatabaseSync: new (path: string | URL, options: { readOnly: boolean }) => DatabaseSync;
 }
+
+const TABLE_NAMED = "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?";
+
+const ANY_TABLE = "SELECT 1 AS found FROM sqlite_master LIMIT 1";
+
+/** What SQLite names the log beside a database. */
+export const WAL_SUFFIX = "-wal";
 
 /** How long a statement waits for another writer before it gives up (ms). It blocks the process, so it is short. */
 const BUSY_TIMEOUT_MS = 50;
@@ -26,6 +38,7 @@ const BUSY_TIMEOUT_MS = 50;
 export class SqliteDatabase {
   readonly #database: DatabaseSync;
   readonly #path: string;
+  readonly #statements = new Map<string, Statement>();
 
   private constructor(database: DatabaseSync, path: string) {
     this.#database = database;
@@ -50,11 +63,15 @@ export class SqliteDatabase {
 
   /** The first row that a query gives, or null. @throws StoreError */
   row(sql: string, ...parameters: SqliteValue[]): SqliteRow | null {
-    return this.#guard("read", () => (this.#database.prepare(sql).get(...parameters) as SqliteRow | undefined) ?? null);
+    return this.#guard("read", () => (this.#prepared(sql).get(...parameters) as SqliteRow | undefined) ?? null);
   }
 
   hasTable(name: string): boolean {
-    return this.row("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", name) !== null;
+    return this.row(TABLE_NAMED, name) !== null;
+  }
+
+  hasTables(): boolean {
+    return this.row(ANY_TABLE) !== null;
   }
 
   /** Runs a statement and says how many rows it changed. @throws StoreError */
@@ -80,7 +97,17 @@ export class SqliteDatabase {
   }
 
   close(): void {
+    this.#statements.clear();
     this.#database.close();
+  }
+
+  /** The few queries that are asked again and again are compiled once. */
+  #prepared(sql: string): Statement {
+    const present = this.#statements.get(sql);
+    if (present !== undefined) return present;
+    const statement = this.#database.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
   }
 
   /** SQLite itself rolls back after some failures, such as a full disk; then there is nothing left to do. */
@@ -101,12 +128,88 @@ export class SqliteDatabase {
   }
 }
 
+/** What can be asked of a database, with or without its answers being remembered. */
+export type Questioned = Pick<SqliteReader, "row" | "hasTable" | "hasTables">;
+
+/** One question that was asked of a database, and a hash of its answer. */
+interface Question {
+  readonly sql: string;
+  readonly parameters: readonly SqliteValue[];
+  answer: string;
+}
+
+/**
+ * A connection for reading that stays open, and remembers what it was asked: what other programs write into the same
+ * database all day is news only if one of these answers changes.
+ */
+export class SqliteReader {
+  /** For questions whose answers decide nothing, so that they are not remembered. */
+  readonly aside: SqliteDatabase;
+  readonly #questions = new Map<string, Question>();
+  /** The database's own count of commits, when all answers were last known to be as remembered. */
+  #version: SqliteValue = null;
+
+  constructor(database: SqliteDatabase) {
+    this.aside = database;
+  }
+
+  /** The first row that a query gives, or null. @throws StoreError */
+  row(sql: string, ...parameters: SqliteValue[]): SqliteRow | null {
+    const name = JSON.stringify([sql, ...parameters]);
+    // One that fails has no answer to be compared with.
+    this.#questions.delete(name);
+    this.#version = null;
+    const row = this.aside.row(sql, ...parameters);
+    this.#questions.set(name, { sql, parameters, answer: answerOf(row) });
+    return row;
+  }
+
+  hasTable(name: string): boolean {
+    return this.row(TABLE_NAMED, name) !== null;
+  }
+
+  hasTables(): boolean {
+    return this.row(ANY_TABLE) !== null;
+  }
+
+  /** Whether anything that was asked since the start may be answered in another way now. */
+  isNews(): boolean {
+    if (this.#questions.size === 0) return true;
+    const version = this.aside.row("PRAGMA data_version")?.["data_version"] ?? null;
+    if (version !== null && version === this.#version) return false;
+    for (const { sql, parameters, answer } of this.#questions.values()) {
+      if (answerOf(this.aside.row(sql, ...parameters)) !== answer) return true;
+    }
+    this.#version = version;
+    return false;
+  }
+
+  close(): void {
+    this.aside.close();
+  }
+}
+
+/** Of the answer itself nothing is kept: it holds logins. */
+function answerOf(row: SqliteRow | null): string {
+  const hash = createHash("sha256");
+  for (const [name, value] of Object.entries(row ?? {}))
+    hash
+      .update(`${name}\0${typeof value}\0`)
+      .update(textOf(value))
+      .update("\0");
+  return row === null ? "none" : hash.digest("base64");
+}
+
+function textOf(value: SqliteValue): string | Uint8Array {
+  return value instanceof Uint8Array ? value : String(value);
+}
+
 /**
  * Connections for reading that stay open: opening and closing one touches files beside the database, and whoever watches
  * them would take that for news. Between two reads a connection holds no lock.
  */
 export class SqliteReaders {
-  readonly #open = new Map<string, { readonly identity: string; readonly database: SqliteDatabase }>();
+  readonly #open = new Map<string, { readonly identity: string; readonly reader: SqliteReader }>();
 
   /**
    * The connection to the database that is at a path now.
@@ -114,33 +217,62 @@ export class SqliteReaders {
    * @param identity which file it is, so that a replaced one is opened anew
    * @throws StoreError
    */
-  async reader(path: string, identity: string): Promise<SqliteDatabase> {
+  async reader(path: string, identity: string): Promise<SqliteReader> {
     const present = this.#open.get(path);
-    if (present?.identity === identity) return present.database;
+    if (present?.identity === identity) return present.reader;
     this.forget(path);
-    const database = await SqliteDatabase.open(path, "read");
+    const reader = new SqliteReader(await SqliteDatabase.open(path, "read"));
     // Another read may have been faster, and be using its connection.
     const other = this.#open.get(path);
     if (other?.identity === identity) {
-      database.close();
-      return other.database;
+      reader.close();
+      return other.reader;
     }
     this.forget(path);
-    this.#open.set(path, { identity, database });
-    return database;
+    this.#open.set(path, { identity, reader });
+    return reader;
+  }
+
+  /** The database that a file belongs to, itself or as its log; null where none is open there. */
+  databaseOf(file: string): string | null {
+    const path = file.endsWith(WAL_SUFFIX) ? file.slice(0, -WAL_SUFFIX.length) : file;
+    return this.#open.has(path) ? path : null;
+  }
+
+  /** Whether what was read of a database may have changed since; true also where that cannot be told. */
+  isNews(path: string): boolean {
+    const present = this.#open.get(path);
+    try {
+      const file = statSync(path, { throwIfNoEntry: false });
+      if (present === undefined || file === undefined) return true;
+      return present.identity !== `${String(file.dev)}:${String(file.ino)}` || present.reader.isNews();
+    } catch (error) {
+      if (error instanceof StoreError || errnoOf(error) !== null) return true;
+      throw error;
+    }
   }
 
   /** Closes the connection to a database that is not there any more. */
   forget(path: string): void {
-    this.#open.get(path)?.database.close();
+    this.#open.get(path)?.reader.close();
     this.#open.delete(path);
   }
 }
 
 /** The runtime's own SQLite where it has one (22.13 and later), else the same interface from a package with its binaries inside. */
 async function loadModule(): Promise<SqliteModule> {
-  const builtin = process.getBuiltinModule("node:sqlite") as unknown as SqliteModule | undefined;
-  return builtin ?? (await import("@photostructure/sqlite"));
+  return builtinModule() ?? (await import("@photostructure/sqlite"));
+}
+
+/** Node 22 warns on stderr, where only credsyncd's own words belong, that the module's interface may still change. */
+function builtinModule(): SqliteModule | undefined {
+  const emitWarning = process.emitWarning.bind(process);
+  process.emitWarning = () => undefined;
+  try {
+    return process.getBuiltinModule("node:sqlite") as unknown as SqliteModule | undefined;
+  } finally {
+    process.emitWarning = emitWarning;
+  }
 }
 
 /** Plain opening would make a database where there is none; the runtimes that take no URL yet (before 22.15) still do. */

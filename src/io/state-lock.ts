@@ -1,7 +1,7 @@
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
 import type { StateLock } from "../domain/memory.js";
-import { takeOwnerLock } from "./owner-lock.js";
+import { takeOwnerLock, type Predecessors } from "./owner-lock.js";
 import { toStoreError } from "./system-error.js";
 
 /** Longer than any reconcile of thousands of stores. */
@@ -11,10 +11,13 @@ const WAIT_MS = 40_000;
 export class StateDirectoryLock implements StateLock {
   readonly #path: string;
   readonly #clock: Clock;
+  readonly #predecessors: Predecessors;
 
-  constructor(path: string, clock: Clock) {
+  /** @param predecessors is told of a holder that was killed while it wrote */
+  constructor(path: string, clock: Clock, predecessors: Predecessors) {
     this.#path = path;
     this.#clock = clock;
+    this.#predecessors = predecessors;
   }
 
   async withLock<Result>(signal: AbortSignal, action: () => Promise<Result>): Promise<Result> {
@@ -29,7 +32,16 @@ export class StateDirectoryLock implements StateLock {
   async #take(signal: AbortSignal): Promise<() => void> {
     try {
       // A holder that is dead is not waited for: nobody else uses this lock, so no other program's patience counts.
-      return await takeOwnerLock(this.#path, { staleMs: 0, waitMs: WAIT_MS, clock: this.#clock }, signal);
+      const options = {
+        staleMs: 0,
+        waitMs: WAIT_MS,
+        clock: this.#clock,
+        predecessors: this.#predecessors,
+        onBroken: (payload: string) => {
+          this.#predecessors.add(payload);
+        },
+      };
+      return await takeOwnerLock(this.#path, options, signal);
     } catch (error) {
       const failure = toStoreError(error, this.#path, "write");
       if (failure.code === "locked") {

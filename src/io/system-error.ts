@@ -52,3 +52,8 @@ function explain(errno: string, path: string, action: "read" | "write"): { code:
       return { code: "io", reason: errno, hint: "it is tried again by itself; see the system log if it lasts" };
   }
 }
+
+/** Whether a hard link failed because the file system (FAT, SMB) has none. */
+export function isUnlinkable(error: unknown): boolean {
+  return ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(errnoOf(error) ?? "");
+}

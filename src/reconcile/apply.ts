@@ -1,12 +1,16 @@
 import type { Account } from "../domain/credential.js";
 import type { Clock } from "../domain/clock.js";
 import { StoreError } from "../domain/errors.js";
-import type { LedgerEvent } from "../domain/ledger.js";
+import { placementKey, statedTerms, type LedgerEvent } from "../domain/ledger.js";
 import type { BackupMemory } from "../domain/memory.js";
-import type { Plan, PlannedWrite } from "../domain/plan.js";
-import type { ProfileId, ProfilePatch, StoreName, StoreSnapshot } from "../domain/store.js";
+import type { SyncPlan } from "../domain/flows.js";
+import type { Fingerprint } from "../domain/generation.js";
+import type { ObservedSource } from "../domain/observation.js";
+import type { Adoption, PlannedWrite } from "../domain/plan.js";
+import type { Secret } from "../domain/secret.js";
+import type { ProfileId, ProfilePatch, StoreName } from "../domain/store.js";
 import { mapConcurrently } from "./concurrency.js";
-import type { Observation } from "./observe.js";
+import { readStores, type Observation, type ReadStore } from "./observe.js";
 
 /** Stores written at once: enough to overlap the waits for the disk. */
 const WRITES_AT_ONCE = 16;
@@ -21,8 +25,8 @@ export interface WriteOutcome {
 }
 
 export interface ApplyResult {
-  /** Of the source's own write, where an agent's rotation was adopted. */
-  readonly adoption: WriteOutcome | null;
+  /** Of the source's own writes, where agents' rotations were adopted. */
+  readonly adoptions: readonly WriteOutcome[];
   readonly writes: readonly WriteOutcome[];
   /** To be recorded: what is now where. */
   readonly events: readonly LedgerEvent[];
@@ -33,28 +37,39 @@ export interface ApplyPorts {
   readonly clock: Clock;
 }
 
-/** Carries a plan out, store by store; it decides nothing, and one store's failure stops no other. */
+/** Carries a plan out, store by store, each in one write; it decides nothing, and one store's failure stops no other. */
 export async function applyPlan(
-  plan: Plan,
+  { flows, writes }: SyncPlan,
   observation: Observation,
   ports: ApplyPorts,
   signal: AbortSignal,
 ): Promise<ApplyResult> {
-  const source = plan.adoption === null ? null : await applyAdoption(plan, observation, ports, signal);
-  // The source changed under the adoption: what was planned for the others may be old, so all is looked at again.
-  if (source?.outcome.error?.code === "conflict") return { adoption: source.outcome, writes: [], events: [] };
-  const reads = new Map(observation.reads.map((read) => [read.target.store.name, read]));
-  // Where the source was not reached, its own backup may be missing, on which the others rely.
-  const planned = source?.outcome.error == null ? plan.writes : plan.writes.map((write) => ({ ...write, backup: true }));
-  const written = await mapConcurrently(groupByStore(planned), WRITES_AT_ONCE, (writes) => {
-    const read = reads.get(writes[0]?.target.store ?? "");
-    if (read?.snapshot == null) throw new Error("a write needs a store that was read");
-    return applyWrites(writes, { store: read.target.store, snapshot: read.snapshot }, observation, ports, signal);
+  const ready = { reads: readStores(observation), ports, signal };
+  const adoptions = flows.flatMap(({ adoption, head }) =>
+    adoption === null ? [] : [{ store: adoption.into.store, change: adoptionChange(adoption, head, ports) }],
+  );
+  // The source may also follow itself in another profile; that is part of the one write of that store.
+  const adopting = new Set(adoptions.map(({ store }) => store));
+  const [own, others] = partition(writes, ({ target }) => adopting.has(target.store));
+  const originals = originalsIn(observation);
+  const planned = (write: PlannedWrite): StoreChange => ({
+    store: write.target.store,
+    change: writeChange(write, originals, ports),
   });
+  const adopted: Applied[] = [];
+  for (const group of groupByStore([...adoptions, ...own.map(planned)])) adopted.push(await applyToStore(group, ready));
+  const outcomes = adopted.map(({ outcome }) => outcome);
+  const events = adopted.flatMap((applied) => applied.events);
+  // The source changed under the adoption: what was planned for the others may be old, so all is looked at again.
+  if (outcomes.some(({ error }) => error?.code === "conflict")) return { adoptions: outcomes, writes: [], events };
+  // Where the source was not reached, its own backup may be missing, on which the others rely.
+  const backup = outcomes.some(({ error }) => error !== null);
+  const groups = groupByStore(others.map((write) => planned(backup ? { ...write, backup } : write)));
+  const written = await mapConcurrently(groups, WRITES_AT_ONCE, (group) => applyToStore(group, ready));
   return {
-    adoption: source?.outcome ?? null,
+    adoptions: outcomes,
     writes: written.map(({ outcome }) => outcome),
-    events: [...(source?.events ?? []), ...written.flatMap(({ events }) => events)],
+    events: [...events, ...written.flatMap((applied) => applied.events)],
   };
 }
 
@@ -63,102 +78,129 @@ interface Applied {
   readonly events: readonly LedgerEvent[];
 }
 
-async function applyAdoption(plan: Plan, observation: Observation, ports: ApplyPorts, signal: AbortSignal): Promise<Applied> {
-  const { adoption } = plan;
-  const { store, profile } = observation.inventory.source;
-  const snapshot = observation.sourceSnapshot;
-  if (adoption === null || snapshot === null) throw new Error("an adoption needs a source that was read");
-  const { credential, generation, issue } = adoption;
-  const provider = observation.source.state === "present" ? observation.source.observed.provider : null;
-  const patch: ProfilePatch = { profile, provider, credential, create: false, account: null };
-  const backups = adoption.backup ? [{ profile, fingerprint: heldBySource(observation) }] : [];
-  const surroundings = observation.source.state === "present" ? observation.source.observed.surroundings() : "";
-  return applyToStore({ store, snapshot, patches: [patch], backups }, ports, signal, (durationMs) => [
-    { kind: "written", at: ports.clock.now(), store: store.name, profile, generation, issue, surroundings, durationMs },
-  ]);
+/** What happens to one profile of a store. */
+interface Change {
+  readonly patch: ProfilePatch;
+  /** Names what is put into the backups first; null for nothing. */
+  readonly backup: Fingerprint | null;
+  /** To be recorded once it is done. */
+  readonly eventsAfter: (durationMs: number) => readonly LedgerEvent[];
 }
 
-function heldBySource({ source }: Observation): string {
-  if (source.state !== "present" || source.observed.held.kind !== "credential") return "unknown";
-  return source.observed.held.generation ?? source.observed.held.issue;
+interface StoreChange {
+  readonly store: StoreName;
+  readonly change: Change;
 }
 
-async function applyWrites(
-  writes: readonly PlannedWrite[],
-  { store, snapshot }: Pick<StoreWrite, "store" | "snapshot">,
-  observation: Observation,
-  ports: ApplyPorts,
-  signal: AbortSignal,
-): Promise<Applied> {
-  const account = writes.some((write) => write.replaceAccount) ? sourceAccount(observation) : null;
-  const patches = writes.map(({ target, credential, create, replaceAccount }): ProfilePatch => {
-    return { profile: target.profile, provider: target.provider, credential, create, account: replaceAccount ? account : null };
-  });
-  const backups = writes.flatMap(({ target, backup }) => {
-    if (!backup || target.held.kind !== "credential") return [];
-    return [{ profile: target.profile, fingerprint: target.held.generation ?? target.held.issue }];
-  });
-  return applyToStore({ store, snapshot, patches, backups }, ports, signal, (durationMs) =>
-    writes.flatMap((write): LedgerEvent[] => {
-      const { target, generation, issue } = write;
-      const place = { at: ports.clock.now(), store: target.store, profile: target.profile };
-      const written: LedgerEvent = {
+function adoptionChange(adoption: Adoption, head: ObservedSource, { clock }: ApplyPorts): Change {
+  const { credential, generation, issue, backup } = adoption;
+  const { store, profile } = adoption.into;
+  const observed = head.state === "present" ? head.observed : null;
+  const held = observed?.held.kind === "credential" ? (observed.held.generation ?? observed.held.issue) : "unknown";
+  return {
+    patch: { profile, provider: observed?.provider ?? null, credential, create: false, account: null },
+    backup: backup ? held : null,
+    eventsAfter: (durationMs) => [
+      {
         kind: "written",
-        ...place,
+        at: clock.now(),
+        store,
+        profile,
         generation,
         issue,
-        surroundings: target.surroundings(),
+        surroundings: observed?.surroundings() ?? "",
         durationMs,
-      };
-      return write.revert ? [written, { kind: "revert", ...place }] : [written];
-    }),
-  );
+      },
+    ],
+  };
 }
 
-/** The source's account in the clear, for identity fields that name the previous one. */
-function sourceAccount({ sourceSnapshot, inventory }: Observation): Account | null {
-  return sourceSnapshot?.profiles.find(({ id }) => id === inventory.source.profile)?.account ?? null;
+function writeChange(write: PlannedWrite, originals: ReadonlyMap<string, Original>, { clock }: ApplyPorts): Change {
+  const { from, target, credential, share, generation, issue, create, backup, revert, replaceAccount } = write;
+  const { store, profile, provider, held } = target;
+  const original = originals.get(placementKey(from.store, from.profile));
+  const account = replaceAccount ? (original?.account ?? null) : null;
+  const template = create ? original?.template : undefined;
+  return {
+    patch: { profile, provider, credential, create, template, account },
+    backup: backup && held.kind === "credential" ? (held.generation ?? held.issue) : null,
+    eventsAfter: (durationMs) => {
+      const place = { at: clock.now(), store, profile };
+      const surroundings = target.surroundings();
+      const terms = statedTerms({ share, expiryMarginMs: target.expiryMarginMs });
+      const written: LedgerEvent = { kind: "written", ...place, generation, issue, surroundings, ...terms, durationMs };
+      return revert ? [written, { kind: "revert", ...place }] : [written];
+    },
+  };
 }
 
-interface StoreWrite {
-  readonly store: Observation["inventory"]["source"]["store"];
-  readonly snapshot: StoreSnapshot;
-  readonly patches: readonly ProfilePatch[];
-  readonly backups: readonly { readonly profile: ProfileId; readonly fingerprint: string }[];
+/** What of a source's profile is needed in the clear. */
+interface Original {
+  /** For identity fields that name the previous one. */
+  readonly account: Account | null;
+  /** For a profile that is made anew. */
+  readonly template: Secret | undefined;
+}
+
+function originalsIn({ sourceReads, inventory }: Observation): Map<string, Original> {
+  const isSameFormat = inventory.source.selection.kind === "same-id";
+  const originals = new Map<string, Original>();
+  for (const { store, snapshot } of sourceReads) {
+    for (const { id, account, image } of snapshot.profiles)
+      originals.set(placementKey(store.name, id), { account, template: isSameFormat ? image() : undefined });
+  }
+  return originals;
+}
+
+interface Ready {
+  readonly reads: ReadonlyMap<StoreName, ReadStore>;
+  readonly ports: ApplyPorts;
+  readonly signal: AbortSignal;
 }
 
 async function applyToStore(
-  { store, snapshot, patches, backups }: StoreWrite,
-  ports: ApplyPorts,
-  signal: AbortSignal,
-  eventsOf: (durationMs: number) => readonly LedgerEvent[],
+  [first, ...others]: readonly [StoreChange, ...StoreChange[]],
+  { reads, ports, signal }: Ready,
 ): Promise<Applied> {
+  const read = reads.get(first.store);
+  if (read === undefined) throw new Error("a write needs a store that was read");
+  const { store, snapshot } = read;
+  const changes = [first, ...others].map(({ change }) => change);
   const startedAt = ports.clock.monotonic();
   const outcome = (error: StoreError | null): WriteOutcome => {
     const durationMs = Math.round((ports.clock.monotonic() - startedAt) * 10) / 10;
-    return { store: store.name, profiles: patches.map(({ profile }) => profile), error, durationMs };
+    return { store: store.name, profiles: changes.map(({ patch }) => patch.profile), error, durationMs };
   };
   try {
-    for (const { profile, fingerprint } of backups) {
-      const stored = snapshot.profiles.find(({ id }) => id === profile);
-      if (stored !== undefined)
-        await ports.backups.save({ store: store.name, profile, fingerprint, image: stored.image() }, ports.clock.now());
+    for (const { patch, backup } of changes) {
+      const stored = snapshot.profiles.find(({ id }) => id === patch.profile);
+      if (backup === null || stored === undefined) continue;
+      const entry = { store: store.name, profile: patch.profile, fingerprint: backup, image: stored.image() };
+      await ports.backups.save(entry, ports.clock.now());
     }
-    await store.write(patches, snapshot.revision, signal);
+    await store.write(
+      changes.map(({ patch }) => patch),
+      snapshot.revision,
+      signal,
+    );
     const done = outcome(null);
-    return { outcome: done, events: eventsOf(done.durationMs) };
+    return { outcome: done, events: changes.flatMap(({ eventsAfter }) => eventsAfter(done.durationMs)) };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     return { outcome: outcome(error), events: [] };
   }
 }
 
-function groupByStore(writes: readonly PlannedWrite[]): PlannedWrite[][] {
-  const groups = new Map<StoreName, PlannedWrite[]>();
-  for (const write of writes) {
-    const group = groups.get(write.target.store);
-    if (group === undefined) groups.set(write.target.store, [write]);
-    else group.push(write);
+function groupByStore(changes: readonly StoreChange[]): [StoreChange, ...StoreChange[]][] {
+  const groups = new Map<StoreName, [StoreChange, ...StoreChange[]]>();
+  for (const change of changes) {
+    const group = groups.get(change.store);
+    if (group === undefined) groups.set(change.store, [change]);
+    else group.push(change);
   }
   return [...groups.values()];
+}
+
+function partition<Item>(items: readonly Item[], belongs: (item: Item) => boolean): [Item[], Item[]] {
+  return [items.filter(belongs), items.filter((item) => !belongs(item))];
 }

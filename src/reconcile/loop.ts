@@ -11,7 +11,7 @@ export interface LoopPorts {
   /** Called after each reconcile; watches, logs and status hang on it. It may ask for one more look. */
   readonly onResult: (result: ReconcileResult) => Promise<{ readonly lookAgain: boolean }>;
   /** Called when a reconcile failed as a whole; what it throws ends the loop. */
-  readonly onFailure: (error: unknown) => void;
+  readonly onFailure: (error: unknown) => Promise<void>;
   /** When the events so far are due (ms, monotonic), or null. */
   readonly dueAt: () => number | null;
   /** The events so far are about to be acted on. */
@@ -29,6 +29,8 @@ export class ReconcileLoop {
   /** When to look again without an event (monotonic ms). */
   #retryAt: number | null = null;
   #attempt = 0;
+  /** When the reconcile under way began (monotonic ms). */
+  #busySince: number | null = null;
 
   constructor(ports: LoopPorts) {
     this.#ports = ports;
@@ -37,6 +39,12 @@ export class ReconcileLoop {
   /** Something may have changed; `dueAt` says when to look. */
   wake(): void {
     this.#wake();
+  }
+
+  /** For how long a reconcile has been under way or overdue (ms); 0 while there is no reason for one. */
+  lateMs(): number {
+    const since = this.#busySince ?? earliest(this.#ports.dueAt(), this.#retryAt);
+    return since === null ? 0 : Math.max(0, this.#ports.clock.monotonic() - since);
   }
 
   /** Looks once at the start, then whenever there is a reason, until the signal is aborted; a write in hand is finished. */
@@ -48,6 +56,8 @@ export class ReconcileLoop {
       await this.#once(signal);
       await this.#untilDue(signal);
     }
+    // Nobody looks from here on, which must not last.
+    this.#busySince = this.#ports.clock.monotonic();
   }
 
   async #untilDue(signal: AbortSignal): Promise<void> {
@@ -60,13 +70,14 @@ export class ReconcileLoop {
         woken.abort();
       };
       const sleepMs = due === null ? LONGEST_SLEEP_MS : due - clock.monotonic();
-      await clock.sleep(sleepMs, woken.signal);
+      await clock.sleep(Math.min(sleepMs, LONGEST_SLEEP_MS), woken.signal);
     }
   }
 
   async #once(signal: AbortSignal): Promise<void> {
     const { clock, random } = this.#ports;
     this.#retryAt = null;
+    this.#busySince = clock.monotonic();
     this.#ports.onActing();
     try {
       const result = await this.#ports.reconcile(signal);
@@ -75,9 +86,11 @@ export class ReconcileLoop {
       this.#schedule(result, lookAgain);
     } catch (error) {
       this.#ports.onActed();
-      this.#ports.onFailure(error);
+      await this.#ports.onFailure(error);
       this.#attempt += 1;
       this.#retryAt = clock.monotonic() + backoffMs(this.#attempt, random());
+    } finally {
+      this.#busySince = null;
     }
   }
 

@@ -2,11 +2,12 @@ import type { Account, Credential } from "../domain/credential.js";
 import { expiryOf } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
 import { fingerprintAccount, identify, type FingerprintOf } from "../domain/generation.js";
-import type { Inventory, SourceStore, TargetStore } from "../domain/inventory.js";
-import type { Held, ObservedProfile, ObservedSource, ObservedTarget } from "../domain/observation.js";
+import type { Inventory, TargetStore } from "../domain/inventory.js";
+import type { Held, ObservedProfile, ObservedSourceProfile, SourceLook } from "../domain/observation.js";
 import { Secret } from "../domain/secret.js";
-import type { ProfileContent, ProfileId, StoredProfile, StoreName, StoreSnapshot } from "../domain/store.js";
+import type { CredentialStore, ProfileContent, ProfileId, StoredProfile, StoreName, StoreSnapshot } from "../domain/store.js";
 import { mapConcurrently } from "./concurrency.js";
+import type { SeenTokens } from "./seen-tokens.js";
 
 /** Reads under way at once. */
 const READS_AT_ONCE = 32;
@@ -15,38 +16,63 @@ const READS_AT_ONCE = 32;
 export interface ReadTarget {
   readonly target: TargetStore;
   readonly snapshot: StoreSnapshot | null;
+  /** What it holds; nothing for a store that is not served. */
+  readonly profiles: readonly ObservedProfile[];
   readonly error: StoreError | null;
   /** Set when this is another name of a store that is served already. */
   readonly sameAs: StoreName | null;
 }
 
+/** A store as it was read. */
+export interface ReadStore {
+  readonly store: CredentialStore;
+  readonly snapshot: StoreSnapshot;
+}
+
 /** Everything as it was at one look. */
 export interface Observation {
   readonly inventory: Inventory;
-  readonly source: ObservedSource;
-  readonly sourceSnapshot: StoreSnapshot | null;
+  readonly source: SourceLook;
+  /** Empty where one of them could not be read. */
+  readonly sourceReads: readonly ReadStore[];
   readonly reads: readonly ReadTarget[];
-  readonly targets: readonly ObservedTarget[];
   /** Files whose change should wake the reconciler. */
   readonly files: readonly string[];
 }
 
 /** Reads the source and every target; one that cannot be read stops no other. */
-export async function observe(inventory: Inventory, fingerprintOf: FingerprintOf, signal: AbortSignal): Promise<Observation> {
-  const name = remembering(fingerprintOf);
-  const [source, reads] = await Promise.all([readSource(inventory.source, name, signal), readTargets(inventory.targets, signal)]);
-  const distinct = markDuplicates(reads, source.snapshot, inventory.source.store.name);
-  const targets = distinct.flatMap((read) => (read.sameAs === null ? observedTargets(read, inventory.source, name) : []));
-  const snapshots = [source.snapshot, ...distinct.map((read) => read.snapshot)];
-  const storeFiles = [inventory.source.store.path, ...snapshots.flatMap((snapshot) => snapshot?.files ?? [])];
-  return {
-    inventory,
-    source: source.observed,
-    sourceSnapshot: source.snapshot,
-    reads: distinct,
-    targets,
-    files: [...inventory.files, ...storeFiles],
+export async function observe(inventory: Inventory, { fingerprintOf, tokens }: Names, signal: AbortSignal): Promise<Observation> {
+  const [source, found] = await Promise.all([
+    readSource(inventory.source.stores, signal),
+    readTargets(inventory.targets, signal),
+  ]);
+  const names: Names = { fingerprintOf: remembering(fingerprintOf), tokens };
+  tokens.note([...source.reads, ...found], names.fingerprintOf);
+  const look = source.look ?? {
+    state: "read",
+    store: inventory.source.stores[0].name,
+    profiles: profilesOf(source.reads, names),
   };
+  const reads = markDuplicates(found, source.reads).map((read): ReadTarget => {
+    if (read.snapshot === null || read.sameAs !== null) return { ...read, profiles: [] };
+    const store = read.target.store.name;
+    return { ...read, profiles: read.snapshot.profiles.map((stored) => observeProfile(store, stored, names)) };
+  });
+  const snapshots = [...source.reads, ...reads].map(({ snapshot }) => snapshot);
+  const storeFiles = [
+    ...inventory.source.stores.map(({ path }) => path),
+    ...snapshots.flatMap((snapshot) => snapshot?.files ?? []),
+  ];
+  return { inventory, source: look, sourceReads: source.reads, reads, files: [...inventory.files, ...storeFiles] };
+}
+
+/** Every store that was read, by its name; a source's store that is also a target is the source's. */
+export function readStores({ sourceReads, reads }: Observation): Map<StoreName, ReadStore> {
+  const stores = new Map<StoreName, ReadStore>();
+  for (const { target, snapshot } of reads)
+    if (snapshot !== null) stores.set(target.store.name, { store: target.store, snapshot });
+  for (const read of sourceReads) stores.set(read.store.name, read);
+  return stores;
 }
 
 /** Hundreds of agents hold the same tokens, so each is named once a look. */
@@ -60,32 +86,44 @@ function remembering(fingerprintOf: FingerprintOf): FingerprintOf {
   };
 }
 
+/** How the planner's names for what a look found are made. */
+interface Names {
+  readonly fingerprintOf: FingerprintOf;
+  readonly tokens: SeenTokens;
+}
+
+/** @returns why the source cannot be told, or no look yet where every store of it was read */
 async function readSource(
-  { store, profile }: SourceStore,
-  fingerprintOf: FingerprintOf,
+  stores: readonly [CredentialStore, ...CredentialStore[]],
   signal: AbortSignal,
-): Promise<{ observed: ObservedSource; snapshot: StoreSnapshot | null }> {
-  const place = { store: store.name, profile };
+): Promise<{ look: SourceLook | null; reads: readonly ReadStore[] }> {
   try {
-    const snapshot = await store.read(signal);
-    const stored = snapshot.profiles.find(({ id }) => id === profile);
-    if (stored === undefined) return { observed: { ...place, state: "missing" }, snapshot };
-    const observed = observeProfile(store.name, stored, fingerprintOf);
-    const present = { ...place, state: "present" as const, observed };
-    return {
-      observed: { ...present, accountInCredential: stored.accountInCredential, changedAt: snapshot.changedAt ?? 0 },
-      snapshot,
-    };
+    const reads = await Promise.all(stores.map(async (each) => ({ store: each, snapshot: await each.read(signal) })));
+    return { look: null, reads };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    return {
-      observed: { ...place, state: "unreadable", reason: error.message, hint: error.hint, torn: error.code === "torn" },
-      snapshot: null,
-    };
+    const { message: reason, hint, code } = error;
+    return { look: { state: "unreadable", store: stores[0].name, reason, hint, torn: code === "torn" }, reads: [] };
   }
 }
 
-async function readTargets(targets: readonly TargetStore[], signal: AbortSignal): Promise<ReadTarget[]> {
+/** The profiles that are in force: each as the first store has it. */
+function profilesOf(reads: readonly ReadStore[], names: Names): ObservedSourceProfile[] {
+  const profiles = new Map<ProfileId, ObservedSourceProfile>();
+  for (const { store, snapshot } of reads) {
+    for (const stored of snapshot.profiles) {
+      if (profiles.has(stored.id)) continue;
+      const observed = observeProfile(store.name, stored, names);
+      const { accountInCredential } = stored;
+      profiles.set(stored.id, { observed, accountInCredential, changedAt: snapshot.changedAt ?? 0 });
+    }
+  }
+  return [...profiles.values()];
+}
+
+type Found = Omit<ReadTarget, "profiles">;
+
+async function readTargets(targets: readonly TargetStore[], signal: AbortSignal): Promise<Found[]> {
   return mapConcurrently(targets, READS_AT_ONCE, async (target) => {
     if (target.binding === "ignore") return { target, snapshot: null, error: null, sameAs: null };
     try {
@@ -98,44 +136,27 @@ async function readTargets(targets: readonly TargetStore[], signal: AbortSignal)
 }
 
 /** The same file under two names is one store; the first name serves it. */
-function markDuplicates(reads: readonly ReadTarget[], source: StoreSnapshot | null, sourceName: StoreName): ReadTarget[] {
+function markDuplicates(reads: readonly Found[], sources: readonly ReadStore[]): Found[] {
   const served = new Map<string, StoreName>();
-  if (source?.identity != null) served.set(source.identity, sourceName);
+  for (const { store, snapshot } of sources) if (snapshot.identity !== null) served.set(snapshot.identity, store.name);
   return reads.map((read) => {
     const identity = read.snapshot?.identity;
     if (identity == null) return read;
     const first = served.get(identity);
-    if (first !== undefined) return { ...read, sameAs: first };
+    // The source may follow itself in another profile.
+    if (first !== undefined && first !== read.target.store.name) return { ...read, sameAs: first };
     served.set(identity, read.target.store.name);
     return read;
   });
 }
 
-function observedTargets({ target, snapshot }: ReadTarget, source: SourceStore, fingerprintOf: FingerprintOf): ObservedTarget[] {
-  if (snapshot === null) return [];
-  const { store, named, binding, share, expiryMarginMs, creates } = target;
-  const observed = snapshot.profiles.map((stored): ObservedTarget => {
-    const related = named === null || (stored.provider !== null && source.providers.includes(stored.provider));
-    const listed = named === null || named.includes(stored.id);
-    // One spread only: this runs for every profile of hundreds of agents at every look, and a second one is slow.
-    const profile = observeProfile(store.name, stored, fingerprintOf);
-    return { ...profile, binding, share, expiryMarginMs, creates, listed, related };
-  });
-  return named === null && observed.length === 0
-    ? [{ ...absentProfile(store.name, source.profile), binding, share, expiryMarginMs, creates, listed: true, related: true }]
-    : observed;
-}
-
-function absentProfile(store: StoreName, profile: ProfileId): ObservedProfile {
-  return { store, profile, provider: null, held: { kind: "absent" }, account: null, surroundings: () => "" };
-}
-
-function observeProfile(store: StoreName, stored: StoredProfile, fingerprintOf: FingerprintOf): ObservedProfile {
+function observeProfile(store: StoreName, stored: StoredProfile, names: Names): ObservedProfile {
+  const { fingerprintOf } = names;
   return {
     store,
     profile: stored.id,
     provider: stored.provider,
-    held: toHeld(stored.content, fingerprintOf),
+    held: toHeld(stored.content, names),
     account: fingerprinted(stored.account, fingerprintOf),
     surroundings: () => fingerprintOf(stored.surroundings()),
   };
@@ -145,7 +166,8 @@ function fingerprinted(account: Account | null, fingerprintOf: FingerprintOf): A
   return fingerprintAccount(account, fingerprintOf, (text) => new Secret(text));
 }
 
-function toHeld(content: ProfileContent, fingerprintOf: FingerprintOf): Held {
+function toHeld(content: ProfileContent, { fingerprintOf, tokens }: Names): Held {
+  if (content.kind === "fence") return { ...content, spends: tokens.spentBy(content) };
   if (content.kind !== "credential") return content;
   const credential: Credential = content.credential;
   return { kind: "credential", credential, ...identify(credential, fingerprintOf), expiresAt: expiryOf(credential) };

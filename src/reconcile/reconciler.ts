@@ -1,13 +1,16 @@
 import type { Clock } from "../domain/clock.js";
 import { isTransient, type StoreError } from "../domain/errors.js";
-import type { FingerprintOf } from "../domain/generation.js";
+import type { Fingerprint, FingerprintOf } from "../domain/generation.js";
 import type { TakeInventory } from "../domain/inventory.js";
 import type { LedgerState } from "../domain/ledger.js";
-import type { BackupMemory, LedgerMemory, StateLock } from "../domain/memory.js";
-import type { Orders, Policy } from "../domain/observation.js";
-import { isEmptyPlan, planSync, type Plan } from "../domain/plan.js";
+import type { BackupEntry, BackupMemory, LedgerMemory, StateLock } from "../domain/memory.js";
+import type { Orders, Policy, SourceLook } from "../domain/observation.js";
+import { isEmptyPlan, planFlows, type SyncPlan } from "../domain/flows.js";
+import type { Revision, StoreName } from "../domain/store.js";
 import { applyPlan, type ApplyResult, type WriteOutcome } from "./apply.js";
+import { copiesToKeep, keepCopies } from "./keep.js";
 import { observe, type Observation } from "./observe.js";
+import { SeenTokens } from "./seen-tokens.js";
 
 export interface ReconcilerPorts {
   readonly takeInventory: TakeInventory;
@@ -22,10 +25,11 @@ export interface ReconcilerPorts {
 export interface ReconcileResult {
   readonly observation: Observation;
   /** What was decided; for a reconcile that wrote, before the writes. */
-  readonly plan: Plan;
+  readonly plan: SyncPlan;
   /** The ledger after it. */
   readonly ledger: LedgerState;
-  readonly adoption: WriteOutcome | null;
+  /** Of the source's own writes, where agents' rotations were adopted. */
+  readonly adoptions: readonly WriteOutcome[];
   readonly writes: readonly WriteOutcome[];
   readonly startedAt: number;
   readonly durationMs: number;
@@ -33,13 +37,27 @@ export interface ReconcileResult {
   readonly again: "now" | "soon" | null;
 }
 
-const nothingApplied: ApplyResult = { adoption: null, writes: [], events: [] };
+/** Clocks are corrected by less than this while they run, and nobody who is awake looks later than this. */
+const JUMP_MS = 10_000;
+
+const nothingApplied: ApplyResult = { adoptions: [], writes: [], events: [] };
 
 /** Brings every target to the live credential: observe, plan, record, apply. It may run at any time, twice, or late. */
 export class Reconciler {
   readonly #ports: ReconcilerPorts;
-  /** When this process first saw what the source holds: a file's own time may lie in the future. */
-  #sourceSeen: { readonly revision: string; readonly at: number } | null = null;
+  /** When this process first saw what the source's stores hold: a file's own time may lie in the future. */
+  readonly #seen = new Map<StoreName, { readonly revision: Revision; readonly at: number }>();
+
+  readonly #tokens = new SeenTokens();
+  /** The clocks at the last look; null before the first. */
+  #clocksSeen: { readonly now: number; readonly monotonic: number } | null = null;
+  /** When the last plan was to be looked at again (epoch ms): some computers count on while they sleep. */
+  #dueAt: number | null = null;
+  /** Whether the clock was set, or the computer slept, since a plan was last carried out. */
+  #clockJumped = false;
+
+  /** Generations of which this process saw a copy made. */
+  readonly #kept = new Set<Fingerprint>();
 
   constructor(ports: ReconcilerPorts) {
     this.#ports = ports;
@@ -63,12 +81,15 @@ export class Reconciler {
     const startedAt = clock.now();
     const started = clock.monotonic();
     const looked = await this.#look(policy, orders, signal);
-    if (isEmptyPlan(looked.plan) && looked.plan.record.length === 0) {
+    if (isEmptyPlan(looked.plan) && looked.plan.record.length === 0 && this.#unkept(looked).length === 0) {
+      this.#clockJumped = false;
       return this.#result(looked, nothingApplied, looked.ledger, startedAt, started);
     }
     return lock.withLock(signal, async () => {
       const current = await this.#lookAgainIfOutdated(looked, policy, orders, signal);
+      await this.#keep(current);
       await this.#ports.ledger.append(current.plan.record);
+      this.#clockJumped = false;
       const applied = await applyPlan(current.plan, current.observation, this.#ports, signal);
       const ledger = await this.#ports.ledger.append(applied.events);
       return this.#result(current, applied, ledger, startedAt, started);
@@ -79,9 +100,14 @@ export class Reconciler {
     const { takeInventory, fingerprintOf, clock } = this.#ports;
     // The ledger first: what another process writes while the stores are read is then seen under the lock.
     const ledger = await this.#ports.ledger.load();
-    const observation = await observe(await takeInventory(), fingerprintOf, signal);
+    const observation = await observe(await takeInventory(), { fingerprintOf, tokens: this.#tokens }, signal);
     const source = this.#withFirstSeen(observation);
-    const plan = planSync({ source, targets: observation.targets, ledger, policy, orders, now: clock.now() });
+    const { selection } = observation.inventory.source;
+    const stores = observation.reads.filter(({ snapshot, sameAs }) => snapshot !== null && sameAs === null);
+    this.#watchClock();
+    const times = { now: clock.now(), clockJumped: this.#clockJumped };
+    const plan = planFlows({ source, selection, stores, ledger, policy, orders, ...times });
+    this.#dueAt = plan.wakeAt;
     return { observation, ledger, plan };
   }
 
@@ -90,28 +116,55 @@ export class Reconciler {
     return (await this.#ports.ledger.load()) === looked.ledger ? looked : this.#look(policy, orders, signal);
   }
 
-  #withFirstSeen({ source, sourceSnapshot }: Observation): Observation["source"] {
-    if (source.state !== "present" || sourceSnapshot === null) return source;
-    const { revision } = sourceSnapshot;
-    if (this.#sourceSeen?.revision !== revision) this.#sourceSeen = { revision, at: this.#ports.clock.now() };
-    return { ...source, changedAt: Math.min(source.changedAt, this.#sourceSeen.at) };
+  #unkept({ plan, observation }: Looked): BackupEntry[] {
+    return copiesToKeep(plan, observation).filter(({ fingerprint }) => !this.#kept.has(fingerprint));
+  }
+
+  async #keep(looked: Looked): Promise<void> {
+    const copies = this.#unkept(looked);
+    await keepCopies(copies, this.#ports.backups, this.#ports.clock.now());
+    for (const { fingerprint } of copies) this.#kept.add(fingerprint);
+  }
+
+  #withFirstSeen({ source, sourceReads }: Observation): SourceLook {
+    if (source.state !== "read") return source;
+    for (const { store, snapshot } of sourceReads) {
+      const { revision } = snapshot;
+      if (this.#seen.get(store.name)?.revision === revision) continue;
+      this.#seen.set(store.name, { revision, at: this.#ports.clock.now() });
+    }
+    const profiles = source.profiles.map((profile) => {
+      const seenAt = this.#seen.get(profile.observed.store)?.at ?? profile.changedAt;
+      return { ...profile, changedAt: Math.min(profile.changedAt, seenAt) };
+    });
+    return { ...source, profiles };
+  }
+
+  #watchClock(): void {
+    const before = this.#clocksSeen;
+    const clocks = { now: this.#ports.clock.now(), monotonic: this.#ports.clock.monotonic() };
+    this.#clocksSeen = clocks;
+    if (before === null) return;
+    const apart = Math.abs(clocks.now - before.now - (clocks.monotonic - before.monotonic));
+    const lateMs = this.#dueAt === null ? 0 : clocks.now - this.#dueAt;
+    this.#clockJumped ||= apart > JUMP_MS || lateMs > JUMP_MS;
   }
 
   #result(looked: Looked, applied: ApplyResult, ledger: LedgerState, startedAt: number, started: number): ReconcileResult {
-    const { adoption, writes } = applied;
+    const { adoptions, writes } = applied;
     const durationMs = Math.round((this.#ports.clock.monotonic() - started) * 10) / 10;
-    return { ...looked, ledger, adoption, writes, startedAt, durationMs, again: again(looked, adoption, writes) };
+    return { ...looked, ledger, adoptions, writes, startedAt, durationMs, again: again(looked, [...adoptions, ...writes]) };
   }
 }
 
 interface Looked {
   readonly observation: Observation;
   readonly ledger: LedgerState;
-  readonly plan: Plan;
+  readonly plan: SyncPlan;
 }
 
-function again({ observation }: Looked, adoption: WriteOutcome | null, writes: readonly WriteOutcome[]): "now" | "soon" | null {
-  const errors: StoreError[] = [adoption, ...writes].flatMap((outcome) => (outcome?.error ? [outcome.error] : []));
+function again({ observation }: Looked, outcomes: readonly WriteOutcome[]): "now" | "soon" | null {
+  const errors: StoreError[] = outcomes.flatMap(({ error }) => (error === null ? [] : [error]));
   if (errors.some(({ code }) => code === "conflict")) return "now";
   const readErrors = observation.reads.flatMap(({ error }) => (error === null ? [] : [error]));
   const torn = observation.source.state === "unreadable" && observation.source.torn;

@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import * as z from "zod/mini";
 import type { Account, Credential } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
-import { Secret } from "../domain/secret.js";
+import { Secret, SecretReference } from "../domain/secret.js";
 import type {
   CredentialStore,
   ProfileContent,
@@ -17,9 +17,10 @@ import type {
 import { replaceFile } from "../io/atomic-file.js";
 import { takeDirectoryLock, type HeldLock } from "../io/directory-lock.js";
 import { changeJson, parseJson, putJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
-import { readRegularFile, type RegularFile } from "../io/regular-file.js";
+import { isUnchanged, readRegularFile, type RegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
+import { removeLeftovers } from "../io/temporary-file.js";
 import { variable, type Environment } from "./environment.js";
 import { parseOrTorn } from "./torn.js";
 
@@ -105,15 +106,16 @@ export class ClaudeCodeStore implements CredentialStore {
   }
 
   async read(): Promise<StoreSnapshot> {
-    const file = await readRegularFile(this.path);
-    if (file === null) return { revision: ABSENT, identity: null, changedAt: null, files: [this.path], profiles: [] };
+    const file = await this.load();
+    const watched = [this.path, ...this.watched()];
+    if (file === null) return { revision: ABSENT, identity: null, changedAt: null, files: watched, profiles: [] };
     const root = parseOrTorn(file, this.path, this.#environment.clock);
     const profile = await this.#readProfile(file, root);
     return {
       revision: revisionOf(file.text),
       identity: file.identity,
       changedAt: file.changedAt,
-      files: file.realPath === this.path ? [this.path] : [this.path, file.realPath],
+      files: file.realPath === this.path ? watched : [...watched, file.realPath],
       profiles: profile === null ? [] : [profile],
     };
   }
@@ -137,16 +139,36 @@ export class ClaudeCodeStore implements CredentialStore {
     return Promise.resolve({});
   }
 
+  /** The login as it is now, wherever it is kept; null where there is none. */
+  protected load(): Promise<RegularFile | null> {
+    return readRegularFile(this.path);
+  }
+
+  /**
+   * Puts a text in the place of the one that was loaded.
+   *
+   * @returns whether that was still there, and still to be replaced
+   */
+  protected save(text: string, before: RegularFile | null, isStillOurs: () => boolean): Promise<boolean> {
+    return replaceFile(this.path, text, () => isStillOurs() && isUnchanged(this.path, before));
+  }
+
+  /** Files whose change tells of a change of the login, beside the login's own. */
+  protected watched(): readonly string[] {
+    return [];
+  }
+
   async #replace(expected: Revision, signal: AbortSignal, change: (text: string | null) => string): Promise<StoreSnapshot> {
     try {
       await this.#refuseSymlink();
       if (expected === ABSENT) await this.#makeDirectory();
       return await this.#underLocks(signal, async (locks) => {
-        const file = await readRegularFile(this.path);
+        const file = await this.load();
         if ((file === null ? ABSENT : revisionOf(file.text)) !== expected) throw this.#conflict();
         const text = change(file?.text ?? null);
-        for (const lock of locks) if (lock.lost.aborted) throw this.#conflict();
-        await replaceFile(this.path, text);
+        removeLeftovers(dirname(this.path));
+        const isStillOurs = (): boolean => !locks.some(({ lost }) => lost.aborted);
+        if (!(await this.save(text, file, isStillOurs))) throw this.#conflict();
         const snapshot = await this.read();
         if (snapshot.revision !== revisionOf(text)) throw this.#conflict();
         return snapshot;
@@ -352,6 +374,10 @@ function fieldsOf(credential: Credential): LoginFields {
         expiresAt: credential.expiresAt ?? undefined,
       };
     case "token":
+      if (credential.token instanceof SecretReference) {
+        const hint = "put the token itself into the source, or take this store out of the targets";
+        throw new StoreError("unsupported", "Claude Code's file cannot hold a reference to a token", hint);
+      }
       return { accessToken: credential.token.reveal(), refreshToken: undefined, expiresAt: credential.expiresAt ?? undefined };
     case "api_key":
       throw new StoreError("unsupported", "Claude Code's file cannot hold an API key", "take this store out of the targets");

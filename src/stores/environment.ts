@@ -1,5 +1,5 @@
 import type { SqliteReaders } from "../io/sqlite-database.js";
-import type { SharedOwnerLocks } from "../io/owner-lock.js";
+import type { Predecessors, SharedOwnerLocks } from "../io/owner-lock.js";
 import type { Clock } from "../domain/clock.js";
 
 /** What the stores need to know of the system around them; given once, at the start. */
@@ -10,6 +10,8 @@ export interface Environment {
   readonly clock: Clock;
   /** OpenClaw's locks on refreshes, which guard a login in every agent at once. */
   readonly refreshLocks: SharedOwnerLocks;
+  /** Killed credsyncds, whose locks need no waiting for. */
+  readonly predecessors: Predecessors;
   readonly databases: SqliteReaders;
 }
 

@@ -1,14 +1,15 @@
-import type { Finding } from "../domain/inventory.js";
-import type { CredentialStore, ProfileId } from "../domain/store.js";
+import type { Creation, Finding, Origin, SingleLogin, SourceStore } from "../domain/inventory.js";
+import type { CredentialStore } from "../domain/store.js";
 
 /** A store that was found, before the configuration was asked what to do with it. */
 export interface LocatedStore {
   readonly store: CredentialStore;
   /** The agent it belongs to, for the config's `agents` patterns; null for a store that the user named. */
   readonly agent: string | null;
-  /** Profiles that follow by their very id; null: all of them, since the user named this store. */
-  readonly named: readonly ProfileId[] | null;
-  readonly creates: boolean;
+  readonly single: SingleLogin | null;
+  /** How it takes a profile that it does not have, whether or not the user wants it; null where it does not. */
+  readonly creation: Omit<Creation, "policy"> | null;
+  readonly origin: Origin;
 }
 
 /** The outcome of looking for a target's stores. */
@@ -16,5 +17,10 @@ export interface Location {
   readonly stores: readonly LocatedStore[];
   readonly findings: readonly Finding[];
   /** Files that decide which stores there are, existing or not. */
+  readonly files: readonly string[];
+}
+
+/** The source, and the files that decide where it is. */
+export interface LocatedSource extends SourceStore {
   readonly files: readonly string[];
 }

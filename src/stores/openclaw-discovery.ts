@@ -7,18 +7,23 @@ import { StoreError } from "../domain/errors.js";
 import { readRegularFile } from "../io/regular-file.js";
 import { errnoOf, isAbsent } from "../io/system-error.js";
 import { expandHome, variable, type Environment } from "./environment.js";
-import { PROFILES_FILE } from "./openclaw-json.js";
+import { GOLDEN_FILE, PROFILES_FILE } from "./openclaw-json.js";
+import { AGENT_DATABASE, STATE_DATABASE } from "./openclaw-sqlite.js";
 
-/** An agent's database, in its directory. */
-export const AGENT_DATABASE = "openclaw-agent.sqlite";
-const STATE_DATABASE = join("state", "openclaw.sqlite");
-const MAIN_AGENT = "main";
+/** The agent whose store is everyone's up to 2026.7, whatever the default agent is. */
+export const MAIN_AGENT = "main";
 /** Names that OpenClaw's state directory had before, which it still uses where only they exist. */
 const LEGACY_STATE_DIRECTORIES = [".clawdbot", ".moldbot", ".moltbot"];
 
 const agentShape = z.looseObject({ id: z.optional(z.string()), agentDir: z.optional(z.string()) });
+const authShape = z.looseObject({
+  profiles: z.optional(z.record(z.string(), z.looseObject({ provider: z.optional(z.string()), mode: z.optional(z.string()) }))),
+  order: z.optional(z.record(z.string(), z.array(z.string()))),
+});
 const configShape = z.looseObject({
+  meta: z.optional(z.catch(z.looseObject({ lastTouchedVersion: z.optional(z.string()) }), {})),
   gateway: z.optional(z.catch(z.looseObject({ port: z.optional(z.number()) }), {})),
+  auth: z.optional(z.catch(authShape, {})),
   agents: z.optional(
     z.looseObject({ list: z.optional(z.array(agentShape)), entries: z.optional(z.record(z.string(), agentShape)) }),
   ),
@@ -29,9 +34,11 @@ export interface OpenclawAgent {
   readonly directory: string;
   /** `json`: a file. `sqlite`: a database of its own. `inherits`: nothing of its own, the shared store holds. */
   readonly keeps: "json" | "sqlite" | "inherits";
-  /** Whether a file from before the databases is still there, which OpenClaw does not read any more. */
-  readonly hasRetiredFile: boolean;
-  /** Whether `openclaw.json` names it (or implies it). */
+  /** Whether there is a file of profiles, which OpenClaw does not read any more beside a database. */
+  readonly hasFile: boolean;
+  /** Whether a provisioning script keeps a copy of that file beside it. */
+  readonly hasGolden: boolean;
+  /** Whether `openclaw.json` names it, or has no list at all. */
   readonly configured: boolean;
 }
 
@@ -40,6 +47,8 @@ export interface OpenclawLayout {
   /** The database with the store that agents inherit from; null where there is none. */
   readonly sharedDatabase: string | null;
   readonly agents: readonly OpenclawAgent[];
+  /** The version that last wrote `openclaw.json`; another one may run. */
+  readonly versionHint: string | null;
   /** Set when `openclaw.json` cannot be understood; the agents are then those whose directories exist. */
   readonly configError: StoreError | null;
   /** Files whose change may change the layout. */
@@ -68,10 +77,10 @@ export async function discoverOpenclaw(stateDirectory: string, environment: Envi
   const configFile = join(stateDirectory, "openclaw.json");
   const agentsDirectory = join(stateDirectory, "agents");
   if (!(await exists(stateDirectory))) {
-    return { stateDirectory, sharedDatabase: null, agents: [], configError: null, files: [configFile] };
+    return { stateDirectory, sharedDatabase: null, agents: [], versionHint: null, configError: null, files: [configFile] };
   }
   const present = await agentDirectoriesIn(agentsDirectory);
-  const { configured, configError } = await configuredAgents(configFile, stateDirectory, environment);
+  const { configured, versionHint, configError } = await configuredAgents(configFile, stateDirectory, environment);
   const stateDatabase = join(stateDirectory, STATE_DATABASE);
   const hasStateDatabase = await exists(stateDatabase);
 
@@ -82,29 +91,37 @@ export async function discoverOpenclaw(stateDirectory: string, environment: Envi
     known.add(await canonical(directory));
   }
   for (const { id, directory } of present) {
-    if (known.has(await canonical(directory)) || !(await exists(join(directory, PROFILES_FILE)))) continue;
+    if (known.has(await canonical(directory)) || !(await hasCredentials(id, directory))) continue;
     agents.push({ id, directory, ...(await credentialsOf(directory, hasStateDatabase)), configured: false });
   }
   const files = [configFile, stateDatabase, agentsDirectory, ...agents.flatMap(filesOf)];
-  return { stateDirectory, sharedDatabase: hasStateDatabase ? stateDatabase : null, agents, configError, files };
+  return { stateDirectory, sharedDatabase: hasStateDatabase ? stateDatabase : null, agents, versionHint, configError, files };
+}
+
+/** Whether there is something to tell of an agent that is not configured: agents inherit from main's database, named or not. */
+async function hasCredentials(id: string, directory: string): Promise<boolean> {
+  return (await exists(join(directory, PROFILES_FILE))) || (id === MAIN_AGENT && (await exists(join(directory, AGENT_DATABASE))));
 }
 
 /** What to watch for an agent: its credentials, and the database whose arrival retires them. */
 function filesOf(agent: OpenclawAgent): string[] {
-  return agent.configured ? [join(agent.directory, PROFILES_FILE), join(agent.directory, AGENT_DATABASE)] : [];
+  return agent.configured || agent.id === MAIN_AGENT
+    ? [PROFILES_FILE, GOLDEN_FILE, AGENT_DATABASE].map((name) => join(agent.directory, name))
+    : [];
 }
 
 /** Told from the files that are there, never from a version: a database retires the file beside it. */
 async function credentialsOf(
   directory: string,
   hasStateDatabase: boolean,
-): Promise<Pick<OpenclawAgent, "keeps" | "hasRetiredFile">> {
-  const [hasDatabase, hasFile] = await Promise.all([
+): Promise<Pick<OpenclawAgent, "keeps" | "hasFile" | "hasGolden">> {
+  const [hasDatabase, hasFile, hasGolden] = await Promise.all([
     exists(join(directory, AGENT_DATABASE)),
     exists(join(directory, PROFILES_FILE)),
+    exists(join(directory, GOLDEN_FILE)),
   ]);
   const keeps = hasDatabase ? "sqlite" : hasStateDatabase ? "inherits" : "json";
-  return { keeps, hasRetiredFile: hasFile && keeps !== "json" };
+  return { keeps, hasFile, hasGolden };
 }
 
 interface AgentDirectory {
@@ -115,6 +132,7 @@ interface AgentDirectory {
 interface ConfiguredAgents {
   /** Null where the config cannot be understood. */
   readonly configured: readonly AgentDirectory[] | null;
+  readonly versionHint: string | null;
   readonly configError: StoreError | null;
 }
 
@@ -134,11 +152,17 @@ async function configuredAgents(path: string, stateDirectory: string, environmen
       if (!agents.has(id)) agents.set(id, { id, directory: directoryOf(id, agent.agentDir) });
     }
     if (agents.size === 0) agents.set(MAIN_AGENT, { id: MAIN_AGENT, directory: directoryOf(MAIN_AGENT, undefined) });
-    return { configured: [...agents.values()], configError: null };
+    return { configured: [...agents.values()], versionHint: versionIn(config), configError: null };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    return { configured: null, configError: error };
+    return { configured: null, versionHint: null, configError: error };
   }
+}
+
+/** Only what looks like a version is shown: the config is another program's, and may hold anything. */
+function versionIn({ meta }: z.infer<typeof configShape>): string | null {
+  const version = meta?.lastTouchedVersion ?? "";
+  return /^\d[\w.+-]{0,39}$/.test(version) ? version : null;
 }
 
 async function readConfig(path: string): Promise<z.infer<typeof configShape>> {
@@ -155,7 +179,7 @@ async function readConfig(path: string): Promise<z.infer<typeof configShape>> {
 }
 
 /** The parser's message quotes the text, which may hold keys, so only the place is told. */
-function parseJson5(text: string, path: string): unknown {
+export function parseJson5(text: string, path: string): unknown {
   try {
     return JSON5.parse(text);
   } catch (error) {
@@ -177,6 +201,27 @@ export async function configuredGatewayPort(stateDirectory: string): Promise<num
   } catch (error) {
     if (error instanceof StoreError) return null;
     throw error;
+  }
+}
+
+/** Which profiles `openclaw.json` lets OpenClaw use; a file that cannot be understood says nothing. */
+export interface AuthRules {
+  readonly path: string;
+  readonly profiles: ReadonlyMap<string, { readonly provider: string | null; readonly mode: string | null }>;
+  /** By provider, the profiles that may be used, in order. */
+  readonly order: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Reads what `openclaw.json` says of profiles: where it names any of a provider, or an order, others are never used. */
+export async function openclawAuthRules(environment: Environment, configured: string | null): Promise<AuthRules> {
+  const path = join(await openclawStateDirectory(environment, configured), "openclaw.json");
+  try {
+    const { profiles = {}, order = {} } = (await readConfig(path)).auth ?? {};
+    const named = Object.entries(profiles).map(([id, { provider = null, mode = null }]) => [id, { provider, mode }] as const);
+    return { path, profiles: new Map(named), order: new Map(Object.entries(order)) };
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return { path, profiles: new Map(), order: new Map() };
   }
 }
 

@@ -1,4 +1,4 @@
-import { realpathSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { Secret } from "../domain/secret.js";
@@ -6,21 +6,27 @@ import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, Sto
 import { replaceFile } from "../io/atomic-file.js";
 import { changeJson, parseJson, putJson } from "../io/json-document.js";
 import { withOwnerLock } from "../io/owner-lock.js";
-import { readRegularFile } from "../io/regular-file.js";
+import { isUnchanged, readRegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { toStoreError } from "../io/system-error.js";
+import { removeLeftovers } from "../io/temporary-file.js";
 import type { Environment } from "./environment.js";
 import { withoutPenalties } from "./openclaw-penalties.js";
 import { refreshedBy, withRefreshLocks, type RefreshedProfile } from "./openclaw-refresh-lock.js";
 import { activeProfiles, profileChanges, readProfiles } from "./openclaw-profiles.js";
+import { AGENT_DATABASE, STATE_DATABASE } from "./openclaw-sqlite.js";
 import { parseOrTorn } from "./torn.js";
 
 /** The file's name in an agent's directory. */
 export const PROFILES_FILE = "auth-profiles.json";
-const STATE_FILE = "auth-state.json";
+/** A copy of it that provisioning scripts keep beside it and put back when a gateway lost its logins (openclaw/openclaw#38336). */
+export const GOLDEN_FILE = "auth-profiles.provisioned.json";
+const EMPTY_SET = `{"version":1,"profiles":{}}`;
+export const STATE_FILE = "auth-state.json";
 /** OpenClaw's versions break a store lock after 30 s at the earliest. */
-const LOCK_STALE_MS = 30_000;
-const LOCK_WAIT_MS = 1000;
+export const LOCK_STALE_MS = 30_000;
+export const LOCK_WAIT_MS = 1000;
+const NOTES_ATTEMPTS = 3;
 
 /** An agent's `auth-profiles.json`, as OpenClaw keeps it up to 2026.6.1. */
 export class OpenclawJsonStore implements CredentialStore {
@@ -30,10 +36,19 @@ export class OpenclawJsonStore implements CredentialStore {
   readonly #stateDirectory: string;
   readonly #environment: Environment;
 
-  /** @param stateDirectory OpenClaw's, where its refresh locks are */
-  constructor(name: StoreName, agentDirectory: string, stateDirectory: string, environment: Environment) {
+  /**
+   * @param stateDirectory OpenClaw's, where its refresh locks are
+   * @param file the profiles file, or a copy of it that OpenClaw itself does not use
+   */
+  constructor(
+    name: StoreName,
+    agentDirectory: string,
+    stateDirectory: string,
+    environment: Environment,
+    file: typeof PROFILES_FILE | typeof GOLDEN_FILE = PROFILES_FILE,
+  ) {
     this.name = name;
-    this.path = join(agentDirectory, PROFILES_FILE);
+    this.path = join(agentDirectory, file);
     this.#stateDirectory = stateDirectory;
     this.#environment = environment;
   }
@@ -53,12 +68,15 @@ export class OpenclawJsonStore implements CredentialStore {
 
   write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
     const healed = patches.map(({ profile }) => profile);
+    const change = (text: string): string =>
+      changeJson(text, profileChanges(patches, parseJson(text, this.path), this.path), this.path);
     return this.#underLocks(refreshedBy(patches), signal, async () => {
+      if (expected === ABSENT) return this.#create(change(EMPTY_SET));
       const snapshot = await this.#replace(expected, (text) => {
-        const changed = changeJson(text, profileChanges(patches, parseJson(text, this.path), this.path), this.path);
+        const changed = change(text);
         return withoutPenalties(changed, healed, this.path) ?? changed;
       });
-      await this.#clearPenalties(healed);
+      if (!this.#isCopy) await this.#clearPenalties(healed);
       return snapshot;
     });
   }
@@ -69,6 +87,7 @@ export class OpenclawJsonStore implements CredentialStore {
   }
 
   async readActive(): Promise<Readonly<Record<string, ProfileId>>> {
+    if (this.#isCopy) return {};
     const state = await readRegularFile(join(dirname(this.path), STATE_FILE));
     const profiles = await readRegularFile(this.path);
     // Where both name a profile, the state file counts: OpenClaw moves the keys there at its next save.
@@ -85,8 +104,13 @@ export class OpenclawJsonStore implements CredentialStore {
     action: () => Promise<StoreSnapshot>,
   ): Promise<StoreSnapshot> {
     try {
-      const lock = join(realpathSync(dirname(this.path)), `${PROFILES_FILE}.lock`);
-      const options = { staleMs: LOCK_STALE_MS, waitMs: LOCK_WAIT_MS, clock: this.#environment.clock };
+      const lock = join(realpathSync.native(dirname(this.path)), `${basename(this.path)}.lock`);
+      const options = {
+        staleMs: LOCK_STALE_MS,
+        waitMs: LOCK_WAIT_MS,
+        clock: this.#environment.clock,
+        predecessors: this.#environment.predecessors,
+      };
       return await withRefreshLocks(this.#stateDirectory, refreshed, this.#environment, signal, () =>
         withOwnerLock(lock, options, signal, action),
       );
@@ -95,11 +119,23 @@ export class OpenclawJsonStore implements CredentialStore {
     }
   }
 
+  /** Makes the file in the shape that OpenClaw gives it; never beside a database, where it would be in OpenClaw's way. */
+  async #create(text: string): Promise<StoreSnapshot> {
+    const databases = [join(dirname(this.path), AGENT_DATABASE), join(this.#stateDirectory, STATE_DATABASE)];
+    const isStillWanted = (): boolean => ![this.path, ...databases].some((path) => existsSync(path));
+    const formatted = `${JSON.stringify(parseJson(text, this.path), null, 2)}\n`;
+    if (!isStillWanted() || !(await replaceFile(this.path, formatted, isStillWanted))) throw this.#conflict();
+    return this.read();
+  }
+
   async #replace(expected: Revision, change: (text: string) => string): Promise<StoreSnapshot> {
     const file = await readRegularFile(this.path);
     if (file === null || revisionOf(file.text) !== expected) throw this.#conflict();
     const text = change(file.text);
-    await replaceFile(file.realPath, text);
+    // The lock was taken where the name is; behind a link is another directory.
+    if (file.realPath !== this.path) removeLeftovers(dirname(file.realPath));
+    // Some commands of OpenClaw write without taking the lock (`models auth paste-token` of 2026.3.11).
+    if (!(await replaceFile(file.realPath, text, () => isUnchanged(this.path, file)))) throw this.#conflict();
     const snapshot = await this.read();
     if (snapshot.revision !== revisionOf(text)) throw this.#conflict();
     return snapshot;
@@ -107,9 +143,17 @@ export class OpenclawJsonStore implements CredentialStore {
 
   /** From 2026.4.7 the notes on the profiles' use are in a file of their own. */
   async #clearPenalties(healed: readonly ProfileId[]): Promise<void> {
-    const notes = await readRegularFile(join(dirname(this.path), STATE_FILE));
-    const cleared = notes === null ? null : withoutPenalties(notes.text, healed, notes.realPath);
-    if (notes !== null && cleared !== null) await replaceFile(notes.realPath, cleared);
+    const path = join(dirname(this.path), STATE_FILE);
+    for (let attempt = 1; attempt <= NOTES_ATTEMPTS; attempt++) {
+      const notes = existsSync(path) ? await readRegularFile(path) : null;
+      const cleared = notes === null ? null : withoutPenalties(notes.text, healed, notes.realPath);
+      if (notes === null || cleared === null) return;
+      if (await replaceFile(notes.realPath, cleared, () => isUnchanged(path, notes))) return;
+    }
+  }
+
+  get #isCopy(): boolean {
+    return basename(this.path) !== PROFILES_FILE;
   }
 
   #conflict(): StoreError {

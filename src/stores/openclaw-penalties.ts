@@ -4,7 +4,14 @@ import type { ProfileId } from "../domain/store.js";
 import { changeJson, parseJson } from "../io/json-document.js";
 
 /** What OpenClaw notes of a profile that failed; while it stands there, a healed profile is kept waiting. */
-const PENALTIES = ["cooldownUntil", "cooldownReason", "disabledUntil", "disabledReason", "errorCount", "failureCounts"] as const;
+export const PENALTIES = [
+  "cooldownUntil",
+  "cooldownReason",
+  "disabledUntil",
+  "disabledReason",
+  "errorCount",
+  "failureCounts",
+] as const;
 
 const notesShape = z.object({ usageStats: z.record(z.string(), z.unknown()) });
 const statsShape = z.record(z.string(), z.unknown());
@@ -15,6 +22,8 @@ const statsShape = z.record(z.string(), z.unknown());
  * @returns null where there is nothing to clear, or nothing that could be understood: the notes are not what was healed
  */
 export function withoutPenalties(text: string, healed: readonly ProfileId[], place: string): string | null {
+  // Most texts hold no notes, and this is asked of hundreds at every rotation.
+  if (!text.includes("usageStats")) return null;
   const notes = readNotes(text, place);
   if (notes === null) return null;
   const changes = healed.flatMap((profile) => {

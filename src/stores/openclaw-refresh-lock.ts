@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { ProfileId, ProfilePatch } from "../domain/store.js";
 import { makePrivateDirectory } from "../io/private-directory.js";
@@ -33,15 +34,20 @@ export async function withRefreshLocks<Result>(
   signal: AbortSignal,
   action: () => Promise<Result>,
 ): Promise<Result> {
-  const directory = join(stateDirectory, "locks", "oauth-refresh");
+  const directory = refreshLockDirectory(stateDirectory);
   const names = profiles
     .flatMap(({ profile, provider }) => (provider === null ? [] : refreshLockNames(provider, profile)))
     .sort();
-  if (names.length > 0) await makePrivateDirectory(directory);
-  const options = { staleMs: STALE_MS, waitMs: WAIT_MS, clock: environment.clock };
+  if (names.length > 0 && !existsSync(directory)) await makePrivateDirectory(directory);
+  const options = { staleMs: STALE_MS, waitMs: WAIT_MS, clock: environment.clock, predecessors: environment.predecessors };
   const under = ([name, ...rest]: readonly string[]): Promise<Result> =>
     name === undefined ? action() : environment.refreshLocks.withLock(join(directory, name), options, signal, () => under(rest));
   return under(names);
+}
+
+/** Where an OpenClaw keeps the locks on its refreshes. */
+export function refreshLockDirectory(stateDirectory: string): string {
+  return join(stateDirectory, "locks", "oauth-refresh");
 }
 
 /** The lock's file names: up to 2026.6.5 by SHA-256, from 2026.6.6 by a two-lane FNV-1a. */

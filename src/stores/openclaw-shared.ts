@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import * as z from "zod/mini";
 import { StoreError } from "../domain/errors.js";
+import { NEWEST_STATE_SCHEMA, refuseUnknownSchema } from "./openclaw-schema.js";
 import { parseJson } from "../io/json-document.js";
 import { toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
@@ -11,18 +12,31 @@ const OWNERSHIP_KEY = "auth.sharedStore";
 /** OpenClaw itself refuses a row with any other key or value. */
 const ownershipShape = z.strictObject({ location: z.enum(["state-db", "legacy-main"]) });
 
+/** Version 2026.9.3 has 16; from 2026.9.4 on, which brought the fences, it is later. */
+const LAST_SCHEMA_WITHOUT_FENCES = 16;
+
+/** Where OpenClaw keeps the store that its agents share. */
+export interface SharedStorePlace {
+  /** In the state database, or (as before 2026.8.1) with agent main. */
+  readonly location: "state-db" | "legacy-main";
+  /** Whether the database was made by a version that surely puts a marker in the tokens' place while it refreshes. */
+  readonly hasFences: boolean;
+}
+
 /**
- * Where OpenClaw keeps the store that its agents share: in the state database, or (as before 2026.8.1) with agent main.
+ * Where OpenClaw keeps the store that its agents share.
  *
  * @throws StoreError `unsupported` for a word that is not known: nothing shared may be written then
  */
-export async function sharedStoreLocation(stateDatabase: string, environment: Environment): Promise<"state-db" | "legacy-main"> {
+export async function sharedStorePlace(stateDatabase: string, environment: Environment): Promise<SharedStorePlace> {
   const database = await environment.databases.reader(stateDatabase, await identityOf(stateDatabase));
-  if (!database.hasTable(TABLE)) return "legacy-main";
+  refuseUnknownSchema(database, NEWEST_STATE_SCHEMA, stateDatabase);
+  const hasFences = Number(database.row("PRAGMA user_version")?.["user_version"]) > LAST_SCHEMA_WITHOUT_FENCES;
+  if (!database.hasTable(TABLE)) return { location: "legacy-main", hasFences };
   const row = database.row(`SELECT value_json AS text FROM ${TABLE} WHERE state_key = ?`, OWNERSHIP_KEY);
-  if (row === null) return "legacy-main";
+  if (row === null) return { location: "legacy-main", hasFences };
   const ownership = ownershipShape.safeParse(parseJson(String(row["text"]), stateDatabase));
-  if (ownership.success) return ownership.data.location;
+  if (ownership.success) return { location: ownership.data.location, hasFences };
   throw new StoreError(
     "unsupported",
     `${stateDatabase} says in a way that is not known where the shared store is`,

@@ -1,20 +1,26 @@
 import { stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { Secret } from "../domain/secret.js";
 import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, StoreSnapshot } from "../domain/store.js";
 import { changeJson, parseJson, putJson } from "../io/json-document.js";
 import { refuseForeignOwner } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
-import { SqliteDatabase } from "../io/sqlite-database.js";
+import { SqliteDatabase, WAL_SUFFIX, type Questioned } from "../io/sqlite-database.js";
 import { isAbsent, toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
 import { activeProfiles, profileChanges, readProfiles } from "./openclaw-profiles.js";
 import { withoutPenalties } from "./openclaw-penalties.js";
+import { NEWEST_STATE_SCHEMA, refuseMissingTable, refuseUnknownSchema } from "./openclaw-schema.js";
 import { refreshedBy, withRefreshLocks, type RefreshedProfile } from "./openclaw-refresh-lock.js";
 
+/** An agent's database, in its directory. */
+export const AGENT_DATABASE = "openclaw-agent.sqlite";
+/** The database of all agents, in OpenClaw's state directory. */
+export const STATE_DATABASE = join("state", "openclaw.sqlite");
+
 /** One JSON text in one row of a table that OpenClaw made. */
-interface RowPlace {
+export interface RowPlace {
   readonly table: string;
   readonly keyColumn: string;
   readonly key: string;
@@ -26,13 +32,19 @@ interface RowPlace {
 export interface SqliteLayout {
   readonly profiles: RowPlace;
   readonly state: RowPlace;
+  /** The newest version of the database's own schema that is known: OpenClaw itself refuses a later one than its own. */
+  readonly newestSchema: number;
 }
 
 /** An agent's `openclaw-agent.sqlite` (OpenClaw from 2026.6.5). */
-export const agentLayout: SqliteLayout = { profiles: primaryRow("store"), state: primaryRow("state") };
+export const agentLayout: SqliteLayout = { profiles: primaryRow("store"), state: primaryRow("state"), newestSchema: 23 };
 
 /** The shared store in `state/openclaw.sqlite` (OpenClaw from 2026.8.1). */
-export const sharedLayout: SqliteLayout = { profiles: machineRow("authProfiles.store"), state: machineRow("authProfiles.state") };
+export const sharedLayout: SqliteLayout = {
+  profiles: machineRow("authProfiles.store"),
+  state: machineRow("authProfiles.state"),
+  newestSchema: NEWEST_STATE_SCHEMA,
+};
 
 function primaryRow(name: "store" | "state"): RowPlace {
   const table = `auth_profile_${name}`;
@@ -75,6 +87,7 @@ export class OpenclawSqliteStore implements CredentialStore {
     const identity = await this.#identify();
     if (identity === null) return this.#absent(null);
     const database = await this.#environment.databases.reader(this.path, identity);
+    this.#refuseUnknown(database);
     const row = readRow(database, this.#options.layout.profiles, this.path);
     return row === null ? this.#absent(identity) : this.#snapshot(row, identity);
   }
@@ -94,7 +107,8 @@ export class OpenclawSqliteStore implements CredentialStore {
   async readActive(): Promise<Readonly<Record<string, ProfileId>>> {
     const identity = await this.#identify();
     if (identity === null) return {};
-    const row = readRow(await this.#environment.databases.reader(this.path, identity), this.#options.layout.state, this.path);
+    const { aside } = await this.#environment.databases.reader(this.path, identity);
+    const row = readRow(aside, this.#options.layout.state, this.path);
     return row === null ? {} : activeProfiles(row.text, this.path);
   }
 
@@ -116,6 +130,7 @@ export class OpenclawSqliteStore implements CredentialStore {
     const database = await SqliteDatabase.open(this.path, "write");
     try {
       database.transaction("write", () => {
+        this.#refuseUnknown(database);
         const row = readRow(database, profiles, this.path);
         if (row === null || revisionOf(row.text) !== expected) throw this.#conflict();
         writeRow(database, profiles, change(row.text), now);
@@ -126,6 +141,12 @@ export class OpenclawSqliteStore implements CredentialStore {
     } finally {
       database.close();
     }
+  }
+
+  #refuseUnknown(database: Questioned): void {
+    const { newestSchema, profiles } = this.#options.layout;
+    refuseUnknownSchema(database, newestSchema, this.path);
+    refuseMissingTable(database, profiles.table, this.path);
   }
 
   async #identify(): Promise<string | null> {
@@ -153,7 +174,7 @@ export class OpenclawSqliteStore implements CredentialStore {
 
   /** A write goes to the log beside the database first; the database itself changes later. */
   #files(): string[] {
-    return [this.path, `${this.path}-wal`];
+    return [this.path, `${this.path}${WAL_SUFFIX}`];
   }
 
   #conflict(): StoreError {
@@ -174,13 +195,14 @@ interface Replacement {
   readonly change: (text: string) => string;
 }
 
-interface Row {
+/** A row as it was read. */
+export interface Row {
   readonly text: string;
   readonly updatedAt: number;
 }
 
 /** @returns null where the row, or its table, does not exist: no profiles of its own */
-function readRow(database: SqliteDatabase, place: RowPlace, path: string): Row | null {
+export function readRow(database: Questioned, place: RowPlace, path: string): Row | null {
   if (!database.hasTable(place.table)) return null;
   const row = database.row(
     // A time beyond what a number can hold is no reason not to read the row.

@@ -1,62 +1,218 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { Finding } from "../domain/inventory.js";
-import type { CredentialStore, ProfileId } from "../domain/store.js";
+import type { CredentialStore, ProfileId, StoreName } from "../domain/store.js";
 import type { Environment } from "./environment.js";
-import type { LocatedStore, Location } from "./located-store.js";
+import type { LocatedSource, LocatedStore, Location } from "./located-store.js";
 import {
-  AGENT_DATABASE,
   discoverOpenclaw,
+  MAIN_AGENT,
+  normalizeAgentId,
   openclawStateDirectory,
   type OpenclawAgent,
   type OpenclawLayout,
 } from "./openclaw-discovery.js";
-import { OpenclawJsonStore, PROFILES_FILE } from "./openclaw-json.js";
-import { sharedStoreLocation } from "./openclaw-shared.js";
-import { agentLayout, OpenclawSqliteStore, sharedLayout } from "./openclaw-sqlite.js";
+import { GOLDEN_FILE, OpenclawJsonStore, PROFILES_FILE } from "./openclaw-json.js";
+import { refreshLockDirectory } from "./openclaw-refresh-lock.js";
+import { sharedStorePlace } from "./openclaw-shared.js";
+import { AGENT_DATABASE, agentLayout, OpenclawSqliteStore, sharedLayout } from "./openclaw-sqlite.js";
+import { unreachableStore } from "./unreachable-store.js";
 
 /** The store that agents inherit from, as an agent's name in the config and in `openclaw:shared`. */
-const SHARED = "shared";
+export const SHARED = "shared";
 
-/** Finds the credential stores of an OpenClaw: every agent's, and the one that they share. */
-export async function locateOpenclaw(
-  stateDir: string | null,
-  profiles: readonly ProfileId[],
-  environment: Environment,
-): Promise<Location> {
-  const layout = await discoverOpenclaw(await openclawStateDirectory(environment, stateDir), environment);
-  const agents = layout.agents.filter((agent) => agent.configured && agent.keeps !== "inherits");
-  const shared = await locateShared(layout, profiles, environment);
-  const stores = agents.map((agent): LocatedStore => ({
-    store: openStore(agent, layout, environment),
-    agent: agent.id,
-    named: profiles,
-    creates: false,
-  }));
-  const findings = [...configFindings(layout), ...shared.findings, ...layout.agents.flatMap(agentFindings)];
-  return { stores: [...shared.stores, ...stores], findings, files: layout.files };
+/**
+ * How an OpenClaw keeps its stores, told from files: a file an agent (up to 2026.6.1), a database an agent (from 2026.6.5),
+ * these with a shared one (from 2026.8.1), and with fences (surely 2026.9.4 or later; an earlier one may not be told apart).
+ */
+type Era = "json" | "sqlite" | "sqlite-shared" | "sqlite-fenced";
+
+/** One OpenClaw among those in the config. */
+export interface OpenclawSpec {
+  /** Null for the usual one. */
+  readonly stateDir: string | null;
+  /** Tells its stores' names from another OpenClaw's; null where there is no other. */
+  readonly label: string | null;
 }
 
-async function locateShared(
-  layout: OpenclawLayout,
-  profiles: readonly ProfileId[],
+/** The OpenClaw of a host that has just one. */
+export const usualOpenclaw: OpenclawSpec = { stateDir: null, label: null };
+
+/** Finds the credential stores of an OpenClaw: every agent's, and the one that they share. */
+export async function locateOpenclaw(spec: OpenclawSpec, environment: Environment): Promise<Location> {
+  const { layout, shared, agents, inheritsFrom, nameOf } = await lookAround(spec, environment);
+  const stores = agents.flatMap((agent): LocatedStore[] => {
+    const era = agent.keeps === "json" ? "json" : shared.era;
+    const from = era === "json" || nameOf(agent.id) === inheritsFrom ? null : inheritsFrom;
+    const origin = { era, versionHint: layout.versionHint, inheritsFrom: from };
+    const creation = creationOf(agent, nameOf, inheritsFrom);
+    const store = openStore(agent, nameOf, layout, environment);
+    const golden = goldenStore(agent, nameOf, layout, environment);
+    return [
+      { store, agent: agent.id, single: null, creation, origin },
+      ...(golden === null ? [] : [{ store: golden, agent: agent.id, single: null, creation: null, origin }]),
+    ];
+  });
+  if (shared.store !== null) {
+    const origin = { era: shared.era, versionHint: layout.versionHint, inheritsFrom: null };
+    const creation = { inheritsFrom: null, fromNothing: false, exceptClaude: true };
+    stores.unshift({ store: shared.store, agent: SHARED, single: null, creation, origin });
+  }
+  const findings = [
+    ...configFindings(layout, spec),
+    ...shared.findings,
+    ...layout.agents.flatMap((agent) => agentFindings(agent, nameOf(agent.id), isServed(agent, shared), inheritsFrom)),
+  ];
+  return { stores, findings, files: layout.files };
+}
+
+/** The directories in which writing to the stores of an OpenClaw makes lock files. */
+export async function openclawLockDirectories({ stateDir }: OpenclawSpec, environment: Environment): Promise<string[]> {
+  const { stateDirectory, agents } = await discoverOpenclaw(await openclawStateDirectory(environment, stateDir), environment);
+  return [refreshLockDirectory(stateDirectory), ...agents.map(({ directory }) => directory)];
+}
+
+/** An agent of an OpenClaw, or its shared store, as the source. */
+export interface OpenclawSourceSpec {
+  readonly openclaw: OpenclawSpec;
+  /** As the user wrote it. */
+  readonly agent: string;
+  readonly named: readonly ProfileId[];
+  readonly matches: (profile: ProfileId) => boolean;
+  /** The profiles as the user wrote them. */
+  readonly text: string;
+}
+
+/** Finds the store of the source's agent, and behind it the one that the agent inherits from. */
+export async function locateOpenclawSource(spec: OpenclawSourceSpec, environment: Environment): Promise<LocatedSource> {
+  const around = await lookAround(spec.openclaw, environment);
+  const id = normalizeAgentId(spec.agent);
+  const source = around.nameOf(id);
+  const { named, matches, text } = spec;
+  return {
+    stores: openSource(id, around, environment),
+    selection: { kind: "same-id", source, named, matches, text },
+    // Versions with fences cannot be told for sure from the last ones without.
+    erasesLogins: around.shared.store !== null,
+    signIn: "openclaw configure",
+    files: around.layout.files,
+  };
+}
+
+/** An OpenClaw as it was found. */
+export interface Surroundings {
+  readonly layout: OpenclawLayout;
+  readonly shared: Shared;
+  /** Those that have a store of their own which counts. */
+  readonly agents: readonly OpenclawAgent[];
+  /** The store that agents with databases inherit from; null where it is not known or not there. */
+  readonly inheritsFrom: StoreName | null;
+  readonly nameOf: (agent: string) => StoreName;
+}
+
+export async function lookAround({ stateDir, label }: OpenclawSpec, environment: Environment): Promise<Surroundings> {
+  const nameOf = (agent: string): StoreName => `openclaw:${agent}${label === null ? "" : `@${label}`}`;
+  const layout = await discoverOpenclaw(await openclawStateDirectory(environment, stateDir), environment);
+  const shared = await findShared(layout, nameOf(SHARED), environment);
+  const agents = layout.agents.filter((agent) => isServed(agent, shared));
+  return { layout, shared, agents, inheritsFrom: sharedName(agents, shared, nameOf), nameOf };
+}
+
+function openSource(
+  id: string,
+  around: Surroundings,
   environment: Environment,
-): Promise<Pick<Location, "stores" | "findings">> {
-  const { sharedDatabase: path, stateDirectory } = layout;
-  const name = storeName(SHARED);
-  if (path === null) return { stores: [], findings: [] };
+): readonly [CredentialStore, ...CredentialStore[]] {
+  const { layout, shared, agents, inheritsFrom, nameOf } = around;
+  const open = (agent: OpenclawAgent): CredentialStore => openStore(agent, nameOf, layout, environment);
+  const main = agents.find((agent) => nameOf(agent.id) === inheritsFrom);
+  const inherited = shared.store ?? (main === undefined ? null : open(main));
+  const agent = layout.agents.find((each) => each.id === id && (each.configured || agents.includes(each)));
+  const own = agent === undefined || agent.keeps === "inherits" ? null : open(agent);
+  if (own !== null)
+    return inherited === null || agent?.keeps === "json" || inherited.name === own.name ? [own] : [own, inherited];
+  const inherits = id === SHARED || agent !== undefined;
+  if (inherits && inherited !== null) return [inherited];
+  // Nothing is there yet: what a first sign-in makes is awaited.
+  const usual = { id, directory: join(layout.stateDirectory, "agents", id, "agent"), keeps: "json" as const };
+  if (layout.agents.length === 0) return [openStore(usual, nameOf, layout, environment)];
+  const error = (inherits ? shared.findings[0]?.error : null) ?? noSuchAgent(id, layout);
+  return [unreachableStore({ name: nameOf(id), format: "openclaw", path: layout.stateDirectory }, error)];
+}
+
+function noSuchAgent(id: string, { stateDirectory, agents }: OpenclawLayout): StoreError {
+  const names = agents.filter(({ configured }) => configured).map((agent) => agent.id);
+  const what = id === SHARED ? "no shared store" : `no agent ${id}`;
+  return new StoreError(
+    "unsupported",
+    `the OpenClaw in ${stateDirectory} has ${what}`,
+    `name another in source.agent of the configuration; its agents: ${names.join(", ")}`,
+  );
+}
+
+export interface Shared {
+  /** The shared store in a database of its own; null where it is main's, or cannot be served. */
+  readonly store: CredentialStore | null;
+  /** Of the agents that have a database. */
+  readonly era: Era;
+  readonly findings: readonly Finding[];
+}
+
+async function findShared(
+  { sharedDatabase: path, stateDirectory }: OpenclawLayout,
+  name: StoreName,
+  environment: Environment,
+): Promise<Shared> {
+  if (path === null) return { store: null, era: "sqlite", findings: [] };
   try {
-    if ((await sharedStoreLocation(path, environment)) === "legacy-main") return { stores: [], findings: [] };
+    const { location, hasFences } = await sharedStorePlace(path, environment);
+    if (location === "legacy-main") return { store: null, era: "sqlite", findings: [] };
     const store = new OpenclawSqliteStore({ name, path, layout: sharedLayout, stateDirectory }, environment);
-    return { stores: [{ store, agent: SHARED, named: profiles, creates: false }], findings: [] };
+    return { store, era: hasFences ? "sqlite-fenced" : "sqlite-shared", findings: [] };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    return { stores: [], findings: [{ store: name, path, kind: "error", error }] };
+    return { store: null, era: "sqlite", findings: [{ store: name, path, kind: "error", error }] };
   }
 }
 
-function openStore(agent: OpenclawAgent, { stateDirectory }: OpenclawLayout, environment: Environment): CredentialStore {
-  const name = storeName(agent.id);
+/**
+ * Where a profile may be made: agents with databases inherit what the owner of their shared store has, so that a copy of
+ * their own would only hide it. Files are made in directories that are there.
+ */
+function creationOf(
+  agent: OpenclawAgent,
+  nameOf: (agent: string) => StoreName,
+  inheritsFrom: StoreName | null,
+): LocatedStore["creation"] {
+  const name = nameOf(agent.id);
+  const main = nameOf(MAIN_AGENT);
+  if (agent.keeps === "json") {
+    if (!existsSync(agent.directory)) return null;
+    return { inheritsFrom: name === main ? null : main, fromNothing: true, exceptClaude: false };
+  }
+  return name === inheritsFrom ? { inheritsFrom: null, fromNothing: false, exceptClaude: false } : null;
+}
+
+/** Main's store is served where it is everyone's, even if the config names other agents only. */
+export function isServed({ id, keeps, configured }: OpenclawAgent, shared: Shared): boolean {
+  if (keeps === "inherits") return false;
+  return configured || (id === MAIN_AGENT && shared.store === null && shared.findings.length === 0);
+}
+
+function sharedName(served: readonly OpenclawAgent[], shared: Shared, nameOf: (agent: string) => StoreName): StoreName | null {
+  if (shared.store !== null) return shared.store.name;
+  if (shared.findings.length > 0) return null;
+  return served.some(({ id, keeps }) => id === MAIN_AGENT && keeps === "sqlite") ? nameOf(MAIN_AGENT) : null;
+}
+
+function openStore(
+  agent: Pick<OpenclawAgent, "id" | "directory" | "keeps">,
+  nameOf: (agent: string) => StoreName,
+  { stateDirectory }: OpenclawLayout,
+  environment: Environment,
+): CredentialStore {
+  const name = nameOf(agent.id);
   if (agent.keeps === "json") return new OpenclawJsonStore(name, agent.directory, stateDirectory, environment);
   return new OpenclawSqliteStore(
     { name, path: join(agent.directory, AGENT_DATABASE), layout: agentLayout, stateDirectory },
@@ -64,21 +220,37 @@ function openStore(agent: OpenclawAgent, { stateDirectory }: OpenclawLayout, env
   );
 }
 
-function configFindings({ configError, stateDirectory }: OpenclawLayout): Finding[] {
+/** The copy that a script would put back has to hold what the agent holds; beside a database nobody may put it back. */
+function goldenStore(
+  { id, directory, keeps, hasGolden }: OpenclawAgent,
+  nameOf: (agent: string) => StoreName,
+  { stateDirectory }: OpenclawLayout,
+  environment: Environment,
+): CredentialStore | null {
+  if (!hasGolden || keeps !== "json") return null;
+  return new OpenclawJsonStore(`${nameOf(id)}/provisioned`, directory, stateDirectory, environment, GOLDEN_FILE);
+}
+
+function configFindings({ configError, stateDirectory }: OpenclawLayout, { label }: OpenclawSpec): Finding[] {
   if (configError === null) return [];
-  return [{ store: "openclaw", path: join(stateDirectory, "openclaw.json"), kind: "error", error: configError }];
+  return [
+    {
+      store: label === null ? "openclaw" : `openclaw@${label}`,
+      path: join(stateDirectory, "openclaw.json"),
+      kind: "error",
+      error: configError,
+    },
+  ];
 }
 
-function agentFindings(agent: OpenclawAgent): Finding[] {
-  const store = storeName(agent.id);
+function agentFindings(agent: OpenclawAgent, store: StoreName, served: boolean, inheritsFrom: StoreName | null): Finding[] {
   const path = join(agent.directory, PROFILES_FILE);
-  if (!agent.configured) return [{ store, path, kind: "unconfigured", error: null }];
+  if (!agent.configured && !served) return agent.hasFile ? [{ store, path, kind: "unconfigured", error: null }] : [];
   const findings: Finding[] = [];
-  if (agent.keeps === "inherits") findings.push({ store, path: agent.directory, kind: "inherits", error: null });
-  if (agent.hasRetiredFile) findings.push({ store, path, kind: "retired", error: null });
+  if (agent.keeps === "inherits") findings.push({ store, path: agent.directory, kind: "inherits", error: null, inheritsFrom });
+  if (agent.hasFile && agent.keeps !== "json") findings.push({ store, path, kind: "retired", error: null });
+  if (agent.hasGolden && agent.keeps !== "json") {
+    findings.push({ store: `${store}/provisioned`, path: join(agent.directory, GOLDEN_FILE), kind: "retired", error: null });
+  }
   return findings;
-}
-
-function storeName(agent: string): string {
-  return `openclaw:${agent}`;
 }

@@ -1,44 +1,92 @@
+import { platform } from "node:os";
 import { resolve } from "node:path";
-import type { SourceStore } from "../domain/inventory.js";
+import { noOrigin } from "../domain/inventory.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
-import { CLAUDE_PROFILE, ClaudeCodeStore, claudeDirectories } from "./claude-code.js";
+import { CLAUDE_PROFILE, ClaudeCodeStore, claudeDirectories, type ClaudeDirectories } from "./claude-code.js";
+import { ClaudeKeychainStore, keychainDirectory } from "./claude-keychain.js";
 import { expandHome, type Environment } from "./environment.js";
-import type { Location } from "./located-store.js";
+import type { LocatedSource, Location } from "./located-store.js";
 import { openclawGateway, type Gateway } from "./openclaw-gateway.js";
-import { locateOpenclaw } from "./openclaw.js";
+import {
+  locateOpenclaw,
+  locateOpenclawSource,
+  openclawLockDirectories,
+  type OpenclawSourceSpec,
+  type OpenclawSpec,
+} from "./openclaw.js";
+
+/** What a source in the config stands for. */
+export type SourceSpec =
+  | {
+      readonly kind: "claude-code";
+      /** Profiles that follow by their very id. */
+      readonly followers: readonly ProfileId[];
+    }
+  | ({ readonly kind: "openclaw" } & OpenclawSourceSpec);
 
 /** Names the source's own store in orders and logs. */
-export const SOURCE_STORE: StoreName = "claude-code";
+const CLAUDE_CODE: StoreName = "claude-code";
+/** Under these other programs keep copies of Claude Code's login. */
+const CLAUDE_PROVIDERS = ["anthropic", "claude-cli"];
 
-/** Opens the source. */
-export function locateSource(environment: Environment): SourceStore {
-  const store = new ClaudeCodeStore(SOURCE_STORE, claudeDirectories(environment), environment);
-  return { store, profile: CLAUDE_PROFILE, providers: ["anthropic", "claude-cli"] };
+/** What finds the source as it is at a moment; it may be asked any number of times. */
+export function sourceLocator(spec: SourceSpec, environment: Environment): () => Promise<LocatedSource> {
+  if (spec.kind === "openclaw") return () => locateOpenclawSource(spec, environment);
+  // One for all looks: it remembers what it read of a large file beside the login.
+  const store = claudeStore(CLAUDE_CODE, claudeDirectories(environment), keychainDirectory(environment), environment);
+  const selection = { kind: "one", profile: CLAUDE_PROFILE, providers: CLAUDE_PROVIDERS, followers: spec.followers } as const;
+  const located: LocatedSource = {
+    stores: [store],
+    selection,
+    erasesLogins: false,
+    signIn: "claude auth login",
+    files: [store.path],
+  };
+  return () => Promise.resolve(located);
+}
+
+/** On a Mac Claude Code keeps its logins in the keychain, each under the name of its directory. */
+function claudeStore(
+  name: StoreName,
+  directories: ClaudeDirectories,
+  directory: string | null,
+  environment: Environment,
+): ClaudeCodeStore {
+  return platform() === "darwin"
+    ? new ClaudeKeychainStore(name, directories, directory, environment)
+    : new ClaudeCodeStore(name, directories, environment);
 }
 
 /** Which stores a target in the config stands for. */
 export type TargetSpec =
-  { readonly kind: "openclaw"; readonly stateDir: string | null } | { readonly kind: "claude-code"; readonly dir: string };
+  { readonly kind: "openclaw"; readonly openclaw: OpenclawSpec } | { readonly kind: "claude-code"; readonly dir: string };
 
-/** The gateways that work from a target's stores. */
-export function gatewaysOf(spec: TargetSpec, environment: Environment): Gateway[] {
-  return spec.kind === "openclaw" ? [openclawGateway(spec.stateDir, environment)] : [];
+/** The gateways that work from the stores of the source and the targets. */
+export function gatewaysOf(specs: readonly (SourceSpec | TargetSpec)[], reloads: boolean, environment: Environment): Gateway[] {
+  const places = new Set(specs.flatMap((spec) => (spec.kind === "openclaw" ? [spec.openclaw.stateDir] : [])));
+  return [...places].map((stateDir) => openclawGateway(stateDir, reloads, environment));
+}
+
+/** The directories in which writing to the stores of the source or a target makes lock files. */
+export async function lockDirectoriesOf(spec: SourceSpec | TargetSpec, environment: Environment): Promise<string[]> {
+  return spec.kind === "openclaw" ? openclawLockDirectories(spec.openclaw, environment) : [];
 }
 
 /** Finds a target's stores as they are at this moment. */
-export async function locateTarget(
-  spec: TargetSpec,
-  profiles: readonly ProfileId[],
-  environment: Environment,
-): Promise<Location> {
+export async function locateTarget(spec: TargetSpec, environment: Environment): Promise<Location> {
   switch (spec.kind) {
     case "openclaw":
-      return locateOpenclaw(spec.stateDir, profiles, environment);
+      return locateOpenclaw(spec.openclaw, environment);
     case "claude-code": {
       const directory = resolve(expandHome(spec.dir, environment.home));
       const directories = { storage: directory, accountFile: resolve(directory, ".claude.json") };
-      const store = new ClaudeCodeStore(`claude-code:${spec.dir}`, directories, environment);
-      return { stores: [{ store, agent: null, named: null, creates: true }], findings: [], files: [store.path] };
+      const store = claudeStore(`claude-code:${spec.dir}`, directories, directory, environment);
+      const single = { profile: CLAUDE_PROFILE, providers: CLAUDE_PROVIDERS, creates: true };
+      return {
+        stores: [{ store, agent: null, single, creation: null, origin: noOrigin }],
+        findings: [],
+        files: [store.path],
+      };
     }
   }
 }

@@ -1,33 +1,45 @@
+import { statSync, watch } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { watch, type FSWatcher } from "chokidar";
 
 export interface WatcherEvents {
-  /** Something happened to a watched file, or to the directory that it is or will be in. */
-  readonly onChange: (path: string) => void;
-  /** The system refuses a watch; the resync still sees every change, only later. */
+  /**
+   * Something happened to a watched file, or to the directory that it is or will be in.
+   *
+   * `content`: the very file that was there was written to, or touched. `name`: it may be another one now, or none.
+   */
+  readonly onChange: (path: string, what: "content" | "name") => void;
+  /** The system refuses a watch, so the directory is polled. */
+  readonly onRefused: (directory: string, error: Error) => void;
+  /** Something is wrong with a watch; the resync still sees every change, only later. */
   readonly onError: (error: Error) => void;
 }
+
+/** How often a directory is looked at that the system does not watch (ms). */
+export const POLLED_EVERY_MS = 2000;
 
 /** A directory that is watched for some names in it. */
 interface WatchedDirectory {
   readonly identity: string;
   readonly names: ReadonlySet<string>;
-  readonly watcher: FSWatcher;
+  readonly stop: () => void;
 }
 
 /**
  * Watches directories, not files: a file that is renamed, removed or made anew keeps its name, not its inode.
  *
  * A file whose directory does not exist is awaited in the nearest directory above that does. Other entries of a
- * directory wake nobody, however busy they are.
+ * directory wake nobody, however busy they are. Where the system refuses a watch (the limit of inotify is reached), the
+ * directory is polled.
  */
 export class Watcher {
   readonly #events: WatcherEvents;
-  #directories = new Map<string, WatchedDirectory>();
+  readonly #pollEveryMs: number;
+  readonly #directories = new Map<string, WatchedDirectory>();
 
-  constructor(events: WatcherEvents) {
+  constructor(events: WatcherEvents, pollEveryMs = POLLED_EVERY_MS) {
     this.#events = events;
+    this.#pollEveryMs = pollEveryMs;
   }
 
   /**
@@ -37,19 +49,18 @@ export class Watcher {
    */
   async watch(files: Iterable<string>): Promise<boolean> {
     const wanted = await wantedDirectories(files);
-    await this.#drop((path, { identity }) => wanted.get(path)?.identity !== identity);
-    const added: string[] = [];
-    for (const [path, { names }] of wanted) {
+    this.#drop((path, { identity }) => wanted.get(path)?.identity !== identity);
+    let added = false;
+    for (const [path, directory] of wanted) {
       const present = this.#directories.get(path);
-      if (present === undefined) added.push(path);
-      else this.#directories.set(path, { ...present, names });
+      if (present === undefined) added = this.#add(path, directory) || added;
+      else this.#directories.set(path, { ...present, names: directory.names });
     }
-    if (added.length > 0) await this.#add(added, wanted);
-    return added.length > 0;
+    return added;
   }
 
-  async close(): Promise<void> {
-    await this.#drop(() => true);
+  close(): void {
+    this.#drop(() => true);
   }
 
   /** How many directories are watched. */
@@ -57,44 +68,76 @@ export class Watcher {
     return this.#directories.size;
   }
 
-  async #add(paths: readonly string[], wanted: ReadonlyMap<string, Wanted>): Promise<void> {
-    const own = new Set(paths);
-    // One watcher a batch, since only a new one tells when its watches have taken hold.
-    const watcher = watch([...paths], { ignoreInitial: true, depth: 0, ignored: (path) => !own.has(path), atomic: false });
-    watcher.on("raw", (_event, name: unknown, details: unknown) => {
-      this.#onRaw(typeof name === "string" ? name : null, watchedPathOf(details));
-    });
-    watcher.on("error", (error) => {
-      this.#events.onError(error instanceof Error ? error : new Error(String(error)));
-    });
-    for (const path of paths) {
-      const directory = wanted.get(path);
-      if (directory !== undefined) this.#directories.set(path, { ...directory, watcher });
+  /** @returns whether there is a reason to look again */
+  #add(path: string, wanted: Wanted): boolean {
+    try {
+      const watcher = watch(path, (event, name) => {
+        this.#onEvent(path, event === "change" ? "content" : "name", name);
+      });
+      watcher.on("error", (error) => {
+        this.#events.onError(error);
+      });
+      this.#directories.set(path, {
+        ...wanted,
+        stop: () => {
+          watcher.close();
+        },
+      });
+    } catch (error) {
+      if (!(error instanceof Error) || !("code" in error)) throw error;
+      // It went away just now, which the next look finds out.
+      if (error.code === "ENOENT" || error.code === "ENOTDIR") return true;
+      this.#events.onRefused(path, error);
+      this.#poll(path, wanted);
     }
-    await new Promise<void>((resolve) => watcher.once("ready", resolve));
+    return true;
   }
 
-  #onRaw(name: string | null, directory: string | null): void {
-    const watched = directory === null ? undefined : this.#directories.get(directory);
-    if (watched === undefined || directory === null) return;
+  #poll(directory: string, wanted: Wanted): void {
+    let before = statesOf(directory, wanted.names);
+    const timer = setInterval(() => {
+      const now = statesOf(directory, this.#directories.get(directory)?.names ?? []);
+      if (now === before) return;
+      before = now;
+      this.#onEvent(directory, "name", null);
+    }, this.#pollEveryMs);
+    this.#directories.set(directory, {
+      ...wanted,
+      stop: () => {
+        clearInterval(timer);
+      },
+    });
+  }
+
+  #onEvent(directory: string, what: "content" | "name", name: string | null): void {
+    const watched = this.#directories.get(directory);
+    if (watched === undefined) return;
     // A directory that goes away reports its own name; some systems report none.
     const concerns = name === null || name === basename(directory) || watched.names.has(name);
-    if (concerns) this.#events.onChange(name === null ? directory : join(directory, name));
+    if (concerns) this.#events.onChange(name === null ? directory : join(directory, name), name === null ? "name" : what);
   }
 
-  async #drop(isUnwanted: (path: string, directory: WatchedDirectory) => boolean): Promise<void> {
-    const kept = new Set<FSWatcher>();
-    const dropped = new Set<FSWatcher>();
+  #drop(isUnwanted: (path: string, directory: WatchedDirectory) => boolean): void {
     for (const [path, directory] of this.#directories) {
-      if (isUnwanted(path, directory)) {
-        directory.watcher.unwatch(path);
-        this.#directories.delete(path);
-        dropped.add(directory.watcher);
-      } else {
-        kept.add(directory.watcher);
-      }
+      if (!isUnwanted(path, directory)) continue;
+      this.#directories.delete(path);
+      directory.stop();
     }
-    for (const watcher of dropped) if (!kept.has(watcher)) await watcher.close();
+  }
+}
+
+/** What tells that a file was written, replaced, made or removed. */
+function statesOf(directory: string, names: Iterable<string>): string {
+  return [...names].map((name) => stateOf(join(directory, name))).join("\n");
+}
+
+function stateOf(path: string): string {
+  try {
+    const { ino, size, mtimeNs } = statSync(path, { bigint: true });
+    return `${String(ino)} ${String(size)} ${String(mtimeNs)}`;
+  } catch (error) {
+    if (error instanceof Error && "code" in error) return String(error.code);
+    throw error;
   }
 }
 
@@ -140,9 +183,4 @@ async function identityOf(path: string): Promise<string | null> {
     if (error instanceof Error && "code" in error) return null;
     throw error;
   }
-}
-
-function watchedPathOf(details: unknown): string | null {
-  if (typeof details !== "object" || details === null || !("watchedPath" in details)) return null;
-  return typeof details.watchedPath === "string" ? details.watchedPath : null;
 }

@@ -1,12 +1,13 @@
 // Measures the built program against what the same machine does with nothing around it, in the same run.
 //   npm run bench                     everything
-//   npm run bench -- latency memory   only these parts: latency, writes, memory, idle
+//   npm run bench -- latency memory   only these parts: latency, writes, memory, idle, sessions
 // JSON goes to stdout, a table to stderr.
 import { cpus, totalmem } from "node:os";
 import process from "node:process";
+import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { BenchHome } from "./home.mjs";
-import { Daemon, Measured, sync } from "./program.mjs";
+import { Daemon, Measured, SessionWriter, sync } from "./program.mjs";
 import { RawLoop } from "./raw-loop.mjs";
 
 const ROTATIONS = 15;
@@ -15,11 +16,12 @@ const WRITE_RUNS = 7;
 /** Longer than the settle time, so that the next rotation finds the daemon at rest, as it does on a host. */
 const REST_MS = 400;
 const IDLE_MS = 20_000;
+const SESSIONS_MS = 60_000;
 /** V8 gives back what it took for the last work after some seconds without any. */
 const AT_REST_MS = 15_000;
 const MANY_AGENTS = 340;
 
-const targets = { writeRatio: 2, memoryRatio: 1.8, idleCpuMs: 50 };
+const targets = { writeRatio: 2, memoryRatio: 1.8, idleCpuMs: 50, sessionsPercent: 3 };
 
 /** From the rename of the source until every store is durable and the ledger says so, which is when the daemon logs it. */
 async function latency(agents) {
@@ -90,6 +92,40 @@ async function idle(agents) {
   });
 }
 
+/** The daemon's CPU time while gateways write their sessions into the very databases that hold the logins. */
+async function sessions(agents) {
+  const home = await BenchHome.make(agents);
+  const databases = await home.moveIntoDatabases();
+  const daemon = await Daemon.start(home.path);
+  const writer = await SessionWriter.start(databases);
+  try {
+    // Watches of the files that the first writes made are in place then.
+    await pause(REST_MS * 10);
+    const [before, writtenBefore] = [daemon.cpuMs, writer.cpuMs];
+    await pause(SESSIONS_MS);
+    const cpuMs = daemon.cpuMs - before;
+    const writerCpuMs = writer.cpuMs - writtenBefore;
+    await home.rotate();
+    const startedAt = performance.now();
+    const { at } = await daemon.said("credential pushed");
+    const seconds = SESSIONS_MS / 1000;
+    return {
+      databases: agents,
+      seconds,
+      written: await writer.stop(),
+      cpuMs,
+      percent: rounded((100 * cpuMs) / SESSIONS_MS),
+      writerCpuMs,
+      rotationMs: rounded(at - startedAt),
+      targetPercent: targets.sessionsPercent,
+    };
+  } finally {
+    await writer.stop();
+    await daemon.stop();
+    await home.remove();
+  }
+}
+
 async function withResting(agents, measure) {
   const home = await BenchHome.make(agents);
   const daemon = await Daemon.start(home.path);
@@ -130,9 +166,10 @@ const parts = {
   writes: () => writes(1000),
   memory: () => memory(MANY_AGENTS),
   idle: () => idle(MANY_AGENTS),
+  sessions: () => sessions(20),
 };
 
-function tableOf({ latency: latencies = [], writes: written, memory: resident, idle: resting }) {
+function tableOf({ latency: latencies = [], writes: written, memory: resident, idle: resting, sessions: busy }) {
   const rows = latencies.map(({ stores, medianMs, rawLoopMs, ratio }) => [
     `rename of the source to the last of ${stores} stores`,
     `${medianMs} ms`,
@@ -153,6 +190,10 @@ function tableOf({ latency: latencies = [], writes: written, memory: resident, i
   }
   if (resting !== undefined) {
     rows.push([`CPU over ${resting.seconds} s of idleness`, `${resting.cpuMs} ms`, `under ${resting.targetMs} ms`]);
+  }
+  if (busy !== undefined) {
+    const what = `CPU over ${busy.seconds} s of ${busy.databases} databases written 5 times a second`;
+    rows.push([what, `${busy.cpuMs} ms`, `${busy.percent} % of a core, at most ${busy.targetPercent} %`]);
   }
   return rows.map(([what, value, beside]) => `${what.padEnd(50)}${value.padStart(12)}   ${beside}\n`).join("");
 }

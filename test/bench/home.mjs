@@ -1,11 +1,18 @@
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
+import { fileURLToPath, URL } from "node:url";
+import { gunzipSync } from "node:zlib";
+import { openDatabase } from "./sqlite.mjs";
 
 const HOUR_MS = 3_600_000;
 /** The time of day decides nothing: the next look that is not asked for is far away. */
 const NO_RESYNC = '{ resync: "0 0 1 1 *" }\n';
+
+const AGENT_DATABASE = fileURLToPath(
+  new URL("../fixtures/openclaw/2026.9.6/dot-openclaw/agents/work/agent/openclaw-agent.sqlite.gz", import.meta.url),
+);
 
 /** A throw-away home: a made-up Claude Code login and as many OpenClaw agents that follow it as asked for. */
 export class BenchHome {
@@ -37,6 +44,28 @@ export class BenchHome {
     const home = new BenchHome(path, stores);
     await home.#writeLogin();
     return home;
+  }
+
+  /**
+   * Moves every store into a database as OpenClaw 2026.9.6 has it.
+   *
+   * @returns {Promise<string[]>} the databases
+   */
+  async moveIntoDatabases() {
+    const empty = gunzipSync(await readFile(AGENT_DATABASE));
+    const paths = [];
+    for (const store of this.stores) {
+      const path = join(dirname(store), "openclaw-agent.sqlite");
+      await writeFile(path, empty, { mode: 0o600 });
+      const database = await openDatabase(path);
+      database.exec("PRAGMA journal_mode = WAL");
+      const row = database.prepare("UPDATE auth_profile_store SET store_json = ? WHERE store_key = 'primary'");
+      row.run(JSON.stringify(JSON.parse(await readFile(store, "utf8"))));
+      database.close();
+      await rm(store);
+      paths.push(path);
+    }
+    return paths;
   }
 
   /**

@@ -8,6 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath, URL } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const WRITER = fileURLToPath(new URL("session-writer.mjs", import.meta.url));
 /** The kernel's unit of CPU time. */
 const TICK_MS = 1000 / Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
 
@@ -75,6 +76,26 @@ export class Daemon extends Measured {
       const more = new Promise((resolve) => (this.#onLine = () => resolve("line")));
       if ((await Promise.race([more, deadline])) === null) throw new Error(`the daemon did not say "${message}" in time`);
     }
+  }
+}
+
+/** A gateway that writes its sessions into databases. */
+export class SessionWriter extends Measured {
+  /** @param {readonly string[]} databases @returns {Promise<SessionWriter>} once each has its first row */
+  static async start(databases) {
+    const child = spawn(process.execPath, [WRITER, ...databases], { stdio: ["pipe", "pipe", "inherit"] });
+    const writer = new SessionWriter(child);
+    child.stdout.setEncoding("utf8").on("data", (text) => (writer.said += text));
+    await once(child.stdout, "data");
+    return writer;
+  }
+
+  said = "";
+
+  /** @returns {Promise<number>} how many rows were written */
+  async stop() {
+    await super.stop();
+    return Number(this.said.trim().split("\n").at(-1));
   }
 }
 

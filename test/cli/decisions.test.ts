@@ -1,7 +1,8 @@
 import { readdir, readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { credsyncd } from "../support/command-line.js";
-import { TemporaryHome } from "../support/temporary-home.js";
+import { fenced } from "../support/openclaw-fence.js";
+import { PROFILE, TemporaryHome } from "../support/temporary-home.js";
 
 const agents = ["main", "work"];
 
@@ -60,6 +61,21 @@ describe("history", () => {
     expect(JSON.parse(stdout)).toMatchObject({ event: "held", store: "openclaw:work", detail: "target-newer" });
   });
 
+  test("--since leaves out what happened before", async () => {
+    const home = await TemporaryHome.create({ agents: ["main"] });
+    await credsyncd(home, ["sync"]);
+    const since = new Date().toISOString();
+    const count = async (...args: readonly string[]): Promise<number> =>
+      (await credsyncd(home, ["history", "--json", ...args])).stdout.split("\n").length - 1;
+    expect(await count("--since", "1h")).toBe(1);
+    expect(await count("--since", since)).toBe(0);
+    expect(await count("--since", "2020-01-01")).toBe(1);
+    await home.writeLogin(2);
+    await credsyncd(home, ["sync"]);
+    expect(await count("--since", since)).toBe(2);
+    expect(await count("--since", since, "--limit", "1")).toBe(1);
+  });
+
   test("of a home where nothing happened says so and leaves no trace", async () => {
     const home = await TemporaryHome.create();
     expect(await credsyncd(home, ["history"])).toEqual({ code: 0, stdout: "nothing happened yet\n", stderr: "" });
@@ -69,10 +85,29 @@ describe("history", () => {
   test("--limit takes a whole number only", async () => {
     const home = await TemporaryHome.create();
     expect(await credsyncd(home, ["history", "--limit", "all"])).toMatchObject({ code: 64 });
+    expect(await credsyncd(home, ["history", "--since", "then"])).toMatchObject({ code: 64 });
   });
 });
 
 describe("restore", () => {
+  test("waits for a refresh that is under way there, and puts back over one that failed", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await home.writeProfile("work", 5);
+    await credsyncd(home, ["sync", "--force", "openclaw:work"]);
+    const restore = ["restore", "--store", "openclaw:work", "--at", "2", "--yes"];
+    const refreshed = (failed: boolean): Readonly<Record<string, unknown>> =>
+      fenced(home.profile(1), { profile: PROFILE, failed });
+    await home.writeProfile("work", 1, { fields: refreshed(false) });
+    expect(await credsyncd(home, restore)).toMatchObject({
+      code: 75,
+      stderr: expect.stringContaining("is refreshing") as string,
+    });
+    expect(await home.readProfile("work")).toEqual(refreshed(false));
+    await home.writeProfile("work", 1, { fields: refreshed(true) });
+    expect(await credsyncd(home, restore)).toMatchObject({ code: 0 });
+    expect(await home.generationOf("work")).toBe(5);
+  });
+
   test("lists the backups and puts one back", async () => {
     const home = await homeWithHold();
     await credsyncd(home, ["sync", "--force", "openclaw:work"]);
@@ -116,6 +151,19 @@ describe("config init", () => {
     expect(await readFile(home.configFile, "utf8")).toMatch(/^\/\/ credsyncd/);
     expect(await credsyncd(home, ["config", "check"])).toMatchObject({ code: 0, stdout: `${home.configFile} is good\n` });
     expect(await home.generations(agents)).toEqual([1, 1]);
+  });
+
+  test.each([
+    ["f", { kind: "openclaw", share: "full" }],
+    ["a", { kind: "openclaw", share: "access-only", expiryMargin: "5m" }],
+    ["", { kind: "openclaw", share: "full" }],
+  ])("asked how much of the login agents are given, and answered %j, writes that", async (answer, target) => {
+    const home = await TemporaryHome.create({ agents });
+    const { code, stderr } = await credsyncd(home, ["config", "init"], {}, "pipe", `${answer}\n`);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/token only: Claude Code alone refreshes.*\n.*agents wait until Claude Code is used again/);
+    const shown = JSON.parse((await credsyncd(home, ["config", "show"])).stdout) as { targets: unknown };
+    expect(shown.targets).toEqual([target]);
   });
 
   test("does not overwrite one, good or bad", async () => {

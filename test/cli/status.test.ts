@@ -1,8 +1,12 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
-import { describe, expect, test } from "vitest";
+import { createInterface } from "node:readline";
+import { describe, expect, onTestFinished, test } from "vitest";
 import * as z from "zod";
-import { credsyncd } from "../support/command-line.js";
+import { credsyncd, MAIN } from "../support/command-line.js";
+import { becomes } from "../support/condition.js";
 import { HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
 
 const agents = ["main", "work"];
@@ -142,6 +146,35 @@ describe("status", () => {
     const state = { order: { anthropic: ["anthropic:claude-cli"] } };
     await writeFile(home.storeFile("main").replace("auth-profiles", "auth-state"), JSON.stringify(state));
     expect((await report(home)).stores[0]?.active).toEqual({ anthropic: "anthropic:claude-cli" });
+  });
+});
+
+describe("status --watch", () => {
+  test("shows what changed, with --json a line each, until it is interrupted", async () => {
+    const home = await homeEndingIn(5 * HOUR_MS);
+    const child = spawn(process.execPath, [MAIN, "status", "--watch", "--json"], {
+      env: home.environment(),
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    const ended = once(child, "close");
+    const looks: z.infer<typeof contract>[] = [];
+    createInterface(child.stdout).on("line", (line) => {
+      home.spoken.push(line);
+      looks.push(contract.parse(JSON.parse(line)));
+    });
+    const states = (): unknown => looks.at(-1)?.stores.map(({ profiles }) => profiles[0]?.state);
+    await becomes(states, ["in-sync", "in-sync"]);
+    await home.writeProfile("work", 0, { expiresAt: Date.now() + HOUR_MS });
+    await becomes(states, ["in-sync", "drift"]);
+    expect(looks[0]?.daemon.running).toBe(false);
+    child.kill("SIGINT");
+    expect(await ended).toEqual([0, null]);
+  });
+
+  test("does not go with --check", async () => {
+    const home = await TemporaryHome.create();
+    expect(await credsyncd(home, ["status", "--watch", "--check"])).toMatchObject({ code: 64 });
   });
 });
 

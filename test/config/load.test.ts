@@ -62,11 +62,60 @@ describe("a bad configuration", () => {
     [
       "a source of a kind that does not exist",
       `{ source: { kind: "codex" } }`,
-      /source\.kind must be "claude-code"$/,
+      /source\.kind must be "claude-code" or "openclaw"$/,
       /config schema/,
     ],
     ["a source that is a text", `{ source: "claude-code" }`, /source must be of type object/, /config schema/],
     ["a target without its directory", `{ targets: [{ kind: "claude-code" }] }`, /targets\.0\.dir must be/, /config schema/],
+    [
+      "a share that does not exist",
+      `{ targets: [{ kind: "openclaw", share: "half" }] }`,
+      /targets\.0\.share must be "full" or "access-only"/,
+      /config schema/,
+    ],
+    [
+      "a margin beyond an hour",
+      `{ targets: [{ kind: "openclaw", expiryMargin: "61m" }] }`,
+      /targets\.0\.expiryMargin must be a duration of at most an hour/,
+      /config schema/,
+    ],
+    [
+      "a margin without its unit",
+      `{ targets: [{ kind: "openclaw", expiryMargin: "5" }] }`,
+      /targets\.0\.expiryMargin must be a duration/,
+      /config schema/,
+    ],
+    [
+      "a mistyped margin",
+      `{ targets: [{ kind: "openclaw", expiryMargins: "5m" }] }`,
+      /unknown key "expiryMargins" at targets\.0/,
+      /did you mean "expiryMargin"\?/,
+    ],
+    [
+      "a command that is a text",
+      `{ alerts: { command: "mail me" } }`,
+      /alerts\.command must be a command as an array/,
+      /config schema/,
+    ],
+    [
+      "a command without a program",
+      `{ keepWarm: { command: [] } }`,
+      /keepWarm\.command\.0 must be of type string/,
+      /config schema/,
+    ],
+    [
+      "alerts without a pause",
+      `{ alerts: { repeatEvery: "10s" } }`,
+      /alerts\.repeatEvery must be a duration of at least a minute/,
+      /config schema/,
+    ],
+    [
+      "metrics for nobody",
+      `{ metrics: { textfile: "credsyncd.txt" } }`,
+      /metrics\.textfile must be the absolute path/,
+      /config schema/,
+    ],
+    ["a mistyped keepWarm", `{ keepWarm: { comand: ["x"] } }`, /unknown key "comand" at keepWarm/, /did you mean "command"\?/],
     ["an empty text", `{ profiles: [""] }`, /profiles\.0 must be a text that is not empty/, /config schema/],
     ["a missing bracket", `{\n  bind: "listed",\n  agents: {\n`, /is not JSON5 at line 4/, /missing comma, quote or bracket/],
     ["an empty file", ``, /is not JSON5 at line 1/, /./],
@@ -111,15 +160,34 @@ describe("the place of the configuration", () => {
 
   test("may be empty, unless the user named it", async () => {
     const nowhere = environment({ XDG_CONFIG_HOME: "/does/not/exist" });
-    expect(await loadConfig(null, nowhere)).toMatchObject({ path: null, profiles: ["anthropic:claude-cli"] });
+    expect(await loadConfig(null, nowhere)).toMatchObject({ path: null, file: { profiles: ["anthropic:claude-cli"] } });
     await expect(loadConfig("/does/not/exist.json5", nowhere)).rejects.toThrow(/there is no such file/);
   });
 });
 
 describe("a configuration", () => {
   test("says in milliseconds what the file says with units", () => {
-    const { alerts } = parseConfig(`{ alerts: { expiringWithin: "1h 30m", signInWithin: "2d" } }`, PATH);
-    expect(alerts).toEqual({ expiringWithinMs: 5_400_000, signInWithinMs: 172_800_000 });
+    const { alerts } = parseConfig(`{ alerts: { expiringWithin: "1h 30m", signInWithin: "2d", repeatEvery: "90m" } }`, PATH);
+    const millis = { expiringWithinMs: 5_400_000, signInWithinMs: 172_800_000, repeatEveryMs: 5_400_000 };
+    expect(alerts).toEqual({ ...millis, command: null });
+  });
+
+  test("runs nothing and writes no metrics unless it is told to", () => {
+    expect(parseConfig("{}", PATH)).toMatchObject({
+      alerts: { command: null, repeatEveryMs: 21_600_000 },
+      keepWarm: null,
+      metricsFile: null,
+    });
+    const text = `{
+      alerts: { command: ["notify-send", "credsyncd"] },
+      keepWarm: { command: ["claude", "auth", "status"] },
+      metrics: { textfile: "~/metrics/credsyncd.prom" },
+    }`;
+    expect(parseConfig(text, PATH)).toMatchObject({
+      alerts: { command: ["notify-send", "credsyncd"] },
+      keepWarm: { command: ["claude", "auth", "status"], beforeMs: 240_000 },
+      metricsFile: "~/metrics/credsyncd.prom",
+    });
   });
 
   test("gives another Claude Code directory no refresh token unless it is told to", () => {
@@ -128,5 +196,17 @@ describe("a configuration", () => {
       PATH,
     );
     expect(targets.map(({ share }) => share)).toEqual(["full", "access-only", "full"]);
+  });
+
+  test.each([
+    ["nothing", "", "full", 0],
+    ["full", `share: "full"`, "full", 0],
+    ["access-only", `share: "access-only"`, "access-only", 300_000],
+    ["access-only without a margin", `share: "access-only", expiryMargin: "0s"`, "access-only", 0],
+    ["access-only with another margin", `share: "access-only", expiryMargin: "7m 30s"`, "access-only", 450_000],
+    ["a margin alone", `expiryMargin: "5m"`, "full", 300_000],
+  ])("gives OpenClaw what it says: %s", (_what, options, share, expiryMarginMs) => {
+    const { targets } = parseConfig(`{ targets: [{ kind: "openclaw", ${options} }] }`, PATH);
+    expect(targets).toMatchObject([{ share, expiryMarginMs }]);
   });
 });

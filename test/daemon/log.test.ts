@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 
-const LOG_MODULE = new URL("../../dist/daemon/log.js", import.meta.url).href;
+const LOG_MODULE = new URL("../../build/daemon/log.js", import.meta.url).href;
 
 interface Surroundings {
   readonly level?: string;

@@ -24,19 +24,19 @@ describe("the daemon's heartbeat", () => {
   test("says who looked, when and how long, and nothing else", async () => {
     const home = await TemporaryHome.create({ agents: ["main"] });
     const { reconcile, stateDirectory } = await composeIn(home);
-    await writeHeartbeat(stateDirectory, 4711, await reconcile());
+    await writeHeartbeat(stateDirectory, 4711, await reconcile(), []);
     const file = join(stateDirectory, "status.json");
     expect(JSON.parse(await readFile(file, "utf8"))).toEqual({
       schemaVersion: 1,
       pid: 4711,
       lastReconcileAt: expect.stringMatching(/^\d{4}-.*Z$/) as string,
       lastReconcileMs: expect.any(Number) as number,
+      lags: [],
     });
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     expect(await readDaemonStatus(stateDirectory, 4711)).toMatchObject({
-      running: true,
-      pid: 4711,
-      lastReconcileMs: expect.any(Number) as number,
+      daemon: { running: true, pid: 4711, lastReconcileMs: expect.any(Number) as number },
+      lags: [],
     });
   });
 
@@ -44,17 +44,30 @@ describe("the daemon's heartbeat", () => {
     const directory = await temporaryDirectory();
     const heartbeat = { pid: 1, lastReconcileAt: "2026-01-01T00:00:00.000Z", lastReconcileMs: 3 };
     await writeFile(join(directory, "status.json"), JSON.stringify(heartbeat));
-    expect(await readDaemonStatus(directory, 2)).toEqual({ running: true, pid: 2, ...silent });
-    expect(await readDaemonStatus(directory, null)).toEqual({ running: false, pid: null, ...silent });
+    expect(await readDaemonStatus(directory, 2)).toEqual({ daemon: { running: true, pid: 2, ...silent }, lags: [] });
+    expect(await readDaemonStatus(directory, null)).toEqual({ daemon: { running: false, pid: null, ...silent }, lags: [] });
   });
 
-  test.each(["", "{", "[]", `{"pid": "1"}`])("that is %j counts as none", async (text) => {
+  test("of a version that told nothing of gateways is read", async () => {
     const directory = await temporaryDirectory();
-    await writeFile(join(directory, "status.json"), text);
-    expect(await readDaemonStatus(directory, 1)).toEqual({ running: true, pid: 1, ...silent });
+    const heartbeat = { pid: 1, lastReconcileAt: "2026-01-01T00:00:00.000Z", lastReconcileMs: 3 };
+    await writeFile(join(directory, "status.json"), JSON.stringify(heartbeat));
+    expect(await readDaemonStatus(directory, 1)).toMatchObject({ daemon: { running: true, ...heartbeat }, lags: [] });
   });
+
+  test.each(["", "{", "[]", `{"pid": "1"}`, `{"pid":1,"lastReconcileAt":"x","lastReconcileMs":1,"lags":[{"gateway":5}]}`])(
+    "that is %j counts as none",
+    async (text) => {
+      const directory = await temporaryDirectory();
+      await writeFile(join(directory, "status.json"), text);
+      expect(await readDaemonStatus(directory, 1)).toEqual({ daemon: { running: true, pid: 1, ...silent }, lags: [] });
+    },
+  );
 
   test("that is missing counts as none", async () => {
-    expect(await readDaemonStatus(await temporaryDirectory(), 1)).toEqual({ running: true, pid: 1, ...silent });
+    expect(await readDaemonStatus(await temporaryDirectory(), 1)).toEqual({
+      daemon: { running: true, pid: 1, ...silent },
+      lags: [],
+    });
   });
 });

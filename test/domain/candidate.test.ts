@@ -112,6 +112,17 @@ describe("an agent that rotated (R5)", () => {
     expect(adoptionOf(target).adoption).toBeNull();
   });
 
+  test("is no candidate where its program was given no refresh token that it could have spent", () => {
+    const terms = { share: "access-only", expiryMarginMs: 0 } as const;
+    const ledger = knownChain(wasSeen("live", { terms }));
+    expect(adoptionOf(targetWith(refreshed, { account: anna }), { ledger }).adoption).toBeNull();
+  });
+
+  test("is taken from an access-only agent by the user's own word", () => {
+    const target = targetWith(refreshed, { account: anna, share: "access-only" });
+    expect(adoptionOf(target, { adopt: target.store }).adoption).toMatchObject({ generation: "refreshed" });
+  });
+
   test("what credsyncd itself wrote to the source does not count as the source moving on", () => {
     const ledger = knownChain(
       becameLive("from-ops", { reason: "adoption", endsInHours: 6 }),

@@ -32,7 +32,7 @@ const anyEvent: fc.Arbitrary<LedgerEvent> = fc.oneof(
     ...member,
     signInEndsAt: time,
     account: fc.constantFrom(null, anna),
-    reason: fc.constantFrom("rotation" as const, "adoption" as const, "sign-in" as const),
+    reason: fc.constantFrom("rotation" as const, "reissue" as const, "adoption" as const, "sign-in" as const),
     from: fc.constant("claude-code"),
   }),
   fc.record({ kind: fc.constant("member" as const), ...member }),
@@ -43,7 +43,24 @@ const anyEvent: fc.Arbitrary<LedgerEvent> = fc.oneof(
     issue: name,
     surroundings: name,
   }),
+  fc.record({
+    kind: fc.constantFrom("seen" as const, "written" as const),
+    ...place,
+    generation: name,
+    issue: name,
+    surroundings: name,
+    terms: fc.constantFrom({ share: "access-only" as const, expiryMarginMs: 0 }, { share: "full" as const, expiryMarginMs: 5 }),
+  }),
   fc.record({ kind: fc.constant("stub" as const), ...place, replaced: fc.option(name), timeLimit: fc.boolean() }),
+  fc.record({
+    kind: fc.constant("fence" as const),
+    ...place,
+    claim: fc.constantFrom("c1", "c2"),
+    failed: fc.boolean(),
+    spends: fc.option(name),
+    since: fc.nat(1000),
+  }),
+  fc.record({ kind: fc.constant("suspect" as const), ...place, generation: name }),
   fc.record({ kind: fc.constant("revert" as const), ...place }),
   fc.record({ kind: fc.constant("hold" as const), ...place, reason: fc.option(fc.constantFrom("reverting", "target-newer")) }),
 );
@@ -123,6 +140,16 @@ describe("what is remembered of a profile", () => {
     const reverted = fold([wasSeen("a"), { kind: "revert", ...at }, { kind: "revert", ...at }, wasSeen("a")]);
     expect(reverted.placements.get(key)).toMatchObject({ reverts: 2, revertedAt: NOW });
     expect(foldLedger(reverted, [wasSeen("b")]).placements.get(key)).toMatchObject({ reverts: 0, revertedAt: null });
+  });
+
+  test("reverts are forgotten when the user changes how much of the login it is given", () => {
+    const terms = { share: "access-only", expiryMarginMs: 5 } as const;
+    const reverted = fold([wasSeen("a", { terms }), { kind: "revert", ...at }, wasSeen("a", { terms })]);
+    expect(reverted.placements.get(key)).toMatchObject({ reverts: 1, terms });
+    expect(foldLedger(reverted, [wasSeen("a")]).placements.get(key)).toMatchObject({
+      reverts: 0,
+      terms: { share: "full", expiryMarginMs: 0 },
+    });
   });
 
   test("a stub remembers what it replaced until something is placed again", () => {

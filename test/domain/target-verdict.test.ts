@@ -9,6 +9,7 @@ import {
   becameLive,
   bert,
   knownChain,
+  LISTED_PROFILE,
   login,
   MINUTE_MS,
   missingSource,
@@ -194,6 +195,17 @@ describe("a consumer that puts an older login back (R12)", () => {
     expect(judged(reverted, rotated)).toMatchObject({ kind: "write", revert: false });
   });
 
+  test("is given one more chance when its program was started anew", () => {
+    const ledger = knownChain(revert(NOW), revert(NOW), revert(NOW));
+    const chance = { ledger, restarted: [reverted.store] };
+    expect(judged(reverted, chance)).toMatchObject({ kind: "write", revert: true });
+    expect(judged(targetWith(login("unknown", { endsInHours: 9 })), chance)).toMatchObject({
+      kind: "hold",
+      reason: "target-newer",
+    });
+    expect(judged(reverted, { ledger, restarted: ["openclaw:other"] })).toMatchObject({ kind: "hold", reason: "reverting" });
+  });
+
   test("does not lose what is known of it by being looked at", () => {
     const plan = planFor({ source, ledger: knownChain(revert(NOW)), targets: [reverted] });
     expect(plan.record).toEqual([]);
@@ -221,6 +233,27 @@ describe("an access-only target (R16)", () => {
   test("has a refresh token of the chain taken away, which is backed up where it is the live one", () => {
     expect(judged(targetWith(login("live"), accessOnly))).toMatchObject({ kind: "write", backup: true });
     expect(judged(targetWith(login("old"), accessOnly))).toMatchObject({ kind: "write", backup: false });
+  });
+
+  test("that was given all of it before has no other program to blame for that, nor the other way round", () => {
+    const before = knownChain({ kind: "revert", at: NOW, store: "openclaw:main", profile: LISTED_PROFILE });
+    expect(judged(targetWith(login("live"), accessOnly), { ledger: before })).toMatchObject({ kind: "write", revert: false });
+    const bare = login(null, { issue: "live/1", endsInHours: 4 + 5 / 60 });
+    const ledger = foldLedger(before, [wasSeen("live", { terms: accessOnly })]);
+    expect(judged(targetWith(bare), { ledger })).toMatchObject({ kind: "write", revert: false });
+  });
+
+  test("into which a program put the whole login back is answered as a revert", () => {
+    const ledger = knownChain(wasSeen("live", { terms: accessOnly }));
+    expect(judged(targetWith(login("live"), accessOnly), { ledger })).toMatchObject({ kind: "write", revert: true });
+  });
+
+  test("is remembered as one once it is in step, and as nothing else twice", () => {
+    const bare = targetWith(login(null, { issue: "live/1", endsInHours: 4 + 5 / 60 }), accessOnly);
+    const plan = planFor({ source, ledger: knownChain(), targets: [bare] });
+    expect(plan.record).toMatchObject([{ kind: "seen", generation: "live", terms: accessOnly }]);
+    const ledger = foldLedger(knownChain(), plan.record);
+    expect(planFor({ source, ledger, targets: [bare] }).record).toEqual([]);
   });
 
   test("never proves anything: a newer access token there is overwritten, not adopted", () => {

@@ -6,12 +6,21 @@ import { replaceFile } from "../../src/io/atomic-file.js";
 import { runMounted } from "../support/mount-namespace.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
+const always = (): boolean => true;
 const mounted = new URL("mounted.mjs", import.meta.url);
 
 describe("replacing a file", () => {
+  test("leaves the old one, and nothing else, where it is refused at the last moment", async () => {
+    const directory = await temporaryDirectory();
+    const path = join(directory, "file");
+    writeFileSync(path, "old");
+    expect(await replaceFile(path, "new", () => false)).toBe(false);
+    expect([readdirSync(directory), readFileSync(path, "utf8")]).toEqual([["file"], "old"]);
+  });
+
   test("makes it where there is none, private, and leaves nothing else", async () => {
     const directory = await temporaryDirectory();
-    await replaceFile(join(directory, "file"), "new");
+    await replaceFile(join(directory, "file"), "new", always);
     expect(readFileSync(join(directory, "file"), "utf8")).toBe("new");
     expect(statSync(join(directory, "file")).mode & 0o777).toBe(0o600);
     expect(readdirSync(directory)).toEqual(["file"]);
@@ -21,7 +30,7 @@ describe("replacing a file", () => {
     const path = join(await temporaryDirectory(), "file");
     writeFileSync(path, "old");
     chmodSync(path, 0o664);
-    await replaceFile(path, "new");
+    await replaceFile(path, "new", always);
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
@@ -29,7 +38,7 @@ describe("replacing a file", () => {
     const path = join(await temporaryDirectory(), "file");
     writeFileSync(path, "old");
     await link(path, `${path}.link`);
-    await replaceFile(path, "new");
+    await replaceFile(path, "new", always);
     expect(readFileSync(`${path}.link`, "utf8")).toBe("old");
   });
 
@@ -37,23 +46,23 @@ describe("replacing a file", () => {
     const path = join(await temporaryDirectory(), "file");
     writeFileSync(path, "old");
     chownSync(path, 12345, 23456);
-    await replaceFile(path, "new");
+    await replaceFile(path, "new", always);
     expect(await stat(path)).toMatchObject({ uid: 12345, gid: 23456 });
   });
 
   test("leaves nothing behind where it fails", async () => {
     const directory = await temporaryDirectory();
     await mkdir(join(directory, "file"));
-    await expect(replaceFile(join(directory, "file"), "new")).rejects.toMatchObject({ code: "EISDIR" });
+    await expect(replaceFile(join(directory, "file"), "new", always)).rejects.toMatchObject({ code: "EISDIR" });
     expect(readdirSync(directory)).toEqual(["file"]);
-    await expect(replaceFile(join(directory, "gone", "file"), "new")).rejects.toMatchObject({ code: "ENOENT" });
+    await expect(replaceFile(join(directory, "gone", "file"), "new", always)).rejects.toMatchObject({ code: "ENOENT" });
   });
 
   test("many times at once leaves one of the texts whole", async () => {
     const directory = await temporaryDirectory();
     const path = join(directory, "file");
     const texts = Array.from({ length: 20 }, (_, index) => String(index).repeat(5000));
-    await Promise.all(texts.map((text) => replaceFile(path, text)));
+    await Promise.all(texts.map((text) => replaceFile(path, text, always)));
     expect(texts).toContain(readFileSync(path, "utf8"));
     expect(readdirSync(directory)).toEqual(["file"]);
   });

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { performance } from "node:perf_hooks";
 import { setTimeout } from "node:timers/promises";
-import { withOwnerLock } from "../../dist/io/owner-lock.js";
+import { Predecessors, withOwnerLock } from "../../build/io/owner-lock.js";
 
 // Counts a file up under the lock, as often as it is told; what another process adds in between must not be lost.
 const [lock, counter, times] = process.argv.slice(2);
@@ -12,7 +12,7 @@ const clock = {
   sleep: (ms, signal) => setTimeout(ms, undefined, { signal }),
 };
 const { signal } = new globalThis.AbortController();
-const options = { staleMs: 30_000, waitMs: 20_000, clock };
+const options = { staleMs: 30_000, waitMs: 20_000, clock, predecessors: new Predecessors() };
 for (let count = 0; count < Number(times); count++) {
   await withOwnerLock(lock, options, signal, async () => {
     const before = Number(readFileSync(counter, "utf8"));

@@ -143,6 +143,30 @@ describe("changing a value of a JSON text", () => {
     );
   });
 
+  test("and of others with it gives what one after the other gives", () => {
+    const several = object.chain(({ text, value }) =>
+      fc
+        .array(fc.tuple(pathInto(value), newValue), { minLength: 2, maxLength: 4 })
+        .map((all) => ({ text, changes: all.map(([path, to]): JsonChange => ({ path, value: to })) })),
+    );
+    const outcomeOf = (change: () => string): string => {
+      try {
+        return change();
+      } catch (error) {
+        if (error instanceof StoreError) return error.code;
+        throw error;
+      }
+    };
+    fc.assert(
+      fc.property(several, ({ text, changes }) => {
+        const atOnce = outcomeOf(() => changeJson(text, changes, PATH));
+        const inTurn = outcomeOf(() => changes.reduce((result, change) => changeJson(result, [change], PATH), text));
+        expect(atOnce).toBe(inTurn);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
   test("leaves every byte before and after it as it is", () => {
     fc.assert(
       fc.property(changeOfObject, ({ text, value, change }) => {

@@ -23,13 +23,18 @@ const live: LedgerEvent = {
   from: "claude-code",
 };
 
+const fence = { claim: "c1", failed: true, spends: "g0", since: 4 };
+
 /** One event of every kind. */
 const everyKind: readonly LedgerEvent[] = [
   live,
   { kind: "member", at: 2, sourceProfile: "claudeAiOauth", chain: "c", generation: "g0", issue: "i0", expiresAt: null },
   seen(3),
   { ...seen(4), kind: "written", durationMs: 1.5 },
-  { ...seen(5), carried: { reverts: 2, revertedAt: 1, stub: { replaced: "g0", timeLimit: true } } },
+  { ...seen(5), carried: { reverts: 2, revertedAt: 1, stub: { replaced: "g0", timeLimit: true }, fence: null } },
+  { ...seen(10), carried: { reverts: 0, revertedAt: null, stub: null, fence: { ...fence, spends: null } } },
+  { kind: "fence", at: 7, store: "openclaw:6", profile: "p", ...fence },
+  { kind: "suspect", at: 8, generation: "g1", store: "openclaw:6", profile: "p" },
   { kind: "stub", at: 6, store: "claude-code", profile: "claudeAiOauth", replaced: null, timeLimit: false },
   { kind: "revert", at: 7, store: "openclaw:3", profile: "p" },
   { kind: "hold", at: 8, store: "openclaw:3", profile: "p", reason: "unknown-origin" },

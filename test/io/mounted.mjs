@@ -14,12 +14,12 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { systemClock } from "../../dist/daemon/system.js";
-import { Secret } from "../../dist/domain/secret.js";
-import { replaceFile } from "../../dist/io/atomic-file.js";
-import { Backups } from "../../dist/io/backups.js";
-import { LedgerFile } from "../../dist/io/ledger-file.js";
-import { takeOwnerLock } from "../../dist/io/owner-lock.js";
+import { systemClock } from "../../build/daemon/system.js";
+import { Secret } from "../../build/domain/secret.js";
+import { replaceFile } from "../../build/io/atomic-file.js";
+import { Backups } from "../../build/io/backups.js";
+import { LedgerFile } from "../../build/io/ledger-file.js";
+import { Predecessors, takeOwnerLock } from "../../build/io/owner-lock.js";
 
 // Runs in a mount namespace of its own: does one thing on an odd file system and prints what came of it.
 const PAGE = 4096;
@@ -84,11 +84,13 @@ const live = (index) => ({
   surroundings: "s",
 });
 
+const always = () => true;
+
 const scenarios = {
   async "replace-on-full-disk"() {
     mountSmallDisk("old".repeat(1000));
     fillDisk(1);
-    const outcome = await outcomeOf(() => replaceFile(path, "new".repeat(4000)));
+    const outcome = await outcomeOf(() => replaceFile(path, "new".repeat(4000), always));
     return { outcome, ...describeFile() };
   },
   async "replace-bound"() {
@@ -97,7 +99,7 @@ const scenarios = {
     const before = statSync(path).ino;
     const seen = [];
     for (const text of ["a longer text than before", "short"]) {
-      await replaceFile(path, text);
+      await replaceFile(path, text, always);
       seen.push(describeFile());
     }
     return { before, seen };
@@ -106,21 +108,21 @@ const scenarios = {
     mountSmallDisk("old".repeat(1000));
     mount("--bind", path, path);
     fillDisk(1);
-    const outcome = await outcomeOf(() => replaceFile(path, "new".repeat(4000)));
+    const outcome = await outcomeOf(() => replaceFile(path, "new".repeat(4000), always));
     return { outcome, ...describeFile() };
   },
   async "replace-read-only"() {
     writeFileSync(path, "old", { mode: 0o600 });
     mount("--bind", directory, directory);
     mount("-o", "remount,bind,ro", directory);
-    const outcome = await outcomeOf(() => replaceFile(path, "new"));
+    const outcome = await outcomeOf(() => replaceFile(path, "new", always));
     return { outcome, ...describeFile() };
   },
   async "lock-on-full-disk"() {
     mountSmallDisk("");
     fillDisk(0);
     const lock = join(directory, "lock");
-    const options = { staleMs: 30_000, waitMs: 0, clock: systemClock };
+    const options = { staleMs: 30_000, waitMs: 0, clock: systemClock, predecessors: new Predecessors() };
     const outcome = await outcomeOf(() => takeOwnerLock(lock, options, signal));
     return { outcome, left: existsSync(lock) };
   },

@@ -1,14 +1,15 @@
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/daemon/system.js";
 import type { Clock } from "../../src/domain/clock.js";
-import { SharedOwnerLocks, takeOwnerLock, withOwnerLock } from "../../src/io/owner-lock.js";
+import { Predecessors, SharedOwnerLocks, takeOwnerLock, withOwnerLock } from "../../src/io/owner-lock.js";
 import { startTimeOf } from "../../src/io/process-identity.js";
+import { temporaryName } from "../../src/io/temporary-file.js";
 import { runMounted } from "../support/mount-namespace.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
@@ -18,6 +19,7 @@ const signal = new AbortController().signal;
 const DEAD_PID = 2 ** 22 + 1;
 const NOW = Date.UTC(2026, 10, 21, 12);
 const SECOND = 1000;
+const none = new Predecessors();
 
 /** A clock whose waits pass at once. */
 class QuickClock implements Clock {
@@ -65,7 +67,7 @@ function payload(fields: Readonly<Record<string, unknown>>, ageMs: number): stri
 }
 
 function take(path: string, clock: Clock = new QuickClock(), waitMs = 1000): Promise<() => void> {
-  return takeOwnerLock(path, { staleMs: 30_000, waitMs, clock }, signal);
+  return takeOwnerLock(path, { staleMs: 30_000, waitMs, clock, predecessors: none }, signal);
 }
 
 describe("the lock file", () => {
@@ -85,7 +87,7 @@ describe("the lock file", () => {
 
   test("is gone after an action that throws, and the action's own error comes out", async () => {
     const path = await lockPath();
-    const action = withOwnerLock(path, { staleMs: 0, waitMs: 0, clock: new QuickClock() }, signal, () => {
+    const action = withOwnerLock(path, { staleMs: 0, waitMs: 0, clock: new QuickClock(), predecessors: none }, signal, () => {
       expect(existsSync(path)).toBe(true);
       return Promise.reject(new Error("the disk is on fire"));
     });
@@ -116,7 +118,7 @@ describe("the lock file", () => {
     const path = await lockPath();
     await leave(path, payload({ pid: process.pid }, 0), 0);
     const clock = new QuickClock();
-    const options = { staleMs: 30_000, waitMs: 60_000, clock };
+    const options = { staleMs: 30_000, waitMs: 60_000, clock, predecessors: none };
     await expect(takeOwnerLock(path, options, AbortSignal.abort())).rejects.toMatchObject({ code: "locked" });
     expect(clock.waits).toEqual([]);
   });
@@ -193,6 +195,45 @@ describe("the lock file", () => {
   });
 });
 
+describe("the lock of a credsyncd that was killed while it wrote", () => {
+  const left = payload({ pid: DEAD_PID, starttime: 4711 }, SECOND);
+  const takeAfter = (path: string, predecessor: string): Promise<() => void> => {
+    const predecessors = new Predecessors();
+    predecessors.add(predecessor);
+    return takeOwnerLock(path, { staleMs: 180 * SECOND, waitMs: 0, clock: new QuickClock(), predecessors }, signal);
+  };
+
+  test("is broken at once", async () => {
+    const path = await lockPath();
+    await leave(path, left, SECOND);
+    (await takeAfter(path, payload({ pid: DEAD_PID, starttime: 4711 }, 60 * SECOND)))();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test.each([
+    ["another process had its pid", payload({ pid: DEAD_PID, starttime: 4712 }, SECOND)],
+    ["nothing but a pid is known of it", payload({ pid: DEAD_PID }, SECOND)],
+    ["nothing is known of it", ""],
+  ])("is waited for where %s", async (_, predecessor) => {
+    const path = await lockPath();
+    await leave(path, left, SECOND);
+    await expect(takeAfter(path, predecessor)).rejects.toMatchObject({ code: "locked" });
+    expect(await readFile(path, "utf8")).toBe(left);
+  });
+});
+
+describe("what a killed credsyncd left half done beside a lock", () => {
+  test("is removed by the next one that has the lock, and nothing else is", async () => {
+    const path = await lockPath();
+    const directory = dirname(path);
+    const others = ["auth-profiles.json", "auth-profiles.json.6f1c9b3e.tmp", "credsyncd-.tmp", "sessions"];
+    const leftovers = [temporaryName(join(directory, "auth-profiles.json")), temporaryName(path)];
+    for (const name of [...others.map((name) => join(directory, name)), ...leftovers]) await writeFile(name, "");
+    (await take(path))();
+    expect(readdirSync(directory).sort()).toEqual(others.sort());
+  });
+});
+
 describe("on a full disk", () => {
   test("no lock without a payload is left behind", async (context) => {
     const script = new URL("mounted.mjs", import.meta.url);
@@ -228,7 +269,7 @@ describe("actions of one process that share a lock", () => {
   test("have it from the first to the last of them", async () => {
     const path = await lockPath();
     const locks = new SharedOwnerLocks();
-    const options = { staleMs: 30_000, waitMs: 0, clock: systemClock };
+    const options = { staleMs: 30_000, waitMs: 0, clock: systemClock, predecessors: none };
     const gates = [new Gate(), new Gate()] as const;
     const [first, second] = gates.map((gate) => locks.withLock(path, options, signal, () => gate.passed));
     await expect(take(path, new QuickClock(), 0)).rejects.toMatchObject({ code: "locked" });
@@ -243,7 +284,7 @@ describe("actions of one process that share a lock", () => {
   test("all fail where it is held, and the next one asks again", async () => {
     const path = await lockPath();
     const locks = new SharedOwnerLocks();
-    const options = { staleMs: 30_000, waitMs: 0, clock: systemClock };
+    const options = { staleMs: 30_000, waitMs: 0, clock: systemClock, predecessors: none };
     const release = await take(path, systemClock);
     const attempt = (): Promise<string> => locks.withLock(path, options, signal, () => Promise.resolve("done"));
     for (const result of await Promise.allSettled([attempt(), attempt()])) expect(result.status).toBe("rejected");

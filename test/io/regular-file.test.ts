@@ -1,9 +1,10 @@
+import { appendFileSync, cpSync, readFileSync, renameSync, rmSync, utimesSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 import { chown, link, mkdir, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { readRegularFile } from "../../src/io/regular-file.js";
+import { isUnchanged, readRegularFile } from "../../src/io/regular-file.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
 const isRoot = process.geteuid?.() === 0;
@@ -19,6 +20,7 @@ describe("a regular file", () => {
     const { dev, ino, mtimeMs } = await stat(path);
     expect(await readRegularFile(path)).toEqual({
       text: "\u{feff}text é \u{1f511}",
+      bytes: 15,
       realPath: path,
       identity: `${String(dev)}:${String(ino)}`,
       mode: 0o100640,
@@ -86,3 +88,57 @@ async function listen(path: string): Promise<void> {
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));
 }
+
+describe("a file that was read", () => {
+  const cases: readonly (readonly [string, boolean, (path: string) => void])[] = [
+    ["nothing happened", true, () => undefined],
+    ["it was read again", true, (path) => void readFileSync(path)],
+    [
+      "something was written into it",
+      false,
+      (path) => {
+        appendFileSync(path, "more");
+      },
+    ],
+    [
+      "as many bytes were written into it, at another time",
+      false,
+      (path) => {
+        utimesSync(path, 1, 1);
+      },
+    ],
+    [
+      "another was put in its place",
+      false,
+      (path) => {
+        renameSync(copyOf(path), path);
+      },
+    ],
+    [
+      "it was removed",
+      false,
+      (path) => {
+        rmSync(path);
+      },
+    ],
+  ];
+  const copyOf = (path: string): string => {
+    cpSync(path, `${path}.copy`, { preserveTimestamps: true });
+    return `${path}.copy`;
+  };
+
+  test.each(cases)("since when %s is unchanged: %s", async (_, expected, happens) => {
+    const path = join(await temporaryDirectory(), "file");
+    await writeFile(path, "text");
+    const file = await readRegularFile(path);
+    happens(path);
+    expect(isUnchanged(path, file)).toBe(expected);
+  });
+
+  test("and was absent is unchanged while it is absent", async () => {
+    const path = join(await temporaryDirectory(), "file");
+    expect(isUnchanged(path, null)).toBe(true);
+    await writeFile(path, "text");
+    expect(isUnchanged(path, null)).toBe(false);
+  });
+});

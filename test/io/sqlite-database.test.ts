@@ -1,9 +1,9 @@
-import { readdir } from "node:fs/promises";
+import { copyFile, readdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { StoreError } from "../../src/domain/errors.js";
 import { SqliteDatabase, SqliteReaders } from "../../src/io/sqlite-database.js";
-import { inDatabase } from "../support/raw-database.js";
+import { inDatabase, openRaw } from "../support/raw-database.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
 /** A database with one table of one row, in a directory whose name means something in an address. */
@@ -103,5 +103,83 @@ describe("connections for reading", () => {
     expect(after).not.toBe(before);
     expect(after.row("SELECT n FROM t")).toEqual({ n: 1 });
     readers.forget(path);
+  });
+});
+
+describe("what was asked of a database", () => {
+  /** A reader that asked for the text, and the hands of another program. */
+  async function asked() {
+    const path = await makeDatabase();
+    const peer = await openRaw(path);
+    onTestFinished(() => {
+      peer.close();
+    });
+    peer.exec("PRAGMA journal_mode = WAL; CREATE TABLE sessions (text TEXT)");
+    const readers = new SqliteReaders();
+    const { dev, ino } = await stat(path);
+    const reader = await readers.reader(path, `${String(dev)}:${String(ino)}`);
+    onTestFinished(() => {
+      readers.forget(path);
+    });
+    const ask = (): unknown => [reader.hasTable("u"), reader.row("SELECT text FROM t WHERE n = ?", 1)];
+    return { path, peer, readers, ask };
+  }
+
+  test("is no news while the answers stay, whatever else is written", async () => {
+    const { path, peer, readers, ask } = await asked();
+    ask();
+    expect(readers.isNews(path)).toBe(false);
+    for (let turn = 0; turn < 5; turn++) {
+      peer.exec(`INSERT INTO sessions VALUES ('${String(turn)}'); UPDATE t SET text = 'one'; INSERT INTO t VALUES (2, 'other')`);
+      expect(readers.isNews(path)).toBe(false);
+    }
+  });
+
+  test.each([
+    "UPDATE t SET text = 'two'",
+    "UPDATE t SET text = x'6f6e65'",
+    "UPDATE t SET text = NULL",
+    "DELETE FROM t",
+    "CREATE TABLE u (x)",
+    "DROP TABLE t",
+  ])("is news after %s, until it is asked again", async (sql) => {
+    const { path, peer, readers, ask } = await asked();
+    ask();
+    peer.exec(sql);
+    expect(readers.isNews(path)).toBe(true);
+    expect(readers.isNews(path)).toBe(true);
+    if (sql.startsWith("DROP")) return;
+    ask();
+    expect(readers.isNews(path)).toBe(false);
+  });
+
+  test("is news where nothing was asked, nobody asked, the file is gone, or another took its place", async () => {
+    const { path, readers, ask } = await asked();
+    expect(readers.isNews(path)).toBe(true);
+    expect(readers.isNews(`${path}-another`)).toBe(true);
+    ask();
+    expect(readers.isNews(path)).toBe(false);
+    await rename(path, `${path}.old`);
+    expect(readers.isNews(path)).toBe(true);
+    await copyFile(`${path}.old`, path);
+    expect(readers.isNews(path)).toBe(true);
+  });
+
+  test("holds no lock between two questions: the owner can fold its log in", async () => {
+    const { path, peer, readers, ask } = await asked();
+    ask();
+    readers.isNews(path);
+    peer.exec("INSERT INTO sessions VALUES ('x')");
+    expect(peer.prepare("PRAGMA wal_checkpoint(TRUNCATE)").all()).toEqual([{ busy: 0, log: 0, checkpointed: 0 }]);
+  });
+
+  test("is kept by the database that a file belongs to, itself or as its log", async () => {
+    const { path, readers } = await asked();
+    expect([path, `${path}-wal`, `${path}-shm`, "/elsewhere"].map((file) => readers.databaseOf(file))).toEqual([
+      path,
+      path,
+      null,
+      null,
+    ]);
   });
 });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/daemon/system.js";
 import type { Clock } from "../../src/domain/clock.js";
+import { Predecessors } from "../../src/io/owner-lock.js";
 import { StateDirectoryLock } from "../../src/io/state-lock.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
@@ -24,13 +25,17 @@ async function lockPath(): Promise<string> {
   return join(await temporaryDirectory(), "state.lock");
 }
 
+function lockAt(path: string, clock = systemClock, predecessors = new Predecessors()): StateDirectoryLock {
+  return new StateDirectoryLock(path, clock, predecessors);
+}
+
 describe("the state directory's lock", () => {
   test("lets one at a time in, in turn", async () => {
     const path = await lockPath();
     let inside = 0;
     let most = 0;
     const enter = (): Promise<number> =>
-      new StateDirectoryLock(path, systemClock).withLock(signal, async () => {
+      lockAt(path).withLock(signal, async () => {
         inside += 1;
         most = Math.max(most, inside);
         await new Promise((resolve) => setImmediate(resolve));
@@ -44,7 +49,7 @@ describe("the state directory's lock", () => {
 
   test("is let go after a failure, which comes out as it is", async () => {
     const path = await lockPath();
-    const lock = new StateDirectoryLock(path, systemClock);
+    const lock = lockAt(path);
     await expect(lock.withLock(signal, () => Promise.reject(new RangeError("inside")))).rejects.toThrow(RangeError);
     expect(existsSync(path)).toBe(false);
   });
@@ -53,14 +58,24 @@ describe("the state directory's lock", () => {
     const path = await lockPath();
     writeFileSync(path, JSON.stringify({ pid: 2 ** 22 + 1, createdAt: new Date(Date.now() - 5).toISOString() }));
     const clock = { ...quickClock(), sleep: () => Promise.reject(new Error("it should not wait")) };
-    expect(await new StateDirectoryLock(path, clock).withLock(signal, () => Promise.resolve("in"))).toBe("in");
+    expect(await lockAt(path, clock).withLock(signal, () => Promise.resolve("in"))).toBe("in");
+  });
+
+  test("tells who died while it had it, since that one may have had other programs' locks", async () => {
+    const path = await lockPath();
+    const dead = JSON.stringify({ pid: 2 ** 22 + 1, createdAt: new Date().toISOString(), starttime: 4711 });
+    writeFileSync(path, dead);
+    const predecessors = new Predecessors();
+    expect(predecessors.include(dead)).toBe(false);
+    await lockAt(path, systemClock, predecessors).withLock(signal, () => Promise.resolve());
+    expect(predecessors.include(dead)).toBe(true);
   });
 
   test("of a process that lives is waited for, and then the other one is busy", async () => {
     const path = await lockPath();
     const held = JSON.stringify({ pid: process.pid, createdAt: new Date(0).toISOString() });
     writeFileSync(path, held);
-    const attempt = new StateDirectoryLock(path, quickClock()).withLock(signal, () => Promise.resolve());
+    const attempt = lockAt(path, quickClock()).withLock(signal, () => Promise.resolve());
     await expect(attempt).rejects.toMatchObject({ name: "Failure", code: "busy", hint: expect.any(String) as string });
     expect(readFileSync(path, "utf8")).toBe(held);
   });
@@ -76,7 +91,7 @@ describe("the state directory's lock", () => {
     ],
   ])("that cannot be made, %s, is not mistaken for a busy one", async (_name, makePath) => {
     const path = makePath(await temporaryDirectory());
-    const attempt = new StateDirectoryLock(path, quickClock()).withLock(signal, () => Promise.resolve());
+    const attempt = lockAt(path, quickClock()).withLock(signal, () => Promise.resolve());
     await expect(attempt).rejects.toMatchObject({ code: "general", message: expect.stringContaining(path) as string });
   });
 });

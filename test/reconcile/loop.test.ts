@@ -37,6 +37,7 @@ class Looping {
         options.onFailure ??
         ((error) => {
           this.failures.push(error);
+          return Promise.resolve();
         }),
       dueAt: () => this.due,
       onActing: () => (this.due = null),
@@ -47,6 +48,10 @@ class Looping {
     if (options.stopped === true) this.stop.abort();
     this.ended = this.#loop.run(this.stop.signal);
     this.ended.catch(() => undefined);
+  }
+
+  lateMs(): number {
+    return this.#loop.lateMs();
   }
 
   wake(due: number): void {
@@ -73,6 +78,30 @@ describe("the loop", () => {
     await settled();
     await looping.clock.pass(10 ** 9);
     expect(looping.looks).toEqual([0]);
+  });
+
+  test("knows for how long a look hangs or is overdue, and nothing of it in between", async () => {
+    const looping = new Looping([{}, { again: "soon" }]);
+    await settled();
+    await looping.clock.pass(10 ** 6);
+    expect(looping.lateMs()).toBe(0);
+    let open = (): void => undefined;
+    looping.gate = new Promise((resolve) => (open = resolve));
+    looping.wake(looping.clock.monotonic() + 100);
+    await looping.clock.pass(99);
+    expect(looping.lateMs()).toBe(0);
+    await looping.clock.pass(5001);
+    expect(looping.lateMs()).toBe(0);
+    await looping.clock.pass(7000);
+    expect(looping.lateMs()).toBe(7000);
+    looping.gate = null;
+    open();
+    await settled();
+    expect(looping.lateMs()).toBe(0);
+    looping.stop.abort();
+    await looping.ended;
+    await looping.clock.pass(3000);
+    expect(looping.lateMs()).toBe(3000);
   });
 
   test("looks when the events are due, not before", async () => {

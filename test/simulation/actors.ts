@@ -21,7 +21,11 @@ export interface RefreshChoice {
   readonly forced: boolean;
   /** The server answers with a new access token under the same refresh token. */
   readonly reissue: boolean;
+  /** What becomes of the request; `answer-lost`: the token is spent nevertheless. Only fencing agents suffer from it. */
+  readonly network?: Network;
 }
+
+export type Network = "up" | "down" | "answer-lost";
 
 interface Pending {
   readonly profile: string;
@@ -159,8 +163,8 @@ export class ModelClaude {
 }
 
 export interface AgentSetting {
-  /** `J1`: writes its snapshot in memory back; `J2`: reads again under the lock. */
-  readonly era: "J1" | "J2";
+  /** `J1`: writes its snapshot in memory back; `J2`: reads again under the lock; `S3`: so, and fences what it refreshes. */
+  readonly era: "J1" | "J2" | "S3";
   /** Refreshes five minutes early, as later versions do. */
   readonly early: boolean;
   /** Copies what it refreshed to the main agent's store. */
@@ -172,8 +176,8 @@ export interface AgentSetting {
 export class ModelAgent {
   readonly file: ModelFile<AgentContent>;
   readonly setting: AgentSetting;
-  readonly #world: ActorWorld;
-  readonly #main: ModelFile<AgentContent> | null;
+  protected readonly world: ActorWorld;
+  protected readonly main: ModelFile<AgentContent> | null;
   #memory: AgentContent | null = null;
   #pending: Pending | null = null;
 
@@ -181,45 +185,45 @@ export class ModelAgent {
   constructor(file: ModelFile<AgentContent>, setting: AgentSetting, main: ModelFile<AgentContent> | null, world: ActorWorld) {
     this.file = file;
     this.setting = setting;
-    this.#main = main;
-    this.#world = world;
+    this.main = main;
+    this.world = world;
   }
 
   /** Loads its store; an agent without one is given a copy of main's. */
   load(): string {
-    const copies = this.file.content === null && this.#main !== null && this.#main.content !== null;
-    if (copies) this.file.replace(this.#main.content, this.#world.now());
+    const copies = this.file.content === null && this.main !== null && this.main.content !== null;
+    if (copies) this.file.replace(this.main.content, this.world.now());
     this.#memory = this.file.content;
     return copies ? "copies main's store" : "loads its store";
   }
 
   /** Saves something unrelated; J1 thereby puts its snapshot back over whatever is there. */
   save(): string {
-    const { now } = this.#world;
+    const { now } = this.world;
     const base = this.setting.era === "J1" ? (this.#memory ?? this.file.content) : this.file.content;
     if (base === null) return "has no store to save";
-    if (!this.file.tryLock(this.#name, now(), AGENT_STALE_MS)) return "finds its lock busy";
+    if (!this.file.tryLock(this.name, now(), AGENT_STALE_MS)) return "finds its lock busy";
     this.#replace({ ...base, usage: base.usage + 1 });
-    this.file.unlock(this.#name);
+    this.file.unlock(this.name);
     return this.setting.era === "J1" ? "saves its snapshot over the file" : "saves its statistics";
   }
 
   beginRefresh(profile: string, { forced, reissue }: RefreshChoice): string {
-    const { now, server, lifetimeMs } = this.#world;
+    const { now, server, lifetimeMs } = this.world;
     if (this.#pending !== null) return "is refreshing already";
     const base = this.setting.era === "J1" ? (this.#memory ?? this.file.content) : this.file.content;
     const fields = base?.profiles[profile];
     if (fields?.type !== "oauth" || fields.refresh === undefined) return "has nothing to refresh there";
-    const due = this.#clock() + (this.setting.early ? MARGIN_MS : 0) >= (fields.expires ?? Infinity);
+    const due = this.clock() + (this.setting.early ? MARGIN_MS : 0) >= (fields.expires ?? Infinity);
     if (!forced && !due) return "needs no refresh yet";
-    if (!this.file.tryLock(this.#name, now(), AGENT_STALE_MS)) return "finds its lock busy";
-    const inherited = this.#fresherInMain(profile, fields);
+    if (!this.file.tryLock(this.name, now(), AGENT_STALE_MS)) return "finds its lock busy";
+    const inherited = this.fresherInMain(profile, fields);
     if (inherited !== null) {
       this.#patch(profile, inherited);
-      this.file.unlock(this.#name);
+      this.file.unlock(this.name);
       return `takes main's ${inherited.access ?? "?"} instead of refreshing`;
     }
-    const answer = server.refresh(fields.refresh, now(), { clientNow: this.#clock(), lifetimeMs: lifetimeMs(), reissue });
+    const answer = server.refresh(fields.refresh, now(), { clientNow: this.clock(), lifetimeMs: lifetimeMs(), reissue });
     this.#pending = { profile, spent: fields.refresh, accessBefore: fields.access ?? "", answer };
     return `spends ${fields.refresh}: ${wordsOf(answer)}`;
   }
@@ -230,12 +234,12 @@ export class ModelAgent {
     this.#pending = null;
     const { answer, profile } = pending;
     if (typeof answer === "string") {
-      this.file.unlock(this.#name);
+      this.file.unlock(this.name);
       return "goes on with what it has";
     }
     const renewed = { access: answer.access, refresh: answer.refresh, expires: answer.expiresAt };
     this.#patch(profile, renewed);
-    this.file.unlock(this.#name);
+    this.file.unlock(this.name);
     if (this.setting.mirrors) this.#mirror(profile, answer);
     return `saves ${answer.access}`;
   }
@@ -245,7 +249,7 @@ export class ModelAgent {
     const fields = this.file.content?.profiles["anthropic:claude-cli"];
     const login = claude?.claudeAiOauth;
     if (fields?.type !== "oauth" || !login?.refreshToken || login.accessToken === "") return "has nothing to import";
-    if (this.#clock() < (fields.expires ?? Infinity)) return "can still use what it has";
+    if (this.clock() < (fields.expires ?? Infinity)) return "can still use what it has";
     this.#patch("anthropic:claude-cli", {
       access: login.accessToken,
       refresh: login.refreshToken,
@@ -259,8 +263,8 @@ export class ModelAgent {
     account: string,
     { email, signInEndsAt }: { readonly email: boolean; readonly signInEndsAt: number },
   ): string {
-    const { server, lifetimeMs } = this.#world;
-    const grant = server.signIn(account, signInEndsAt, this.#clock(), lifetimeMs());
+    const { server, lifetimeMs } = this.world;
+    const grant = server.signIn(account, signInEndsAt, this.clock(), lifetimeMs());
     const content = this.file.content ?? { profiles: {}, usage: 0 };
     const before = content.profiles[profile];
     const fields: AgentProfile = {
@@ -301,8 +305,8 @@ export class ModelAgent {
     return "is killed";
   }
 
-  #fresherInMain(profile: string, fields: AgentProfile): Partial<AgentProfile> | null {
-    const shared = this.#main?.content?.profiles[profile];
+  protected fresherInMain(profile: string, fields: AgentProfile): Partial<AgentProfile> | null {
+    const shared = this.main?.content?.profiles[profile];
     if (shared?.type !== "oauth" || shared.access === undefined || shared.refresh === undefined) return null;
     if ((shared.expires ?? 0) <= (fields.expires ?? 0)) return null;
     if (fields.email !== undefined && fields.email !== shared.email) return null;
@@ -314,14 +318,14 @@ export class ModelAgent {
   }
 
   #mirror(profile: string, grant: Grant): void {
-    const main = this.#main;
+    const main = this.main;
     const content = main?.content;
     const shared = content?.profiles[profile];
     if (main === null || content == null || shared?.type !== "oauth" || (shared.expires ?? 0) >= grant.expiresAt) return;
     const own = this.file.content?.profiles[profile];
     if (shared.email !== own?.email) return;
     const renewed = { ...shared, access: grant.access, refresh: grant.refresh, expires: grant.expiresAt };
-    main.replace({ ...content, profiles: { ...content.profiles, [profile]: renewed } }, this.#world.now());
+    main.replace({ ...content, profiles: { ...content.profiles, [profile]: renewed } }, this.world.now());
   }
 
   #patch(profile: string, fields: Partial<AgentProfile>): void {
@@ -332,19 +336,20 @@ export class ModelAgent {
   }
 
   #replace(content: AgentContent): void {
-    this.file.replace(content, this.#world.now());
+    this.file.replace(content, this.world.now());
     this.#memory = content;
   }
 
-  #clock(): number {
-    return this.#world.now() + this.setting.skewMs;
+  protected clock(): number {
+    return this.world.now() + this.setting.skewMs;
   }
 
-  get #name(): string {
+  protected get name(): string {
     return `owner of ${this.file.name}`;
   }
 }
 
-function wordsOf(answer: RefreshAnswer): string {
+/** A server's answer, for a trace. */
+export function wordsOf(answer: RefreshAnswer): string {
   return typeof answer === "string" ? answer : `gets ${answer.access}`;
 }

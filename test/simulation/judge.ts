@@ -2,6 +2,7 @@ import { relateAccounts, type Account } from "../../src/domain/credential.js";
 import type { ChainId, LedgerEvent, LedgerState, Live, LiveEvent, LiveReason, PlacedEvent } from "../../src/domain/ledger.js";
 import { noOrders, type Orders } from "../../src/domain/observation.js";
 import type { ProfilePatch, StoredProfile, StoreName } from "../../src/domain/store.js";
+import { fenceIn } from "./model-fence.js";
 import { slotsOf, type FileContent, type ModelFile, type Slot } from "./model-file.js";
 import type { DurableBackups, DurableLedger } from "./model-memory.js";
 import { TOKEN_MARK, type Chain, type ModelServer, type TokenTruth } from "./model-server.js";
@@ -27,6 +28,8 @@ export interface JudgeWorld {
   readonly expiryIsOrder: boolean;
   /** Whether the user accepts an account change beforehand. */
   readonly acceptsAccountChange: boolean;
+  /** Whether the refresh of a claim is under way, and not for too long. */
+  readonly isRefreshing: (claim: string) => boolean;
   readonly note: (words: string) => void;
 }
 
@@ -81,6 +84,7 @@ export class Judge {
       this.#checkWhole(slot, store);
       this.#checkRecorded(slot, store);
       if (was === null) continue;
+      this.#checkFence(before, slot, store, orders);
       // What the user ordered for this very store is the user's own choice; it still must not be lost.
       if (!orders.force.has(store)) this.#checkNotOlder(was, slot, store);
       this.#checkNotLost(was.refresh, `the write to ${store}`);
@@ -105,7 +109,7 @@ export class Judge {
       const switched = event.reason === "account-switch" || (event.reason === "sign-in" && this.#world.acceptsAccountChange);
       if (ordered || switched) this.#noteOrder(event.generation);
       if (live !== null) this.#judgeLive(event, live);
-      live = { ...event, since: event.at };
+      live = { ...event, profile: event.sourceProfile, since: event.at };
     }
   }
 
@@ -163,6 +167,22 @@ export class Judge {
     } else if (accessTruth.expiresAt !== null && (expiresAt ?? 0) > accessTruth.expiresAt + 300_000) {
       this.accuse("I3", `${store} ${profile} was given an expiry later than the token's`);
     }
+  }
+
+  /** R16a: a refresh under way is left alone, and what a failed one was to spend is not handed out whole again. */
+  #checkFence(content: FileContent | null, slot: Slot, store: StoreName, orders: Orders): void {
+    const fields = content !== null && "profiles" in content ? content.profiles[slot.profile] : undefined;
+    const fence = fields?.type === "oauth" ? fenceIn(slot.profile, fields) : null;
+    if (fence === null) return;
+    if (!fence.failed && this.#world.isRefreshing(fence.claim))
+      this.accuse("R16a", `${store} ${slot.profile} was written while its program was refreshing it`);
+    const spent = this.#world.server.spentBy(fence);
+    const [before, after] = [this.#world.server.truthOf(spent), this.#world.server.truthOf(slot.access)];
+    const ordered = orders.force.has(store) || after === null || this.#isAccepted(after);
+    if (!ordered && before !== null && this.#ledgerOrders(after, before))
+      this.accuse("I2", `${store} ${slot.profile} went from the fence of ${spent ?? "?"} back to ${slot.access ?? "?"}`);
+    if (orders === noOrders && spent !== null && slot.refresh === spent)
+      this.accuse("R16a", `${store} ${slot.profile} was given ${spent} whole, of which a refresh had failed there`);
   }
 
   /** What becomes live is in the ledger before anything is pushed. */

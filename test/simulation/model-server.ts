@@ -1,3 +1,6 @@
+import { Secret } from "../../src/domain/secret.js";
+import type { ModelFence } from "./model-fence.js";
+
 /** Every token of the model starts with it, so that no part of one can hide in a text. */
 export const TOKEN_MARK = "§";
 
@@ -56,6 +59,12 @@ export class ModelServer {
 
   truthOf(token: string | null | undefined): TokenTruth | null {
     return token == null ? null : (this.#truths.get(token) ?? null);
+  }
+
+  /** The refresh token that a fence names; null where it names none. */
+  spentBy({ spends }: ModelFence): string | null {
+    for (const [token, { issue }] of this.#truths) if (issue === 0 && spends(new Secret(token))) return token;
+    return null;
   }
 
   /** @param clientNow the client's own clock, by which it writes the expiry down */

@@ -1,6 +1,6 @@
 import type { Account, Credential } from "../../src/domain/credential.js";
 import { StoreError } from "../../src/domain/errors.js";
-import { Secret } from "../../src/domain/secret.js";
+import { Secret, SecretReference } from "../../src/domain/secret.js";
 import type {
   CredentialStore,
   ProfileContent,
@@ -11,6 +11,7 @@ import type {
   StoreName,
   StoreSnapshot,
 } from "../../src/domain/store.js";
+import { fenceIn } from "./model-fence.js";
 import type { Judge } from "./judge.js";
 import type { AgentContent, AgentProfile, ClaudeContent, ClaudeLogin, FileContent, ModelFile } from "./model-file.js";
 import type { ModelProcess } from "./model-process.js";
@@ -202,7 +203,7 @@ export class ModelAgentStore extends ModelStore<AgentContent> {
     return Object.entries(profiles).map(([id, fields]) => ({
       id,
       provider: fields.provider,
-      content: readProfile(fields),
+      content: readProfile(id, fields),
       account: fields.email === undefined ? null : { uuid: null, email: fields.email },
       accountInCredential: false,
       surroundings: () => new Secret(JSON.stringify({ ...fields, access: 0, refresh: 0, expires: 0, token: 0, key: 0 })),
@@ -234,17 +235,19 @@ function credentialFields(credential: Credential): Partial<AgentProfile> {
         ...(credential.expiresAt === null ? {} : { expires: credential.expiresAt }),
       };
     case "token":
-      return { token: credential.token.reveal() };
+      return { token: textOf(credential.token) };
     case "api_key":
-      return { key: credential.key.reveal() };
+      return { key: textOf(credential.key) };
   }
 }
 
-function readProfile(fields: AgentProfile): ProfileContent {
+function readProfile(id: ProfileId, fields: AgentProfile): ProfileContent {
   const { access, refresh, expires = null } = fields;
   switch (fields.type) {
     case "oauth": {
       if (access === undefined || access === "") return { kind: "incomplete", reason: "it has no access token" };
+      const fence = fenceIn(id, fields);
+      if (fence !== null) return fence;
       const credential: Credential = {
         type: "oauth",
         access: new Secret(access),
@@ -263,4 +266,8 @@ function readProfile(fields: AgentProfile): ProfileContent {
     case "api_key":
       return { kind: "credential", credential: { type: "api_key", key: new Secret(fields.key ?? "none") } };
   }
+}
+
+function textOf(secret: Secret | SecretReference): string {
+  return secret instanceof SecretReference ? secret.json : secret.reveal();
 }

@@ -45,6 +45,8 @@ export interface Setting {
   readonly replayRevokes: boolean;
   readonly daemonSkewMs: number;
   readonly variableLifetime: boolean;
+  /** OpenClaw is 2026.9.4 or later, which fences what it refreshes. */
+  readonly fencing?: boolean;
 }
 
 const MINUTE_MS = 60_000;
@@ -90,6 +92,13 @@ export function drawSetting(random: Random): Setting {
     daemonSkewMs: skewMs(),
     variableLifetime: !calm && random.chance(0.1),
   };
+}
+
+/** The same world with a later OpenClaw. */
+export function withFencing(setting: Setting): Setting {
+  const [main, ...others] = setting.agents;
+  const later = (agent: AgentStoreSetting): AgentStoreSetting => ({ ...agent, era: "S3" });
+  return { ...setting, fencing: true, agents: [later(main), ...others.map(later)] };
 }
 
 interface AgentDraw {

@@ -1,7 +1,7 @@
 import type { Violation } from "./judge.js";
 import { Random } from "./random.js";
-import { drawSetting, type Setting } from "./setting.js";
-import { drawSteps, type Step } from "./steps.js";
+import { drawSetting, withFencing, type Setting } from "./setting.js";
+import { drawSteps, withFences, type Step } from "./steps.js";
 import { World } from "./world.js";
 
 /** What a seed stands for. */
@@ -15,7 +15,19 @@ export interface Outcome {
   readonly counts: ReadonlyMap<string, number>;
 }
 
+/** Sets the stream of what came later apart from the seed's own. */
+const FENCES = 0x5f_0000_0000;
+
 export function drawStory(seed: number): Story {
+  const story = drawEarlyStory(seed);
+  const random = new Random(FENCES + seed);
+  // In a calm world nobody but the source's program refreshes.
+  if (story.setting.calm || random.chance(0.5)) return story;
+  return { setting: withFencing(story.setting), steps: withFences(random, story.steps) };
+}
+
+/** The story of a seed as it was before there were fences in the model. */
+export function drawEarlyStory(seed: number): Story {
   const random = new Random(seed);
   const setting = drawSetting(random);
   return { setting, steps: drawSteps(random, setting) };

@@ -1,12 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { drawStory, explain, live } from "./simulate.js";
+import { drawEarlyStory, drawStory, explain, live } from "./simulate.js";
 
 /** CI runs many more: `npm run simulate`. */
 const SEEDS = 2000;
 const FIRST_SEED = 1;
 
-/** Each of these found something, at the end of a long run. */
-const FOUND = [96532, 868811, 2183862, 2376002, 2379550, 2381888, 2493711, 2593888, 2657869, 2748309, 2938754, 2940585, 2995011];
+/** Each of these found something, at the end of a long run, before there were fences in the model. */
+const FOUND_EARLY = [
+  96532, 868811, 2183862, 2376002, 2379550, 2381888, 2493711, 2593888, 2657869, 2748309, 2938754, 2940585, 2995011,
+];
 
 describe("the simulation", () => {
   test("keeps every invariant through crashes, faults, races and people", { timeout: 60_000 }, async () => {
@@ -16,9 +18,9 @@ describe("the simulation", () => {
     }
   });
 
-  test.each(FOUND)("keeps them in the story of seed %i, which once broke one", async (seed) => {
-    const { violation } = await live(drawStory(seed), null);
-    if (violation !== null) expect.fail(await explain(seed));
+  test.each(FOUND_EARLY)("keeps them in the early story of seed %i, which once broke one", async (seed) => {
+    const { violation } = await live(drawEarlyStory(seed), null);
+    expect(violation).toBeNull();
   });
 
   test("tells the same story for the same seed", async () => {

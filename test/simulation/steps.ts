@@ -1,5 +1,6 @@
 import type { StoreErrorCode } from "../../src/domain/errors.js";
 import type { Binding } from "../../src/domain/observation.js";
+import type { Network } from "./actors.js";
 import type { Random } from "./random.js";
 import type { Setting } from "./setting.js";
 
@@ -9,7 +10,7 @@ export interface Interruption {
   readonly happens: Step | { readonly kind: "crash-credsyncd" };
 }
 
-type Refresh = { readonly forced: boolean; readonly reissue: boolean };
+type Refresh = { readonly forced: boolean; readonly reissue: boolean; readonly network?: Network };
 
 /** One thing that happens in a world; numbers are taken modulo what there is, so that any step fits any world. */
 export type Step =
@@ -139,6 +140,57 @@ function drawOutside(random: Random): Step {
     [2, () => ({ kind: "restart" })],
     [1, () => ({ kind: "lose-ledger" })],
   ])();
+}
+
+/**
+ * The same story where OpenClaw fences what it refreshes: networks fail, and there are more refreshes. It is drawn from a
+ * stream of its own, so that a seed tells the same story without it.
+ */
+export function withFences(random: Random, steps: readonly Step[]): Step[] {
+  const told = steps.map((step) => withNetwork(random, step));
+  for (let left = 2 + random.below(5); left > 0; left--) told.splice(random.below(told.length + 1), 0, ...drawRefresh(random));
+  return told;
+}
+
+function withNetwork(random: Random, step: Step): Step {
+  if (step.kind === "agent-begin") return { ...step, network: drawNetwork(random) };
+  if (!("during" in step)) return step;
+  const during = step.during.map(({ before, happens }): Interruption => {
+    return { before, happens: happens.kind === "crash-credsyncd" ? happens : withNetwork(random, happens) };
+  });
+  return { ...step, during };
+}
+
+function drawNetwork(random: Random): Network {
+  return random.weighted<Network>([
+    [5, "up"],
+    [3, "down"],
+    [1, "answer-lost"],
+  ]);
+}
+
+/** A refresh with what may come between its beginning and its end. */
+function drawRefresh(random: Random): Step[] {
+  const who = random.below(3);
+  const look: Step = { kind: "reconcile", during: [] };
+  const between = Array.from({ length: random.below(4) }, (): Step => {
+    if (random.chance(0.5)) return look;
+    return { kind: "wait", ms: random.pick([1, 30, 100, 150, 179, 200, 900]) * SECOND_MS };
+  });
+  const end: Step = random.chance(0.8) ? { kind: "agent-finish", who } : { kind: "agent-crash", who };
+  return [
+    {
+      kind: "agent-begin",
+      who,
+      profile: random.pick(PROFILES),
+      forced: random.chance(0.7),
+      reissue: false,
+      network: drawNetwork(random),
+    },
+    ...between,
+    ...(random.chance(0.85) ? [end] : []),
+    ...(random.chance(0.5) ? [look] : []),
+  ];
 }
 
 function drawWait(random: Random): number {

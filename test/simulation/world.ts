@@ -1,9 +1,10 @@
 import { Failure } from "../../src/domain/errors.js";
-import type { Inventory, TargetStore } from "../../src/domain/inventory.js";
+import { noOrigin, type Inventory, type SourceStore, type TargetStore } from "../../src/domain/inventory.js";
 import { noOrders, type Binding, type Orders } from "../../src/domain/observation.js";
 import type { CredentialStore } from "../../src/domain/store.js";
 import { Reconciler, type ReconcileResult } from "../../src/reconcile/reconciler.js";
 import { ModelAgent, ModelClaude, type ActorWorld } from "./actors.js";
+import { FencingAgent, FencingHome } from "./fencing-agent.js";
 import { Judge } from "./judge.js";
 import { isClaude, ModelFile, type AgentContent, type AgentProfile, type ClaudeContent, type FileContent } from "./model-file.js";
 import { DurableBackups, DurableLedger, DurableStateLock, ModelBackups, ModelLedger, ModelStateLock } from "./model-memory.js";
@@ -18,6 +19,8 @@ const START_MS = 1_800_000_000_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const LISTED = ["anthropic:claude-cli"];
+/** A refresh that lasts longer counts as failed. */
+const REFRESH_LASTS_MS = 180_000;
 /** After so many looks everything must be at rest. */
 const LOOKS_TO_REST = 20;
 
@@ -44,6 +47,7 @@ export class World {
   readonly #names = new Names();
   readonly #claudes: ModelClaude[] = [];
   readonly #agents: ModelAgent[] = [];
+  readonly #home = new FencingHome();
   readonly #files: ModelFile[] = [];
   readonly #targets: Target[] = [];
   readonly #ledger = new DurableLedger();
@@ -52,6 +56,12 @@ export class World {
   readonly #signal = new AbortController().signal;
   readonly #trace: string[] | null;
   #now = START_MS;
+  /** Reconciles under way, one within the other. */
+  #looking = 0;
+  /** When the daemon wants to look again, by its own clock. */
+  #daemonDueAt: number | null = null;
+  /** In true time; a clock that jumped does not tell how long a refresh has lasted. */
+  #clockJumpedAt = 0;
   #daemonSkewMs: number;
   #daemon: Credsyncd;
   #processes = 0;
@@ -75,6 +85,7 @@ export class World {
       sourceProfile: setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli",
       expiryIsOrder: !skewed && !setting.variableLifetime && setting.agents.every(({ expiryMarginMs }) => expiryMarginMs === 0),
       acceptsAccountChange: setting.policy.onAccountChange === "push",
+      isRefreshing: (claim) => this.#isRefreshing(claim),
       note: this.#note,
     });
     this.#populate();
@@ -93,9 +104,28 @@ export class World {
       case "force":
       case "adopt":
         return this.#command(step);
+      case "wait":
+        if (this.#setting.fencing === true && this.#looking === 0) return this.#waitAwake(step.ms);
+        this.#note(this.#performOutside(step));
+        return;
       default:
         this.#note(this.#performOutside(step));
     }
+  }
+
+  /** Time passes, and the daemon looks when it said that it would. */
+  async #waitAwake(ms: number): Promise<void> {
+    this.#note(`${String(ms / 1000)} s pass`);
+    const end = this.#now + ms;
+    for (let looks = 0; looks < LOOKS_TO_REST && this.#daemonDueAt !== null; looks++) {
+      const dueAt = this.#daemonDueAt - this.#daemonSkewMs;
+      if (dueAt > end) break;
+      this.#now = Math.max(this.#now, dueAt);
+      this.#note(`the daemon looks again`);
+      this.#daemonDueAt = null;
+      await this.#reconcile(this.#daemon, []);
+    }
+    this.#now = Math.max(this.#now, end);
   }
 
   /** Ends every fault, lets nobody act any more, and demands rest (I5). */
@@ -192,7 +222,12 @@ export class World {
     };
     for (const { id, holds, email } of agent.profiles) profiles[id] = this.#initialProfile(holds, email, logins);
     const file = this.#addFile<AgentContent>(agent.name, agent.exists ? { profiles, usage: 0 } : null);
-    this.#agents.push(new ModelAgent(file, agent, main, this.#actorWorld()));
+    const world = this.#actorWorld();
+    this.#agents.push(
+      agent.era === "S3"
+        ? new FencingAgent(file, agent, main, { world, home: this.#home })
+        : new ModelAgent(file, agent, main, world),
+    );
     if (main === null && this.#setting.sourceIs === "main") return file;
     const name = `openclaw:${agent.name}`;
     const { binding, share, expiryMarginMs } = agent;
@@ -262,15 +297,26 @@ export class World {
     };
     const sourceFile = this.#files[this.#setting.sourceIs === "claude" ? 0 : 1];
     if (sourceFile === undefined) throw new Error("there is always a source");
-    const source = {
-      store: store("source", sourceFile),
-      profile: this.#setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli",
-      providers: ["anthropic", "claude-cli"],
+    const providers = ["anthropic", "claude-cli"];
+    const source: SourceStore = {
+      stores: [store("source", sourceFile)],
+      selection: {
+        kind: "one",
+        profile: this.#setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli",
+        providers,
+        followers: LISTED,
+      },
+      erasesLogins: false,
+      signIn: "sign in",
     };
     const stores = this.#targets.map((target) => ({ target, store: store(target.name, target.file) }));
     const takeInventory = async (): Promise<Inventory> => {
       await process.pass("looking for the stores");
-      const targets = stores.map((each): TargetStore => ({ ...each.target, store: each.store }));
+      const targets = stores.map(({ target, store: opened }): TargetStore => {
+        const { named, creates, ...options } = target;
+        const single = named === null ? { profile: CLAUDE_PROFILE, providers, creates } : null;
+        return { ...options, store: opened, single, creation: null, origin: noOrigin };
+      });
       return { source, targets, findings: [], files: [] };
     };
     const ledger = this.#ledger;
@@ -291,9 +337,11 @@ export class World {
       () => this.#interrupt(process, happens),
     ]);
     process.interruptWith(new Map(interruptions));
+    this.#looking += 1;
     try {
       const result = await reconciler.reconcile(this.#setting.policy, process.orders, this.#signal);
-      this.#noteResult(result);
+      if (process === this.#daemon.process) this.#daemonDueAt = result.plan.wakeAt;
+      this.#noteResult(result, process.orders);
       return result;
     } catch (error) {
       if (error instanceof Failure) {
@@ -307,6 +355,7 @@ export class World {
       }
       return null;
     } finally {
+      this.#looking -= 1;
       process.interruptWith(new Map());
     }
   }
@@ -344,26 +393,32 @@ export class World {
     return null;
   }
 
+  /** Whether a refresh is under way that must be left alone still. */
+  #isRefreshing(claim: string): boolean {
+    const since = this.#home.underWaySince(claim);
+    return since !== null && this.#now < since + REFRESH_LASTS_MS && this.#clockJumpedAt < since;
+  }
+
   #activity(): number {
     return this.judge.writes + this.judge.records;
   }
 
   #checkReports({ plan }: ReconcileResult): void {
-    this.#count(`at the end the source is: ${plan.source.kind === "held" ? plan.source.reason : plan.source.kind}`);
+    const [{ source, live }] = plan.flows;
+    this.#count(`at the end the source is: ${source.kind === "held" ? source.reason : source.kind}`);
     for (const { target, verdict } of plan.reports) {
       const where = `${target.store} ${target.profile}`;
       if (verdict === null) continue;
       this.#count(`at the end a profile is: ${"reason" in verdict ? `${verdict.kind} ${verdict.reason}` : verdict.kind}`);
       if (verdict.kind === "write") this.judge.accuse("I5", `${where} is still to be written at rest`);
       if (verdict.kind === "unrelated" && target.listed) this.judge.accuse("I5", `${where} is listed, and yet not reported`);
-      if (verdict.kind === "drift" && plan.source.kind === "live")
+      if (verdict.kind === "drift" && source.kind === "live")
         this.judge.accuse("I5", `${where} drifts at rest, and nothing is held`);
-      const inStep = target.held.kind === "credential" && target.held.issue === plan.live?.issue;
+      const inStep = target.held.kind === "credential" && target.held.issue === live?.issue;
       if (verdict.kind === "in-sync" && !inStep) this.judge.accuse("I5", `${where} is called in step, and is not`);
       if (this.#setting.calm) this.#checkCalm(where, target.listed, verdict);
     }
-    if (this.#setting.calm && plan.source.kind !== "live")
-      this.judge.accuse("I5", `a calm world ends with the source ${plan.source.kind}`);
+    if (this.#setting.calm && source.kind !== "live") this.judge.accuse("I5", `a calm world ends with the source ${source.kind}`);
   }
 
   /** Where only the source's program refreshed, every copy comes into step, unless a consumer keeps putting back its own. */
@@ -373,15 +428,39 @@ export class World {
     this.judge.accuse("I5", `${where} of a calm world ends as ${verdict.kind} ${verdict.reason ?? ""}`);
   }
 
-  #noteResult({ plan, writes, adoption }: ReconcileResult): void {
+  /** R16a: while a failed refresh may have spent what is live, nobody who lacks it is given the whole of it. */
+  #checkSuspect({ reports, writes, adoption }: ReconcileResult["plan"]["flows"][number], orders: Orders): void {
+    if (orders !== noOrders || adoption !== null) return;
+    const fences = reports.flatMap(({ target, verdict }) =>
+      verdict !== null && target.held.kind === "fence" ? [target.held] : [],
+    );
+    if (fences.some(({ failed }) => !failed)) return;
+    for (const { target, credential, generation } of writes) {
+      const whole = credential.type === "oauth" && credential.refresh !== null;
+      const had = target.held.kind === "credential" && target.held.generation === generation;
+      if (whole && !had && fences.some(({ spends }) => spends === generation))
+        this.judge.accuse("R16a", `${target.store} ${target.profile} was given the whole of a suspect login`);
+    }
+  }
+
+  #noteResult({ plan, writes, adoptions }: ReconcileResult, orders: Orders): void {
+    const [adoption = null] = adoptions;
     if (adoption !== null) this.#count(adoption.error === null ? "adoption" : `adoption failed: ${adoption.error.code}`);
     for (const { error } of writes) this.#count(error === null ? "write" : `write failed: ${error.code}`);
+    for (const { adoption: planned } of plan.flows)
+      if (planned !== null) this.#count(`adoption proven by ${planned.candidate.proof ?? "nothing"}`);
+    for (const { target, share } of plan.writes)
+      if (target.held.kind === "fence") this.#count(`write over a failed fence, ${share}`);
+    for (const { kind } of plan.record) if (kind === "fence" || kind === "suspect") this.#count(`recorded: ${kind}`);
+    for (const { verdict } of plan.reports)
+      if (verdict?.kind === "drift" && verdict.reason === "refreshing") this.#count("waited for a refresh");
     for (const outcome of [adoption, ...writes]) {
       if (outcome?.error) this.judge.checkSilent("an error", `${outcome.error.message} ${outcome.error.hint}`);
     }
+    for (const flow of plan.flows) this.#checkSuspect(flow, orders);
     if (this.#trace === null) return;
     this.judge.checkSilent("a plan", JSON.stringify({ ...plan, reports: plan.reports.map(({ verdict }) => verdict) }));
-    const { source } = plan;
+    const [{ source }] = plan.flows;
     this.#note(`    source: ${source.kind}${"reason" in source ? ` (${source.reason})` : ""}`);
     for (const { target, verdict } of plan.reports) {
       if (verdict === null || verdict.kind === "unrelated") continue;
@@ -443,6 +522,7 @@ export class World {
         return "the user deletes the ledger: everything is at first sight again";
       case "clock-jump":
         this.#daemonSkewMs += step.ms;
+        this.#clockJumpedAt = this.#now;
         return `credsyncd's clock jumps by ${String(step.ms / 1000)} s`;
       case "restart":
         this.#daemon.process.kill();

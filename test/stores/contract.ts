@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { Credential } from "../../src/domain/credential.js";
 import { StoreError, type StoreErrorCode } from "../../src/domain/errors.js";
-import { Secret } from "../../src/domain/secret.js";
+import { Secret, SecretReference } from "../../src/domain/secret.js";
 import type { CredentialStore, ProfileId, ProfilePatch, StoredProfile, StoreSnapshot } from "../../src/domain/store.js";
 import { revisionOf } from "../../src/io/revision.js";
 import { becomes } from "../support/condition.js";
@@ -114,6 +114,7 @@ export function summaryOf({ id, provider, content, account }: StoredProfile): st
 
 function contentSummary(content: StoredProfile["content"]): string {
   if (content.kind === "stub") return content.timeLimit ? "stub (time limit)" : "stub";
+  if (content.kind === "fence") return `fence ${content.claim}${content.failed ? " (failed)" : ""}`;
   if (content.kind === "incomplete") return `incomplete: ${content.reason}`;
   const { credential } = content;
   switch (credential.type) {
@@ -128,7 +129,8 @@ function contentSummary(content: StoredProfile["content"]): string {
   }
 }
 
-function short(secret: Secret): string {
+function short(secret: Secret | SecretReference): string {
+  if (secret instanceof SecretReference) return secret.json;
   const text = secret.reveal();
   return text.length > 40 ? `${text.slice(0, 12)}…${text.slice(-8)}` : text;
 }

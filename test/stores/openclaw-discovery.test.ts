@@ -2,7 +2,7 @@ import { mkdir, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { discoverOpenclaw, normalizeAgentId, openclawStateDirectory } from "../../src/stores/openclaw-discovery.js";
-import { locateOpenclaw } from "../../src/stores/openclaw.js";
+import { locateOpenclaw, usualOpenclaw } from "../../src/stores/openclaw.js";
 import { environmentIn } from "../support/environment.js";
 import { copyOpenclaw, type OpenclawVersion } from "../support/fixtures.js";
 import { inDatabase } from "../support/raw-database.js";
@@ -23,8 +23,8 @@ async function makeOpenclaw(config: string | null, files: readonly string[] = []
 async function find(home: string, variables: Record<string, string> = {}): Promise<string[]> {
   const environment = environmentIn(home, variables);
   const { agents } = await discoverOpenclaw(await openclawStateDirectory(environment, null), environment);
-  return agents.map(({ id, directory, keeps, hasRetiredFile, configured }) => {
-    const notes = `${hasRetiredFile ? " retired" : ""}${configured ? "" : " unconfigured"}`;
+  return agents.map(({ id, directory, keeps, hasFile, configured }) => {
+    const notes = `${hasFile && keeps !== "json" ? " retired" : ""}${configured ? "" : " unconfigured"}`;
     return `${id} ${keeps}${notes} ${directory.replace(`${home}/`, "")}`;
   });
 }
@@ -172,7 +172,7 @@ describe("the stores of a real OpenClaw", () => {
     const home = await temporaryDirectory();
     const stateDirectory = await copyOpenclaw(version, home);
     await change(stateDirectory);
-    const { stores, findings } = await locateOpenclaw(null, ["anthropic:claude-cli"], environmentIn(home));
+    const { stores, findings } = await locateOpenclaw(usualOpenclaw, environmentIn(home));
     return {
       stores: stores.map(({ store }) => `${store.name} ${store.format} ${store.path.replace(`${stateDirectory}/`, "")}`),
       findings: findings.map(({ store, kind, error }) => [store, kind, error?.code ?? "-"].join(" ")),

@@ -1,5 +1,7 @@
+import { readdirSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/daemon/system.js";
 import type { Clock } from "../../src/domain/clock.js";
@@ -66,6 +68,24 @@ async function write(subject: Subject, abort = signal): Promise<void> {
   await subject.store.write([patchFor(profileSet, loginOf(1))], revision, abort);
 }
 
+describe("a program that writes without OpenClaw's lock", () => {
+  test("loses nothing, even at the last moment before the write", async () => {
+    const subject = await openDocument();
+    const { path } = subject.store;
+    const edited = JSON.stringify({ ...(JSON.parse((await subject.readText()) ?? "{}") as object), edited: true });
+    const overtake = async (): Promise<void> => {
+      while (!readdirSync(dirname(path)).some((name) => name.endsWith(".tmp"))) await setImmediate();
+      writeFileSync(path, edited);
+    };
+    const [failure] = await Promise.all([failureOf(write(subject)), overtake()]);
+    expect([failure.code, await subject.readText(), await readdir(dirname(path))]).toEqual([
+      "conflict",
+      edited,
+      expect.not.arrayContaining([expect.stringMatching(/\.(tmp|lock)$/)]),
+    ]);
+  });
+});
+
 describe("OpenClaw's profiles file behind a symbolic link", () => {
   test("is written where it is, and the link stays", async () => {
     const subject = await openDocument();
@@ -116,14 +136,9 @@ describe("a profile of OpenClaw", () => {
       "incomplete: its tokens are in an encrypted sidecar, which is not supported",
     ],
     [
-      "the marker of a refresh under way",
+      "a refresh marker of another form",
       { type: "oauth", access: "openclaw-oauth-refresh-fence:v1:c:access:d", refresh: "f", expires: 1 },
-      "incomplete: its program is refreshing it",
-    ],
-    [
-      "the marker of a refresh that failed",
-      { type: "oauth", access: "openclaw-oauth-refresh-fence:v1:c:failed:access:d", refresh: "f", expires: 1 },
-      "incomplete: a refresh failed there, and its tokens are gone",
+      "incomplete: it holds a refresh marker in a form that is not known",
     ],
   ])("with %s", async (_what, entry, expected) => {
     const subject = await openDocument();
@@ -149,6 +164,14 @@ describe("a profile of OpenClaw", () => {
     await subject.writeText(twice);
     expect((await failureOf(write(subject))).code).toBe("malformed");
     expect(await subject.readText()).toBe(twice);
+  });
+
+  test("whose tokens are in a sidecar is not written, whoever asks", async () => {
+    const subject = await openDocument();
+    const text = `{"version":1,"profiles":{"${profileSet.profile}":{"type":"oauth","provider":"openai-codex","oauthRef":{"id":"x"}}}}`;
+    await subject.writeText(text);
+    expect((await failureOf(write(subject))).code).toBe("unsupported");
+    expect(await subject.readText()).toBe(text);
   });
 
   test("that vanished is not made anew", async () => {
@@ -180,6 +203,44 @@ const pardoned = {
   order: { anthropic: ["anthropic:default"] },
   usageStats: { "anthropic:claude-cli": { lastUsed: 7 }, "anthropic:default": { errorCount: 1, cooldownUntil: 5 } },
 };
+
+describe("a profile that is made", () => {
+  const made = { ...patchFor(profileSet, loginOf(1)), create: true };
+
+  test("stands after the others, which stay as they are, byte for byte", async () => {
+    const subject = await openDocument();
+    const before = (await subject.readText()) ?? "";
+    const { revision } = await subject.store.read(signal);
+    const template = new Secret(JSON.stringify({ type: "oauth", provider: "p", refresh: "r", email: "anna@x", expires: 1 }));
+    await subject.store.write([{ ...made, profile: "p:new", template }], revision, signal);
+    const after = (await subject.readText()) ?? "";
+    const { access, refresh, expires } = loginOf(1);
+    const { profiles } = JSON.parse(after) as { profiles: Record<string, unknown> };
+    expect(profiles["p:new"]).toEqual({ type: "oauth", provider: "p", email: "anna@x", access, refresh, expires });
+    const [end] = /,\s*"p:new": ?\{[^}]*\}/.exec(after) ?? [""];
+    expect(after.replace(end, "")).toBe(before);
+  });
+
+  test.each([
+    ["the agent's", "openclaw-agent.sqlite"],
+    ["the shared", join("..", "..", "..", "state", "openclaw.sqlite")],
+  ])("makes no file beside a database: %s", async (_whose, database) => {
+    const subject = await openDocument();
+    await subject.remove();
+    const path = join(dirname(subject.store.path), database);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, "");
+    expect(await failureOf(subject.store.write([made], "absent", signal))).toMatchObject({ code: "conflict" });
+    expect(await subject.readText()).toBeNull();
+  });
+
+  test("takes the place of no file that appeared meanwhile", async () => {
+    const subject = await openDocument();
+    const before = await subject.readText();
+    expect(await failureOf(subject.store.write([made], "absent", signal))).toMatchObject({ code: "conflict" });
+    expect(await subject.readText()).toBe(before);
+  });
+});
 
 describe("the penalties of a profile that is healed", () => {
   test("are taken back in auth-state.json, and nothing else there is changed", async () => {

@@ -3,7 +3,7 @@ import { chown, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from "
 import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { Environment } from "../../src/stores/environment.js";
-import { sharedStoreLocation } from "../../src/stores/openclaw-shared.js";
+import { sharedStorePlace } from "../../src/stores/openclaw-shared.js";
 import { agentLayout, OpenclawSqliteStore, sharedLayout, type SqliteLayout } from "../../src/stores/openclaw-sqlite.js";
 import { environmentIn } from "../support/environment.js";
 import { copyOpenclaw, type OpenclawVersion } from "../support/fixtures.js";
@@ -178,14 +178,19 @@ describe("an OpenClaw database", () => {
   });
 
   test.each(["DROP TABLE auth_profile_store", "ALTER TABLE auth_profile_store RENAME TO auth_profile_store_old"])(
-    "after %s holds nothing of its own, and gets no table",
+    "after %s is refused, and gets no table",
     async (sql) => {
       const subject = await openDocument();
+      const { revision } = await subject.store.read(signal);
       await inDatabase(subject.store.path, (database) => {
         database.exec(sql);
       });
-      expect((await subject.store.read(signal)).revision).toBe("absent");
-      expect((await failureOf(subject.store.write([patchFor(profileSet, loginOf(1))], "absent", signal))).code).toBe("conflict");
+      const error = await failureOf(subject.store.read(signal));
+      expect(error.code).toBe("unsupported");
+      expect(error.message).toContain("has no table auth_profile_store");
+      expect((await failureOf(subject.store.write([patchFor(profileSet, loginOf(1))], revision, signal))).code).toBe(
+        "unsupported",
+      );
       const tables = await inDatabase(subject.store.path, (database) =>
         database.prepare("SELECT name FROM sqlite_master WHERE name = 'auth_profile_store'").all(),
       );
@@ -225,14 +230,33 @@ describe("an OpenClaw database", () => {
     expect(await subject.readText()).toBe(profileSet.document(loginOf(1)));
   });
 
-  test("of a later schema version is still served while its rows have the shape that is known", async () => {
-    const subject = await openDocument();
+  test.each<[string, Place, string]>([
+    ["as its pragma says", agent("2026.9.6"), "PRAGMA user_version = 24"],
+    ["as its own row says", agent("2026.9.6"), "UPDATE schema_meta SET schema_version = 24 WHERE meta_key = 'primary'"],
+    ["as the pragma of the shared one says", sharedInState, "PRAGMA user_version = 19"],
+    ["as the pragma of an early one says", agent("2026.6.11"), "PRAGMA user_version = 99"],
+  ])("of a later schema than is known, %s, is refused and left as it is", async (_what, place, sql) => {
+    const subject = await openDocument(place);
+    const { revision } = await subject.store.read(signal);
     await inDatabase(subject.store.path, (database) => {
-      database.exec("PRAGMA user_version = 99");
+      database.exec(sql);
+    });
+    const before = await subject.readText();
+    const error = await failureOf(subject.store.read(signal));
+    expect(error).toMatchObject({ code: "unsupported", hint: expect.stringContaining("update credsyncd") as string });
+    expect(error.message).toMatch(/schema version \d+, and \d+ is the newest that is known/);
+    const patch = patchFor(profileSet, loginOf(1));
+    expect((await failureOf(subject.store.write([patch], revision, signal))).code).toBe("unsupported");
+    expect(await subject.readText()).toBe(before);
+  });
+
+  test.each([16, 18])("of the known schema %i of a shared one is served", async (version) => {
+    const subject = await openDocument(sharedInState);
+    await inDatabase(subject.store.path, (database) => {
+      database.exec(`PRAGMA user_version = ${String(version)}`);
     });
     await write(subject);
-    const pragma = await inDatabase(subject.store.path, (database) => database.prepare("PRAGMA user_version").all());
-    expect(pragma).toEqual([{ user_version: 99 }]);
+    expect(await subject.readText()).toBe(profileSet.document(loginOf(1)));
   });
 
   test.each<[string, (path: string) => Promise<unknown>, string]>([
@@ -344,7 +368,7 @@ describe("the place of the shared store", () => {
       if (value === null) database.exec("DELETE FROM config_machine_state WHERE state_key = 'auth.sharedStore'");
       else database.prepare("UPDATE config_machine_state SET value_json = ? WHERE state_key = 'auth.sharedStore'").run(value);
     });
-    return sharedStoreLocation(store.path, environment);
+    return (await sharedStorePlace(store.path, environment)).location;
   }
 
   test.each<[string | null, string]>([
@@ -357,15 +381,18 @@ describe("the place of the shared store", () => {
 
   test("was with agent main before there was such a row", async () => {
     const { stateDirectory, environment } = await openPlace(agent("2026.6.11"));
-    expect(await sharedStoreLocation(join(stateDirectory, "state", "openclaw.sqlite"), environment)).toBe("legacy-main");
+    expect(await sharedStorePlace(join(stateDirectory, "state", "openclaw.sqlite"), environment)).toEqual({
+      location: "legacy-main",
+      hasFences: false,
+    });
   });
 
   test("cannot be told where the database is gone or is none", async () => {
     const { stateDirectory, environment } = await openPlace(agent("2026.6.11"));
     const gone = join(stateDirectory, "gone.sqlite");
-    expect((await failureOf(sharedStoreLocation(gone, environment))).code).toBe("conflict");
+    expect((await failureOf(sharedStorePlace(gone, environment))).code).toBe("conflict");
     const config = join(stateDirectory, "openclaw.json");
-    expect((await failureOf(sharedStoreLocation(config, environment))).code).toBe("malformed");
+    expect((await failureOf(sharedStorePlace(config, environment))).code).toBe("malformed");
   });
 
   test.each([

@@ -22,9 +22,11 @@ export async function credsyncd(
   args: readonly string[],
   variables: Readonly<Record<string, string>> = {},
   stdout: "pipe" | "terminal" = "pipe",
+  input = "",
 ): Promise<Spoken> {
   const command = [...(stdout === "terminal" ? ["--import", PRETEND_TERMINAL] : []), MAIN, ...args];
-  const child = spawn(process.execPath, command, { env: home.environment(variables), stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, command, { env: home.environment(variables), stdio: ["pipe", "pipe", "pipe"] });
+  child.stdin.end(input);
   const ended = once(child, "close") as Promise<[number | null]>;
   const [result, talk, [code]] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
   home.spoken.push(result, talk);

@@ -2,22 +2,27 @@ import { Writable } from "node:stream";
 import { pino, type Logger } from "pino";
 import { loadConfig } from "../../src/config/load.js";
 import { compose, type Composition } from "../../src/daemon/compose.js";
-import { systemEnvironment } from "../../src/daemon/system.js";
+import { systemClock, systemEnvironment } from "../../src/daemon/system.js";
+import type { Clock } from "../../src/domain/clock.js";
 import { noOrders } from "../../src/domain/observation.js";
 import type { ReconcileResult } from "../../src/reconcile/reconciler.js";
 import type { Environment } from "../../src/stores/environment.js";
 import type { LogLine } from "./running-daemon.js";
 import type { TemporaryHome } from "./temporary-home.js";
 
-export function environmentOf(home: TemporaryHome): Environment {
-  return { ...systemEnvironment(), home: home.path, variables: home.environment() };
+export function environmentOf(
+  home: TemporaryHome,
+  clock: Clock = systemClock,
+  variables: Readonly<Record<string, string>> = {},
+): Environment {
+  return { ...systemEnvironment(), home: home.path, variables: home.environment(variables), clock };
 }
 
 /** The parts of the daemon in a temporary home, to be moved by hand. */
 export async function composeIn(
   home: TemporaryHome,
+  environment = environmentOf(home),
 ): Promise<Composition & { readonly reconcile: () => Promise<ReconcileResult> }> {
-  const environment = environmentOf(home);
   const composition = await compose(await loadConfig(null, environment), environment, "write");
   const { reconciler, config } = composition;
   return { ...composition, reconcile: () => reconciler.reconcile(config.policy, noOrders, new AbortController().signal) };

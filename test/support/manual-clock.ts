@@ -26,12 +26,14 @@ export class ManualClock implements Clock {
   sleep(durationMs: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
-      const sleeper = { until: this.#ms + durationMs, wake: resolve };
-      this.#sleepers.push(sleeper);
-      signal.addEventListener("abort", () => {
+      const end = (): void => {
+        signal.removeEventListener("abort", end);
         this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
         resolve();
-      });
+      };
+      const sleeper = { until: this.#ms + durationMs, wake: end };
+      this.#sleepers.push(sleeper);
+      signal.addEventListener("abort", end);
     });
   }
 

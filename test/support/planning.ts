@@ -1,9 +1,17 @@
 import type { Account } from "../../src/domain/credential.js";
-import { emptyLedger, foldLedger, type LedgerEvent, type LedgerState, type LiveEvent } from "../../src/domain/ledger.js";
+import {
+  emptyLedger,
+  foldLedger,
+  type LedgerEvent,
+  type LedgerState,
+  type LiveEvent,
+  type Terms,
+} from "../../src/domain/ledger.js";
 import {
   noOrders,
   type Held,
   type HeldCredential,
+  type HeldFence,
   type ObservedSource,
   type ObservedTarget,
   type Orders,
@@ -63,6 +71,11 @@ export function apiKey(name: string): HeldCredential {
 }
 
 export const stub: Held = { kind: "stub", timeLimit: false };
+/** A refresh of a generation, under way or failed; null: of one that no store holds. */
+export function fence(spends: string | null, state: "pending" | "failed", claim = "claim"): HeldFence {
+  return { kind: "fence", claim, failed: state === "failed", spends };
+}
+
 export const absent: Held = { kind: "absent" };
 
 interface SourceOptions {
@@ -77,10 +90,10 @@ export function sourceWith(held: Held, options: SourceOptions = {}): ObservedSou
   const { account = anna, accountInCredential = false, changedAgoMs = MINUTE_MS } = options;
   const place = { store: SOURCE, profile: SOURCE_PROFILE };
   const observed = { ...place, provider: null, held, account, surroundings: () => "as it was" };
-  return { ...place, state: "present", observed, accountInCredential, changedAt: NOW - changedAgoMs };
+  return { ...place, flow: SOURCE_PROFILE, state: "present", observed, accountInCredential, changedAt: NOW - changedAgoMs };
 }
 
-export const missingSource: ObservedSource = { store: SOURCE, profile: SOURCE_PROFILE, state: "missing" };
+export const missingSource: ObservedSource = { store: SOURCE, profile: SOURCE_PROFILE, flow: SOURCE_PROFILE, state: "missing" };
 
 /** A listed, following profile of an agent that is given all of the login. */
 export function targetWith(held: Held, options: Partial<ObservedTarget> = {}): ObservedTarget {
@@ -131,12 +144,14 @@ interface PlaceOptions {
   readonly profile?: string;
   readonly issue?: string;
   readonly at?: number;
+  readonly terms?: Terms;
 }
 
 /** The event by which a profile was seen with a generation: the listed one of the main agent unless said otherwise. */
 export function wasSeen(generation: string, options: PlaceOptions = {}): LedgerEvent {
-  const { store = "openclaw:main", profile = LISTED_PROFILE, issue = `${generation}/1`, at = NOW - HOUR_MS } = options;
-  return { kind: "seen", at, store, profile, generation, issue, surroundings: "as it was" };
+  const { store = "openclaw:main", profile = LISTED_PROFILE, issue = `${generation}/1`, at = NOW - HOUR_MS, terms } = options;
+  const placed = { kind: "seen", at, store, profile, generation, issue, surroundings: "as it was" } as const;
+  return terms === undefined ? placed : { ...placed, terms };
 }
 
 export function sourceWasSeen(generation: string, options: PlaceOptions = {}): LedgerEvent {
@@ -164,7 +179,9 @@ export interface Situation {
   readonly policy?: Partial<Policy>;
   readonly force?: readonly string[];
   readonly adopt?: string;
+  readonly restarted?: readonly string[];
   readonly now?: number;
+  readonly clockJumped?: boolean;
 }
 
 /** Plans for a situation; what is not said is as usual. */
@@ -172,6 +189,7 @@ export function planFor(situation: Situation): Plan {
   const orders: Orders = {
     ...noOrders,
     force: new Set(situation.force ?? []),
+    restarted: new Set(situation.restarted ?? []),
     adopt: situation.adopt === undefined ? null : { store: situation.adopt, profile: null },
   };
   return planSync({
@@ -181,6 +199,7 @@ export function planFor(situation: Situation): Plan {
     policy: { ...policy, ...situation.policy },
     orders,
     now: situation.now ?? NOW,
+    clockJumped: situation.clockJumped ?? false,
   });
 }
 

@@ -18,6 +18,8 @@ export interface LogLine {
 export interface StartOptions {
   readonly args?: readonly string[];
   readonly variables?: Readonly<Record<string, string>>;
+  /** How long a line of its log is waited for. */
+  readonly patienceMs?: number;
 }
 
 /** The whole daemon, as a supervisor starts it, in a temporary home. It is ended with the test. */
@@ -29,10 +31,12 @@ export class RunningDaemon {
   stderr = "";
   readonly #process: ChildProcessByStdio<null, Readable, Readable>;
   #read = 0;
+  readonly #patienceMs: number;
   #isOver = false;
   #onLine: () => void = () => undefined;
 
-  private constructor(home: TemporaryHome, { args = [], variables = {} }: StartOptions) {
+  private constructor(home: TemporaryHome, { args = [], variables = {}, patienceMs = PATIENCE_MS }: StartOptions) {
+    this.#patienceMs = patienceMs;
     this.#process = spawn(process.execPath, [MAIN, "run", "--json", ...args], {
       env: home.environment(variables),
       stdio: ["ignore", "pipe", "pipe"],
@@ -74,7 +78,7 @@ export class RunningDaemon {
 
   /** The next log line, after the one that was last waited for, with this message (and these fields). */
   async said(msg: string, fields: Readonly<Record<string, unknown>> = {}): Promise<LogLine> {
-    const timeout = AbortSignal.timeout(PATIENCE_MS);
+    const timeout = AbortSignal.timeout(this.#patienceMs);
     for (;;) {
       while (this.#read < this.lines.length) {
         const line = this.lines[this.#read++];

@@ -25,7 +25,13 @@ export interface HomeOptions {
   readonly agents?: readonly string[];
   /** The generation that the login and every agent hold at first; null: nothing is there. */
   readonly generation?: number | null;
+  /** Takes what is to be done when the home is not needed any more; by default that is at the end of the test. */
+  readonly atEnd?: AtEnd;
+  /** A directory that is to be the home, instead of a new one. */
+  readonly path?: string;
 }
+
+export type AtEnd = (cleanUp: () => Promise<void>) => void;
 
 type Json = Record<string, unknown>;
 
@@ -44,9 +50,9 @@ export class TemporaryHome {
     this.path = path;
   }
 
-  static async create({ agents = [], generation = 1 }: HomeOptions = {}): Promise<TemporaryHome> {
-    const home = new TemporaryHome(await mkdtemp(join(tmpdir(), "credsyncd-test-")));
-    onTestFinished(async () => {
+  static async create({ agents = [], generation = 1, atEnd = onTestFinished, path }: HomeOptions = {}): Promise<TemporaryHome> {
+    const home = new TemporaryHome(path ?? (await mkdtemp(join(tmpdir(), "credsyncd-test-"))));
+    atEnd(async () => {
       const leaks = await home.leaks();
       await rm(home.path, { recursive: true, force: true });
       expect(leaks).toEqual([]);

@@ -5,40 +5,82 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-/** The versions that the real programs are tried with. */
-export const VERSIONS = { node: "24", openclaw: "2026.4.15", claude: "2.1.329" } as const;
+/** The Claude Code that is tried. */
+export const CLAUDE_VERSION = "2.1.329";
+/** Every OpenClaw that is tried needs a Node with `node:sqlite`; they run on this one, whatever runs the tests. */
+const NODE_VERSION = "24";
+
+/** What the versions before and after a change have of their own. */
+interface Peculiarity {
+  /** A gateway that was not told writes its old snapshot over the stores (up to 2026.3.22). */
+  readonly reverts?: true;
+  /** A gateway refuses the reload to a device that spoke to it with less rights before. */
+  readonly wantsPairing?: true;
+  /** A refresh that fails leaves a marker in the place of the tokens (from 2026.9.4). */
+  readonly fences?: true;
+}
+
+/** One OpenClaw of each era; the first eras keep logins in the same way. */
+export const OPENCLAWS = [
+  { version: "2026.2.26", era: "json", has: { reverts: true } },
+  { version: "2026.4.15", era: "json", has: {} },
+  { version: "2026.6.11", era: "sqlite", has: { wantsPairing: true } },
+  { version: "2026.8.2", era: "sqlite-shared", has: {} },
+  { version: "2026.9.5", era: "sqlite-fenced", has: { fences: true } },
+] as const satisfies readonly { readonly version: string; readonly era: string; readonly has: Peculiarity }[];
+export type OpenclawRelease = (typeof OPENCLAWS)[number] & { readonly has: Peculiarity };
+
+/** A program that is there, or why it is not. */
+export type Found<Program> = Program | { readonly missing: string };
+
+/** An OpenClaw, and the node that it runs on. */
+export interface OpenclawProgram {
+  readonly node: string;
+  readonly script: string;
+}
 
 /** Where the real programs are. */
 export interface Clients {
-  /** A node that this OpenClaw runs on. */
-  readonly node: string;
-  readonly openclaw: string;
-  readonly claude: string;
+  readonly claude: Found<{ readonly binary: string }>;
+  readonly openclaw: Readonly<Record<OpenclawRelease["version"], Found<OpenclawProgram>>>;
 }
 
-/** Kept between runs: the programs take about 900 MB. */
+/** Kept between runs: the programs take about 4 GB. */
 const CACHE = process.env["CREDSYNCD_REAL_CLIENTS"] ?? join(homedir(), ".cache", "credsyncd-real-clients");
 const PLATFORM = `${process.platform}-${process.arch}`;
 /** The packages that hold the programs themselves; their parents fetch them in install scripts, which are not run. */
 const NODE_PACKAGE = `node-${PLATFORM}`;
 const CLAUDE_PACKAGE = `@anthropic-ai/claude-code-${PLATFORM}`;
 
-/**
- * Installs the real programs, each into a folder of its own in the cache, unless they are there.
- *
- * @throws Error where npm cannot install one; its message says which and why
- */
+/** Installs the real programs, each into a folder of its own in the cache, unless they are there. */
 export async function installClients(): Promise<Clients> {
-  const node = await install("node", VERSIONS.node, `${NODE_PACKAGE}@${VERSIONS.node}`);
-  const claude = await install("claude", VERSIONS.claude, `${CLAUDE_PACKAGE}@${VERSIONS.claude}`);
-  const openclaw = await install("openclaw", VERSIONS.openclaw, `openclaw@${VERSIONS.openclaw}`, await replacements());
+  const claude = await found(async () => {
+    const directory = await install("claude", CLAUDE_VERSION, `${CLAUDE_PACKAGE}@${CLAUDE_VERSION}`);
+    return { binary: join(directory, "node_modules", CLAUDE_PACKAGE, "claude") };
+  });
+  const openclaw: Record<string, Found<OpenclawProgram>> = {};
+  for (const { version } of OPENCLAWS) openclaw[version] = await found(() => installOpenclaw(version));
+  return { claude, openclaw: openclaw as Clients["openclaw"] };
+}
+
+async function found<Program>(installation: () => Promise<Program>): Promise<Found<Program>> {
+  try {
+    return await installation();
+  } catch (error) {
+    return { missing: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function installOpenclaw(version: string): Promise<OpenclawProgram> {
+  const node = await install("node", NODE_VERSION, `${NODE_PACKAGE}@${NODE_VERSION}`);
+  const directory = await install("openclaw", version, `openclaw@${version}`, await replacements());
   return {
     node: join(node, "node_modules", NODE_PACKAGE, "bin", "node"),
-    claude: join(claude, "node_modules", CLAUDE_PACKAGE, "claude"),
-    openclaw: join(openclaw, "node_modules", "openclaw", "openclaw.mjs"),
+    script: join(directory, "node_modules", "openclaw", "openclaw.mjs"),
   };
 }
 
+/** @throws Error where npm cannot install it; its message says which and why */
 async function install(
   name: string,
   version: string,
@@ -56,6 +98,8 @@ async function install(
     await rename(part, directory);
   } catch (error) {
     await rm(part, { recursive: true, force: true });
+    // Another run was faster.
+    if (existsSync(directory)) return directory;
     const told = error instanceof Error && "stderr" in error ? String(error.stderr) : String(error);
     const reason = told.split("\n").find((line) => line.startsWith("npm error")) ?? told.split("\n")[0] ?? "";
     throw new Error(`${name} ${version} cannot be installed: ${reason}`, { cause: error });

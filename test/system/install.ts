@@ -1,27 +1,34 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { TestProject } from "vitest/node";
-import { installClients, type Clients } from "./clients.js";
+import { installClients, OPENCLAWS, type Clients } from "./clients.js";
 
 declare module "vitest" {
   interface ProvidedContext {
     /** The real programs, or why they are not there. */
-    clients: Clients | { readonly missing: string };
+    clients: Clients;
   }
 }
 
-/** Installs the real programs before the tests; where that fails, the tests that need them say so and are skipped. */
+/** Installs the real programs before the tests; where that fails, the tests that need one say so and are skipped. */
 export default async function setup(project: TestProject): Promise<void> {
-  project.provide("clients", await clientsOrReason());
+  const clients = (await hasOpenssl()) ? await installClients() : withoutAny("the stand-in for the servers needs openssl");
+  for (const program of [clients.claude, ...Object.values(clients.openclaw)]) {
+    if ("missing" in program) process.stderr.write(`skipped: ${program.missing}\n`);
+  }
+  project.provide("clients", clients);
 }
 
-async function clientsOrReason(): Promise<Clients | { missing: string }> {
+async function hasOpenssl(): Promise<boolean> {
   try {
     await promisify(execFile)("openssl", ["version"]);
-    return await installClients();
-  } catch (error) {
-    const missing = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`the tests with real programs are skipped: ${missing}\n`);
-    return { missing };
+    return true;
+  } catch {
+    return false;
   }
+}
+
+function withoutAny(missing: string): Clients {
+  const openclaw = Object.fromEntries(OPENCLAWS.map(({ version }) => [version, { missing }]));
+  return { claude: { missing }, openclaw: openclaw as Clients["openclaw"] };
 }

@@ -1,14 +1,19 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { connect, createServer, type AddressInfo } from "node:net";
+import { delimiter } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import type { TemporaryHome } from "../support/temporary-home.js";
-import type { Clients } from "./clients.js";
+import type { OpenclawProgram } from "./clients.js";
 import type { StandIn } from "./stand-in.js";
 
-/** OpenClaw takes several seconds to start, more on a busy machine. */
-const PATIENCE_MS = 90_000;
+/** OpenClaw takes several seconds to start, some versions a minute for a turn, more on a busy machine. */
+const PATIENCE_MS = 240_000;
+/** A gateway drains its work before it goes. */
+const FAREWELL_MS = 20_000;
 
 export interface Ended {
   readonly code: number | null;
@@ -23,29 +28,48 @@ export interface OpenclawProfile {
   readonly expiresAt?: number;
 }
 
-/** A real OpenClaw in a home, cut off from the network. */
+/** Whether a turn is made by a process of its own, or by the gateway that runs. */
+export type TurnBy = "itself" | "gateway";
+
+/** A real OpenClaw in a home. Whatever it asks of the network goes to the stand-in, or nowhere. */
 export class RealOpenclaw {
-  readonly #clients: Clients;
+  /** Its environment, beside the home's own. */
+  readonly variables: Readonly<Record<string, string>>;
+  readonly #program: OpenclawProgram;
   readonly #home: TemporaryHome;
 
-  constructor(clients: Clients, home: TemporaryHome) {
-    this.#clients = clients;
+  constructor(program: OpenclawProgram, home: TemporaryHome, standIn: StandIn | null) {
+    this.#program = program;
     this.#home = home;
-  }
-
-  async run(...args: readonly string[]): Promise<string> {
-    const variables = {
+    this.variables = {
       LANG: "C.UTF-8",
       NO_COLOR: "1",
+      TMPDIR: home.at("tmp"),
+      // A wrapper of this name is what a daemon in this home finds.
+      PATH: [home.at("bin"), process.env["PATH"] ?? ""].join(delimiter),
+      AWS_EC2_METADATA_DISABLED: "true",
       OPENCLAW_OFFLINE: "1",
       OPENCLAW_NO_RESPAWN: "1",
       OPENCLAW_NO_AUTO_UPDATE: "1",
       OPENCLAW_SKIP_CHANNELS: "1",
       OPENCLAW_DISABLE_BONJOUR: "1",
+      ...networkBy(standIn?.proxyUrl ?? NOWHERE),
+      ...(standIn === null ? {} : { NODE_EXTRA_CA_CERTS: standIn.certificateAuthority }),
     };
-    const { node, openclaw } = this.#clients;
-    const child = spawn(node, [openclaw, ...args], { env: this.#home.environment(variables), cwd: this.#home.path });
-    const { code, stdout, stderr } = await ended(child);
+  }
+
+  /** Puts it on the home's own PATH, as an installation does. */
+  async putOnPath(): Promise<void> {
+    const { node, script } = this.#program;
+    await mkdir(this.#home.at("bin"), { recursive: true });
+    await mkdir(this.#home.at("tmp"), { recursive: true });
+    await writeFile(this.#home.at("bin", "openclaw"), `#!/bin/sh\nexec "${node}" "${script}" "$@"\n`);
+    await chmod(this.#home.at("bin", "openclaw"), 0o755);
+  }
+
+  /** @throws Error where it does not end well */
+  async run(...args: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await ended(this.spawn(args));
     if (code !== 0) throw new Error(`openclaw ${args.join(" ")} ended with ${String(code)}: ${stderr}${stdout}`);
     return stdout;
   }
@@ -56,21 +80,113 @@ export class RealOpenclaw {
 
   /** What `models status` shows of an agent's OAuth profile; null where it shows none. */
   async profile(agent: string, id: string): Promise<OpenclawProfile | null> {
+    return (await this.profiles(agent)).find(({ profileId }) => profileId === id) ?? null;
+  }
+
+  /** What `models status` shows of the OAuth profiles that an agent has or inherits. */
+  async profiles(agent: string): Promise<OpenclawProfile[]> {
     const stdout = await this.run("models", "status", "--agent", agent, "--json");
     // Lines of the log may stand before the JSON.
     const status = JSON.parse(stdout.slice(stdout.search(/^\{/m))) as { auth: { oauth: { profiles: OpenclawProfile[] } } };
-    return status.auth.oauth.profiles.find(({ profileId }) => profileId === id) ?? null;
+    return status.auth.oauth.profiles;
   }
+
+  /** One turn of an agent; it may fail. @returns what it said: 2026.4.15 gives its answer on stderr */
+  async turn(agent: string, by: TurnBy, network: "online" | "offline" = "online"): Promise<string> {
+    const how = by === "itself" ? ["--local"] : [];
+    const variables = network === "online" ? {} : networkBy(NOWHERE);
+    const args = ["agent", ...how, "--agent", agent, "--message", "hi", "--json"];
+    const { stdout, stderr } = await ended(this.spawn(args, variables));
+    const said = `${stdout}${stderr}`;
+    // It says so where it could not reach the gateway and made the turn itself: then nothing is shown of the gateway.
+    if (by === "gateway") expect(said).not.toMatch(/embedded fallback|falling back to embedded/i);
+    return said;
+  }
+
+  spawn(args: readonly string[], variables: Readonly<Record<string, string>> = {}): ChildProcessWithoutNullStreams {
+    const env = this.#home.environment({ ...this.variables, ...variables });
+    return spawn(this.#program.node, [this.#program.script, ...args], { env, cwd: this.#home.path });
+  }
+}
+
+/** Nobody listens on the discard port. */
+const NOWHERE = "http://127.0.0.1:9";
+
+/** What makes a program, and Node's own `fetch`, ask a proxy for everything but the loopback. */
+function networkBy(proxy: string): Record<string, string> {
+  return { NODE_USE_ENV_PROXY: "1", HTTPS_PROXY: proxy, HTTP_PROXY: proxy, NO_PROXY: "127.0.0.1,localhost,::1" };
+}
+
+/** A real gateway on the loopback; it is ended with the test. */
+export class RunningGateway {
+  readonly #process: ChildProcessWithoutNullStreams;
+  #output = "";
+
+  private constructor(child: ChildProcessWithoutNullStreams) {
+    this.#process = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (chunk: string) => {
+        this.#output += chunk;
+      });
+    }
+    child.stdin.end();
+    onTestFinished(() => this.stop());
+  }
+
+  /** Starts it and waits until it listens. @param port the one that `openclaw.json` names */
+  static async start(openclaw: RealOpenclaw, port: number): Promise<RunningGateway> {
+    const gateway = new RunningGateway(openclaw.spawn(["gateway", "run", "--port", String(port), "--bind", "loopback"]));
+    await expect.poll(() => gateway.#isListening(port), { timeout: PATIENCE_MS, interval: 100 }).toBe(true);
+    return gateway;
+  }
+
+  async #isListening(port: number): Promise<boolean> {
+    if (this.#isOver) throw new Error(`the gateway ended: ${this.#output}`);
+    const socket = connect(port, "127.0.0.1");
+    try {
+      await once(socket, "connect");
+      return true;
+    } catch {
+      return false;
+    } finally {
+      socket.destroy();
+    }
+  }
+
+  get #isOver(): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#isOver) return;
+    const closed = once(this.#process, "close");
+    this.#process.kill("SIGTERM");
+    const timer = setTimeout(() => {
+      this.#process.kill("SIGKILL");
+    }, FAREWELL_MS);
+    await closed;
+    clearTimeout(timer);
+  }
+}
+
+/** A port that nobody listens on at this moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
 }
 
 /** A real Claude Code in a home, whose every request goes to the stand-in. */
 export class RealClaude {
-  readonly #clients: Clients;
+  readonly #binary: string;
   readonly #home: TemporaryHome;
   readonly #standIn: StandIn;
 
-  constructor(clients: Clients, home: TemporaryHome, standIn: StandIn) {
-    this.#clients = clients;
+  constructor(binary: string, home: TemporaryHome, standIn: StandIn) {
+    this.#binary = binary;
     this.#home = home;
     this.#standIn = standIn;
   }
@@ -110,7 +226,7 @@ export class RealClaude {
       NODE_EXTRA_CA_CERTS: this.#standIn.certificateAuthority,
       ...variables,
     });
-    return spawn(this.#clients.claude, args, { env, cwd: this.#home.path });
+    return spawn(this.#binary, args, { env, cwd: this.#home.path });
   }
 }
 
@@ -146,7 +262,9 @@ export class ClaudeSession {
 /** Waits for the end of a program that is not asked anything more. */
 async function ended(child: ChildProcessWithoutNullStreams): Promise<Ended> {
   child.stdin.end();
-  const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+  const timer = setTimeout(() => {
+    child.kill("SIGKILL");
+  }, PATIENCE_MS);
   const closed = once(child, "close") as Promise<[number | null]>;
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), closed]);
   clearTimeout(timer);

@@ -3,7 +3,7 @@ import { describe, expect, inject, test } from "vitest";
 import { becomes } from "../support/condition.js";
 import { RunningDaemon } from "../support/running-daemon.js";
 import { PROFILE, replace, TemporaryHome } from "../support/temporary-home.js";
-import { VERSIONS, type Clients } from "./clients.js";
+import { CLAUDE_VERSION } from "./clients.js";
 import { RealClaude, RealOpenclaw } from "./programs.js";
 import { ACCOUNT, StandIn, type Pair } from "./stand-in.js";
 
@@ -13,9 +13,12 @@ const NEARLY_EXPIRED_SECONDS = 200;
 const EXPIRED_SECONDS = -60;
 const EIGHT_HOURS_SECONDS = 28_800;
 
-const clients = inject("clients");
+const OPENCLAW_VERSION = "2026.4.15";
+const claude = inject("clients").claude;
+const openclaw = inject("clients").openclaw[OPENCLAW_VERSION];
+const isMissing = "missing" in claude || "missing" in openclaw;
 
-describe.skipIf("missing" in clients)(`with Claude Code ${VERSIONS.claude} and OpenClaw ${VERSIONS.openclaw}`, () => {
+describe.skipIf(isMissing)(`with Claude Code ${CLAUDE_VERSION} and OpenClaw ${OPENCLAW_VERSION}`, () => {
   test("a login that Claude Code refreshes reaches every agent that OpenClaw made, and OpenClaw shows it", async () => {
     const host = await Host.make(NEARLY_EXPIRED_SECONDS);
     const before = host.standIn.current;
@@ -85,19 +88,20 @@ class Host {
   readonly claude: RealClaude;
   readonly openclaw: RealOpenclaw;
 
-  private constructor(clients: Clients, home: TemporaryHome, standIn: StandIn) {
+  private constructor(home: TemporaryHome, standIn: StandIn) {
+    if ("missing" in claude || "missing" in openclaw) throw new Error("a program is missing");
     this.home = home;
     this.standIn = standIn;
-    this.claude = new RealClaude(clients, home, standIn);
-    this.openclaw = new RealOpenclaw(clients, home);
+    this.claude = new RealClaude(claude.binary, home, standIn);
+    this.openclaw = new RealOpenclaw(openclaw, home, standIn);
   }
 
   /** @param lifetimeSeconds how long the access token lives that everybody holds at first */
   static async make(lifetimeSeconds: number): Promise<Host> {
-    if ("missing" in clients) throw new Error(clients.missing);
     const home = await TemporaryHome.create({ generation: null });
     const standIn = await StandIn.start((kind, generation) => home.token(kind, generation));
-    const host = new Host(clients, home, standIn);
+    const host = new Host(home, standIn);
+    await host.openclaw.putOnPath();
     host.standIn.lifetimeSeconds = lifetimeSeconds;
     await host.claude.signIn();
     for (const agent of AGENTS) if (agent !== "main") await host.openclaw.addAgent(agent);

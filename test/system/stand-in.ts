@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { onTestFinished } from "vitest";
+import type { AtEnd } from "../support/temporary-home.js";
 
 const TOKEN_PATH = "/v1/oauth/token";
 const SCOPES = "user:inference user:profile user:sessions:claude_code user:mcp_servers user:file_upload";
@@ -68,8 +69,8 @@ export class StandIn {
     this.certificateAuthority = certificateAuthority;
   }
 
-  /** Starts a stand-in, which is ended with the test. */
-  static async start(makeToken: MakeToken): Promise<StandIn> {
+  /** Starts a stand-in, which is ended with the test unless told otherwise. */
+  static async start(makeToken: MakeToken, atEnd: AtEnd = onTestFinished): Promise<StandIn> {
     const directory = await mkdtemp(join(tmpdir(), "credsyncd-stand-in-"));
     const tls = await makeCertificates(directory);
     const serve = (request: IncomingMessage, response: ServerResponse): void => {
@@ -86,7 +87,7 @@ export class StandIn {
       inner.emit("connection", socket);
     });
     const standIn = new StandIn(await listen(plain), await listen(proxy), join(directory, "ca.pem"), makeToken);
-    onTestFinished(async () => {
+    atEnd(async () => {
       for (const server of [plain, proxy, inner]) {
         server.closeAllConnections();
         server.close();
@@ -101,11 +102,36 @@ export class StandIn {
     return this.requests.filter(({ path }) => path === TOKEN_PATH).length;
   }
 
+  /** How many refreshes were granted, each of which spent a refresh token. */
+  get grants(): number {
+    return this.#issued;
+  }
+
+  /** The bearers that turns were asked for with, from the first; refused ones too. */
+  get bearers(): string[] {
+    return this.requests.filter(({ path }) => path === "/v1/messages").map(({ bearer }) => bearer);
+  }
+
+  /** The requests that were refused for their bearer. */
+  get refused(): SeenRequest[] {
+    return this.requests.filter(({ status }) => status === 401);
+  }
+
   /** The pair that is good at this moment. */
   get current(): Pair {
     const pair = [...this.#unspent.values()].findLast((unspent) => unspent !== null);
     if (pair == null) throw new Error("nobody signed in yet");
     return pair;
+  }
+
+  /** Lets every token end sooner. */
+  age(byMs: number): void {
+    for (const [refresh, pair] of this.#unspent) {
+      if (pair === null) continue;
+      const aged = { ...pair, expiresAt: pair.expiresAt - byMs };
+      this.#unspent.set(refresh, aged);
+      this.#valid.set(aged.access, aged);
+    }
   }
 
   /** Spends a refresh token over the wire, as a program does. */

@@ -1,5 +1,7 @@
+import { spawnSync } from "node:child_process";
 import { mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Watcher } from "../../src/watch/watcher.js";
 import { becomes } from "../support/condition.js";
@@ -17,11 +19,16 @@ function open(): Watch {
   const told: string[] = [];
   const watcher = new Watcher({
     onChange: (path) => told.push(path),
+    onRefused: (_directory, error) => {
+      throw error;
+    },
     onError: (error) => {
       throw error;
     },
   });
-  onTestFinished(() => watcher.close());
+  onTestFinished(() => {
+    watcher.close();
+  });
   const isTold = async (path: string, action: () => Promise<unknown>): Promise<void> => {
     const before = told.length;
     await action();
@@ -154,8 +161,23 @@ test("a closed watcher tells nothing and watches nothing", async () => {
   const file = join(directory, "login.json");
   const { watcher, told } = open();
   await watcher.watch([file]);
-  await watcher.close();
+  watcher.close();
   await writeFile(file, "1");
   expect(watcher.size).toBe(0);
   expect(told).toEqual([]);
+});
+
+test("a directory that the system refuses to watch is polled, and that is told once", (context) => {
+  const canLimit = spawnSync("unshare", ["-Ur", "true"]).status === 0;
+  context.skip(!canLimit, "limiting inotify takes user namespaces");
+  const script = fileURLToPath(new URL("refused.mjs", import.meta.url));
+  const limited = 'echo 0 > /proc/sys/user/max_inotify_watches && exec "$0" "$@"';
+  const { stdout, stderr } = spawnSync("unshare", ["-Ur", "sh", "-c", limited, process.execPath, script], { encoding: "utf8" });
+  expect(stderr).toBe("");
+  expect(JSON.parse(stdout)).toEqual({
+    refused: 1,
+    told: ["made", "written", "replaced", "removed", "made again"],
+    watched: 1,
+    toldOfOthers: false,
+  });
 });

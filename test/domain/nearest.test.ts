@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { nearest } from "../../src/config/nearest.js";
+import { nearest } from "../../src/domain/nearest.js";
 
 const known = ["source", "targets", "agents", "settle", "resync", "quietMs"];
 

@@ -1,0 +1,26 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { Failure, StoreError } from "../domain/errors.js";
+import { stateDirectoryOf, systemEnvironment } from "../daemon/system.js";
+import { openOutput, type CommonOptions } from "./output.js";
+
+/** Before any command: a switch that a crash interrupted is completed or undone, and that is said. */
+export async function recoverFirst(options: CommonOptions): Promise<void> {
+  const environment = systemEnvironment();
+  const journal = join(stateDirectoryOf(environment), "journal");
+  if (!existsSync(journal) || !readdirSync(journal).some((name) => name.startsWith("switch-"))) return;
+  const { say } = openOutput(options);
+  try {
+    const { loadConfig } = await import("../config/load.js");
+    const { compose } = await import("../daemon/compose.js");
+    const { recoverSwitches, recoveryText } = await import("../daemon/switching.js");
+    const composition = await compose(await loadConfig(options.config ?? null, environment), environment, "write");
+    const recoveries = await recoverSwitches(composition, new AbortController().signal);
+    for (const recovery of recoveries) say(`credsyncd: ${recoveryText(recovery)}`);
+  } catch (error) {
+    // The command itself may not need it; one that does refuses to go on.
+    if (!(error instanceof Failure) && !(error instanceof StoreError)) throw error;
+    say(`credsyncd: warning: a switch was interrupted and is not settled: ${error.message}`);
+    if (error.hint !== null) say(`credsyncd: hint: ${error.hint}`);
+  }
+}

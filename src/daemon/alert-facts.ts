@@ -1,0 +1,62 @@
+import { StoreError } from "../domain/errors.js";
+import type { Facts, FlowFacts } from "../domain/conditions.js";
+import type { SourceVerdict } from "../domain/source-verdict.js";
+import type { StoreName } from "../domain/store.js";
+import type { ReconcileResult } from "../reconcile/reconciler.js";
+import { sourceProfile } from "./reporter.js";
+
+/** credsyncd's own state, where an alert is about no other store. */
+export const OWN_STATE = "credsyncd";
+
+/** What a reconcile, or a mere look, tells the alerts. */
+export function factsOf(result: ReconcileResult): Facts {
+  const { observation, writes, adoptions } = result;
+  const outcomes = [...writes, ...adoptions];
+  const attempts = [
+    ...observation.inventory.findings,
+    ...observation.reads.map(({ target, error }) => ({ store: target.store.name, error })),
+    ...outcomes,
+  ];
+  return {
+    flows: flowsOf(result),
+    failures: attempts.flatMap(({ store, error }) => (error === null ? [] : [{ store, error }])),
+    written: new Set(outcomes.flatMap(({ store, error }) => (error === null ? [store] : []))),
+  };
+}
+
+function flowsOf({ plan, observation, adoptions }: ReconcileResult): FlowFacts[] {
+  const { signIn } = observation.inventory.source;
+  return plan.flows.map((flow) => {
+    const { head, source, adoption, live, suspect, reports } = flow;
+    const failed = adoptions.some(({ store, error }) => store === head.store && error !== null);
+    const isHealing = adoption !== null && !failed;
+    const shownProfile = sourceProfile(flow) === "" ? null : head.profile;
+    const { store, profile } = head;
+    return { store, profile, shownProfile, verdict: source, isHealing, isSuspect: suspect, live, signIn, reports };
+  });
+}
+
+/** The facts when a reconcile failed as a whole: what was known stays, and credsyncd itself is in trouble. */
+export function factsOfFailure(before: Facts | null, message: string, hint: string | null): Facts {
+  const known = before ?? { flows: [], failures: [], written: new Set<StoreName>() };
+  const error = new StoreError("io", message, hint ?? "see the log");
+  return { ...known, failures: [...known.failures.filter(({ store }) => store !== OWN_STATE), { store: OWN_STATE, error }] };
+}
+
+/** Stores that a look could not judge: one that is half written, just changed, or being refreshed, is neither well nor ill. */
+export function undecidedIn({ observation, plan, writes, adoptions }: ReconcileResult): Set<StoreName> {
+  const undecided = new Set<StoreName>();
+  for (const { head, source } of plan.flows) if (isUndecided(source)) undecided.add(head.store);
+  const attempts = [
+    ...observation.reads.map(({ target, error }) => ({ store: target.store.name, error })),
+    ...writes,
+    ...adoptions,
+  ];
+  for (const { store, error } of attempts) if (error?.code === "torn" || error?.code === "conflict") undecided.add(store);
+  return undecided;
+}
+
+function isUndecided(source: SourceVerdict): boolean {
+  if (source.kind === "unreadable") return source.torn;
+  return (source.kind === "fenced" || source.kind === "held") && source.until !== null;
+}

@@ -1,0 +1,30 @@
+import type { DoctorFinding, Patient } from "./finding.js";
+import { clock, locks, permissions, strays, symlinks } from "./files.js";
+import { eras, gateways, stores, whitelists } from "./openclaw.js";
+import { config, daemons, inotify, keychain, ledger, node } from "./system.js";
+
+/** In the order in which they are told: what everything stands on comes first. */
+const checks = [
+  node,
+  config,
+  daemons,
+  permissions,
+  stores,
+  symlinks,
+  keychain,
+  strays,
+  locks,
+  clock,
+  ledger,
+  inotify,
+  eras,
+  whitelists,
+  gateways,
+] as const;
+
+/** Examines an installation; it changes nothing but permissions, and those only when it is asked to mend them. */
+export async function examine(patient: Patient): Promise<DoctorFinding[]> {
+  const findings: DoctorFinding[] = [];
+  for (const check of checks) findings.push(...(await check(patient)));
+  return findings;
+}

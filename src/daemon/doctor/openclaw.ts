@@ -1,0 +1,127 @@
+import { openclawAuthRules, type AuthRules } from "../../stores/openclaw-discovery.js";
+import { RELOAD_TIMEOUT_MS } from "../../stores/openclaw-gateway.js";
+import { failureText } from "../alerter.js";
+import { lagLine } from "../lag.js";
+import { found, ok, type Check, type DoctorFinding, type Patient } from "./finding.js";
+
+/** How each OpenClaw keeps its credentials, told from its files. */
+export const eras: Check = ({ report }) => {
+  const known = new Map<string, string[]>();
+  for (const { store, era, versionHint } of report.stores) {
+    if (era === null) continue;
+    const name = versionHint === null ? era : `${era} (config last written by ${versionHint})`;
+    known.set(name, [...(known.get(name) ?? []), store]);
+  }
+  return Promise.resolve([...known].map(([era, stores]) => ok("era", `${era}: ${named(stores)}`)));
+};
+
+function named(stores: readonly string[]): string {
+  const shown = stores.slice(0, 5).join(", ");
+  return stores.length > 5 ? `${shown} and ${String(stores.length - 5)} more` : shown;
+}
+
+/** Stores that cannot be served, and agents that use another profile than the one that follows. */
+export const stores: Check = ({ report }) => {
+  const findings: DoctorFinding[] = [];
+  for (const { store, error, hint } of report.stores) {
+    if (error !== null)
+      findings.push(
+        found("stores", "error", { what: `${store}: ${error}`, why: "its agent keeps its old login until it fails", fix: hint }),
+      );
+  }
+  for (const { store, path, state, explanation, hint } of report.sources) {
+    if (state !== "missing" && state !== "logged-out" && state !== "unreadable") continue;
+    const what = `the source ${store} (${path}) is ${state}${explanation === null ? "" : `: ${explanation}`}`;
+    findings.push(found("stores", "error", { what, why: "there is no login to hand on", fix: hint ?? "sign in again" }));
+  }
+  return Promise.resolve(findings.length > 0 ? findings : [ok("stores", `${String(report.stores.length)} stores can be served`)]);
+};
+
+/** Whether a gateway runs, and does what it is told: it is told, which does no harm. */
+export const gateways: Check = async ({ composition, report, now, signal }) => {
+  const findings: DoctorFinding[] = report.gateways.map((lag) =>
+    found("gateways", "warning", { what: `${lag.gateway} ${lagLine(lag, now)}`, why: lag.explanation, fix: lag.hint }),
+  );
+  for (const { name, listener, reload } of composition.gateways) {
+    if ((await listener()) === null) {
+      findings.push(ok("gateways", `${name} does not run: nobody needs to be told`));
+    } else if (reload === null) {
+      const why = "it uses the old login until its next turn or restart";
+      const fix = 'set reload: { openclaw: "auto" } in the config';
+      findings.push(found("gateways", "info", { what: `${name} runs and is not told of a rotation`, why, fix }));
+    } else {
+      const outcome = await reload(signal);
+      findings.push(
+        outcome.kind === "done"
+          ? ok("gateways", `${name} runs, and reads its stores again when it is told`)
+          : found("gateways", "error", {
+              what: `${name} runs, and does not read its stores again when it is told: ${failureText(outcome)}`,
+              why: "it uses the old login until its next turn or restart",
+              fix: `see why: openclaw secrets reload (limit: ${String(RELOAD_TIMEOUT_MS / 1000)} s) - or restart the gateway`,
+            }),
+      );
+    }
+  }
+  return findings;
+};
+
+/** `auth.profiles` in openclaw.json is a whitelist: a profile of a listed provider that is not in it is never used. */
+export const whitelists: Check = async ({ composition, report, result }) => {
+  const { environment, config } = composition;
+  const specs = [config.source, ...config.targets.map(({ spec }) => spec)];
+  const places = new Set(specs.flatMap((spec) => (spec.kind === "openclaw" ? [spec.openclaw.stateDir] : [])));
+  const findings: DoctorFinding[] = [];
+  for (const stateDir of places) {
+    const rules = await openclawAuthRules(environment, stateDir);
+    for (const profile of followed({ result })) {
+      const stored = report.stores.flatMap(({ store, active, profiles }) =>
+        profiles.flatMap((each) => (each.profile === profile.id ? [{ store, active }] : [])),
+      );
+      // An order in the store itself comes before the config.
+      if (stored.length > 0 && stored.every(({ active }) => active[profile.provider] === profile.id)) continue;
+      const problem = excluded(profile, rules);
+      if (problem !== null) findings.push(problem);
+    }
+  }
+  return findings.length > 0 ? findings : [ok("whitelists", "OpenClaw may use every profile that follows")];
+};
+
+interface Followed {
+  readonly id: string;
+  readonly provider: string;
+  readonly type: string;
+}
+
+function followed({ result }: Pick<Patient, "result">): Followed[] {
+  const profiles = new Map<string, Followed>();
+  for (const { target, verdict } of result.plan.reports) {
+    const { store, profile: id, provider, held } = target;
+    const follows = verdict?.kind === "in-sync" || verdict?.kind === "write" || verdict?.kind === "drift";
+    if (!follows || provider === null || !store.startsWith("openclaw:")) continue;
+    profiles.set(id, { id, provider, type: held.kind === "credential" ? held.credential.type : "oauth" });
+  }
+  return [...profiles.values()];
+}
+
+function excluded({ id, provider, type }: Followed, { path, profiles, order }: AuthRules): DoctorFinding | null {
+  const ordered = order.get(provider);
+  const why = "OpenClaw never uses it, however well it is kept in step";
+  if (ordered !== undefined) {
+    if (ordered.includes(id)) return null;
+    const what = `${path}: auth.order.${provider} does not name ${id}`;
+    return found("whitelists", "error", { what, why, fix: `add "${id}" to auth.order.${provider} there` });
+  }
+  const own = profiles.get(id);
+  if (own?.mode != null && own.mode !== type && !(own.mode === "oauth" && type === "token")) {
+    const what = `${path}: auth.profiles."${id}".mode is ${own.mode}, the profile is of type ${type}`;
+    return found("whitelists", "error", { what, why, fix: `set its mode to "${type}" there` });
+  }
+  const listed = [...profiles.values()].some((profile) => profile.provider === provider);
+  if (own !== undefined || !listed) return null;
+  const what = `${path}: auth.profiles names profiles of ${provider}, and not ${id}`;
+  return found("whitelists", "error", {
+    what,
+    why,
+    fix: `add "${id}": { provider: "${provider}", mode: "${type}" } to auth.profiles there`,
+  });
+}

@@ -1,0 +1,164 @@
+import { readdir, readFile, readlink } from "node:fs/promises";
+import { join } from "node:path";
+import { isAbsent, errnoOf } from "../../io/system-error.js";
+import { runCommand } from "../../io/run-command.js";
+import { found, ok, type Check, type DoctorFinding } from "./finding.js";
+
+/** As `engines` in package.json. */
+const OLDEST_NODE = [20, 19] as const;
+/** A share of the user's watches that is worth a word. */
+const TIGHT = 0.8;
+
+export const node: Check = () => {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const isOld = major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1]);
+  const version = `node ${process.versions.node}`;
+  if (!isOld) return Promise.resolve([ok("node", version)]);
+  const what = `${version} is older than ${OLDEST_NODE.join(".")}`;
+  return Promise.resolve([
+    found("node", "error", {
+      what,
+      why: "parts that credsyncd stands on do not run there",
+      fix: "install a current Node, such as 22",
+    }),
+  ]);
+};
+
+export const config: Check = ({ composition }) => {
+  const { path } = composition.config;
+  return Promise.resolve([ok("config", path === null ? "no configuration file: the defaults hold" : path)]);
+};
+
+/** What was recorded, and can be read again. */
+export const ledger: Check = async ({ composition }) => {
+  await composition.ledger.load();
+  const lines = composition.ledger.unreadableLines;
+  if (lines === 0) return [ok("ledger", "every line is understood")];
+  return [
+    found("ledger", "warning", {
+      what: `${String(lines)} ${lines === 1 ? "line" : "lines"} of ledger.jsonl cannot be understood`,
+      why: "a crash cut a line short, or another version wrote it; an old login in it would be taken for an unknown one",
+      fix: "nothing, where it was one crash; otherwise check the disk",
+    }),
+  ];
+};
+
+/** One watch a directory, of a number that all of a user's programs share. */
+export const inotify: Check = async ({ result, platform }) => {
+  if (platform !== "linux") return [];
+  const needed = new Set(result.observation.files.map((file) => join(file, ".."))).size;
+  const limits = "/proc/sys/fs/inotify";
+  const [watches, instances] = await Promise.all([
+    readNumber(`${limits}/max_user_watches`),
+    readNumber(`${limits}/max_user_instances`),
+  ]);
+  if (watches === null || instances === null) return [];
+  const used = await usedInotify();
+  const findings = [
+    ...tight("watches", used.watches, needed, watches, "fs.inotify.max_user_watches"),
+    ...tight("instances", used.instances, 2, instances, "fs.inotify.max_user_instances"),
+  ];
+  const what = `${String(needed)} watches are needed, ${String(used.watches)} of ${String(watches)} are in use`;
+  return findings.length > 0 ? findings : [ok("inotify", what)];
+};
+
+function tight(name: string, used: number, needed: number, limit: number, setting: string): DoctorFinding[] {
+  if (used + needed <= limit * TIGHT) return [];
+  const isOver = needed + used > limit;
+  return [
+    found("inotify", isOver ? "error" : "warning", {
+      what: `${String(used)} of ${String(limit)} inotify ${name} are in use, and ${String(needed)} are needed`,
+      why: "where the limit is reached, changes are seen at the next resync only",
+      fix: `sudo sysctl -w ${setting}=${String(Math.max(limit * 2, 2 * (used + needed)))}`,
+    }),
+  ];
+}
+
+/** What this user's programs have in use; those of others cannot be seen. */
+async function usedInotify(): Promise<{ readonly instances: number; readonly watches: number }> {
+  let [instances, watches] = [0, 0];
+  for (const pid of await processIds()) {
+    const descriptors = await tolerant(() => readdir(`/proc/${pid}/fd`), []);
+    for (const descriptor of descriptors) {
+      if ((await tolerant(() => readlink(`/proc/${pid}/fd/${descriptor}`), "")) !== "anon_inode:inotify") continue;
+      instances += 1;
+      const info = await tolerant(() => readFile(`/proc/${pid}/fdinfo/${descriptor}`, "utf8"), "");
+      watches += info.split("\n").filter((line) => line.startsWith("inotify ")).length;
+    }
+  }
+  return { instances, watches };
+}
+
+/** Daemons beside the one of this state directory. */
+export const daemons: Check = async ({ report, platform }) => {
+  const { running, pid } = report.daemon;
+  const findings: DoctorFinding[] = running
+    ? [ok("daemons", `the daemon runs, pid ${String(pid)}`)]
+    : [
+        found("daemons", "warning", {
+          what: "no daemon runs",
+          why: "rotations reach no agent until one does, or somebody runs credsyncd sync",
+          fix: "credsyncd run - as a service: see systemd/credsyncd.service",
+        }),
+      ];
+  const others = platform === "linux" ? (await otherDaemons()).filter((other) => other !== pid) : [];
+  if (others.length > 0) {
+    findings.push(
+      found("daemons", "warning", {
+        what: `other credsyncd daemons of this user run: pid ${others.join(", ")}`,
+        why: "each has a memory of its own; where two serve the same agents they undo nothing of each other, but both tell alerts",
+        fix: `stop what is not needed: kill ${others.join(" ")}`,
+      }),
+    );
+  }
+  return findings;
+};
+
+async function otherDaemons(): Promise<number[]> {
+  const found: number[] = [];
+  const uid = process.getuid?.();
+  for (const pid of await processIds()) {
+    const status = await tolerant(() => readFile(`/proc/${pid}/status`, "utf8"), "");
+    if (Number(/^Uid:\s+(\d+)/m.exec(status)?.[1] ?? Number.NaN) !== uid) continue;
+    const [, script = "", ...args] = (await tolerant(() => readFile(`/proc/${pid}/cmdline`, "utf8"), "")).split("\0");
+    const isProgram = /(?:^|\/)credsyncd$|\/dist\/cli\/main\.js$/.test(script);
+    if (isProgram && args.includes("run")) found.push(Number(pid));
+  }
+  return found;
+}
+
+/** On macOS Claude Code keeps its login in the Keychain where it can, which is not supported yet. */
+export const keychain: Check = async ({ platform, composition, signal }) => {
+  if (platform !== "darwin") return [];
+  const { variables } = composition.environment;
+  const item = ["security", "find-generic-password", "-s", "Claude Code-credentials"] as const;
+  // Without -w: whether it is there, not what it holds.
+  const outcome = await runCommand(item, { timeoutMs: 5000, variables }, signal);
+  if (outcome.kind !== "done") return [ok("keychain", "Claude Code's login is not in the Keychain")];
+  return [
+    found("keychain", "error", {
+      what: "Claude Code's login is in the Keychain",
+      why: "Claude Code reads it before its file, and credsyncd knows the file alone, so that it may serve an old login",
+      fix: "have Claude Code use its file: sign in over SSH, or with the Keychain locked: claude auth login",
+    }),
+  ];
+};
+
+async function processIds(): Promise<string[]> {
+  return (await tolerant(() => readdir("/proc"), [])).filter((name) => /^\d+$/.test(name));
+}
+
+async function readNumber(path: string): Promise<number | null> {
+  const text = await tolerant(() => readFile(path, "utf8"), "");
+  return text === "" ? null : Number(text);
+}
+
+/** Processes end while they are looked at, and those of others are not shown. */
+async function tolerant<Value>(look: () => Promise<Value>, otherwise: Value): Promise<Value> {
+  try {
+    return await look();
+  } catch (error) {
+    if (isAbsent(error) || ["EACCES", "EPERM", "ESRCH", "EINVAL"].includes(errnoOf(error) ?? "")) return otherwise;
+    throw error;
+  }
+}

@@ -1,0 +1,206 @@
+import type { Logger } from "pino";
+import type { Condition } from "../domain/alerts.js";
+import type { Clock } from "../domain/clock.js";
+import { expiryOf } from "../domain/credential.js";
+import { StoreError } from "../domain/errors.js";
+import type { ProfileId, StoreName } from "../domain/store.js";
+import { runCommand, type CommandOutcome } from "../io/run-command.js";
+import type { ReconcileResult } from "../reconcile/reconciler.js";
+import { failureText } from "./alerter.js";
+import { sourceProfile } from "./reporter.js";
+
+/** The owner's command may wait for a lock and a server. */
+const COMMAND_TIMEOUT_MS = 60_000;
+/** After a run without effect: a busy owner skips a refresh now and then. */
+const RETRY_AFTER_MS = [30_000, 60_000, 120_000, 240_000, 480_000] as const;
+/** As long as a timer can be. */
+const LONGEST_SLEEP_MS = 2 ** 31 - 1;
+
+export interface KeepWarmPorts {
+  readonly command: readonly [string, ...string[]];
+  /** How long before the end (ms) the command runs first. */
+  readonly beforeMs: number;
+  readonly variables: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Something changed that the next look should see. */
+  readonly wake: () => void;
+}
+
+/** A login that its owner can renew. */
+interface WarmLogin {
+  readonly store: StoreName;
+  readonly profile: ProfileId;
+  /** For a person; null where it says nothing. */
+  readonly shownProfile: ProfileId | null;
+  /** Epoch ms. */
+  readonly expiresAt: number;
+}
+
+interface Attempts {
+  readonly login: WarmLogin;
+  readonly failed: number;
+  /** Epoch ms. */
+  readonly retryAt: number;
+  /** Why no more is tried for this login; null while it is. */
+  readonly stopped: { readonly at: number; readonly explanation: string; readonly hint: string | null } | null;
+}
+
+/**
+ * Has the owner of the login renew it shortly before it ends, by the owner's own command, and measures whether it did.
+ *
+ * credsyncd never calls a server itself: the owner refreshes once, and every agent gets the new token before the old ends.
+ */
+export class KeepWarm {
+  readonly #ports: KeepWarmPorts;
+  #logins = new Map<string, Attempts>();
+  #source: ReconcileResult["observation"]["inventory"]["source"] | null = null;
+  #interrupt: () => void = () => undefined;
+  /** Runs that renewed the login, and runs that did not. */
+  readonly runs = { renewed: 0, unchanged: 0 };
+
+  constructor(ports: KeepWarmPorts) {
+    this.#ports = ports;
+  }
+
+  /** Takes what a look found into account: another login is another chance. */
+  observe(result: ReconcileResult): void {
+    this.#source = result.observation.inventory.source;
+    const logins = warmLogins(result);
+    const next = new Map<string, Attempts>();
+    for (const login of logins) {
+      const key = keyOf(login);
+      const known = this.#logins.get(key);
+      const isSame = known?.login.expiresAt === login.expiresAt;
+      next.set(key, isSame ? known : { login, failed: 0, retryAt: 0, stopped: null });
+    }
+    this.#logins = next;
+    this.#interrupt();
+  }
+
+  /** Set while the command does not do what it is for. */
+  get conditions(): Condition[] {
+    return [...this.#logins.values()].flatMap(({ login, stopped }): Condition[] => {
+      if (stopped === null) return [];
+      const { explanation, hint, at } = stopped;
+      const told = { severity: "warning", reason: null, explanation, hint, startedAt: at, endsAt: login.expiresAt } as const;
+      const { store, shownProfile: profile } = login;
+      return [{ kind: "keep-warm-failed", store, profile, ...told, patience: "none", onlyKeeps: false }];
+    });
+  }
+
+  /** Runs the command whenever a login is due, until the signal is aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#ports;
+    signal.addEventListener("abort", () => {
+      this.#interrupt();
+    });
+    while (!signal.aborted) {
+      const next = this.#next();
+      const waitMs = next === null ? LONGEST_SLEEP_MS : dueAt(next, this.#ports.beforeMs) - clock.now();
+      if (next !== null && waitMs <= 0) {
+        await this.#warm(next, signal);
+        continue;
+      }
+      const interrupted = new AbortController();
+      this.#interrupt = () => {
+        interrupted.abort();
+      };
+      await clock.sleep(Math.min(waitMs, LONGEST_SLEEP_MS), interrupted.signal);
+    }
+  }
+
+  #next(): Attempts | null {
+    const open = [...this.#logins.values()].filter(({ stopped }) => stopped === null);
+    const { beforeMs } = this.#ports;
+    return open.reduce<Attempts | null>(
+      (first, each) => (first !== null && dueAt(first, beforeMs) <= dueAt(each, beforeMs) ? first : each),
+      null,
+    );
+  }
+
+  async #warm(attempts: Attempts, signal: AbortSignal): Promise<void> {
+    const { command, variables, clock, log, wake } = this.#ports;
+    const { login } = attempts;
+    const key = keyOf(login);
+    if (isLater(await this.#readEnd(login, signal), login.expiresAt)) {
+      // Its owner was used meanwhile; the next look brings the new login.
+      this.#logins.delete(key);
+      wake();
+      return;
+    }
+    const startedAt = clock.monotonic();
+    const outcome = await runCommand(command, { timeoutMs: COMMAND_TIMEOUT_MS, variables }, signal);
+    if (signal.aborted) return;
+    const end = await this.#readEnd(login, signal);
+    if (end !== null && isLater(end, login.expiresAt)) {
+      this.runs.renewed += 1;
+      const durationMs = Math.round(clock.monotonic() - startedAt);
+      log.info({ store: login.store, expiresAt: new Date(end).toISOString(), durationMs }, "login kept warm");
+      this.#logins.delete(key);
+    } else {
+      this.runs.unchanged += 1;
+      this.#logins.set(key, this.#afterFailure(attempts, outcome));
+    }
+    wake();
+  }
+
+  #afterFailure({ login, failed }: Attempts, outcome: CommandOutcome): Attempts {
+    const { clock, log } = this.#ports;
+    const reason = outcome.kind === "done" ? "it ended well, but the login is the same as before" : failureText(outcome);
+    const waitMs = outcome.kind === "not-found" ? undefined : RETRY_AFTER_MS[failed];
+    const { store } = login;
+    if (waitMs !== undefined) {
+      log.debug({ store, reason, againInMs: waitMs }, "login not kept warm yet");
+      return { login, failed: failed + 1, retryAt: clock.now() + waitMs, stopped: null };
+    }
+    const runs = failed + 1;
+    const explanation = `after ${String(runs)} ${runs === 1 ? "run" : "runs"} of ${this.#ports.command[0]}: ${reason}; it is left alone until the login changes`;
+    const hint = hintFor(outcome);
+    log.error({ store, reason: explanation, hint }, "keepWarm stopped");
+    return { login, failed: runs, retryAt: 0, stopped: { at: clock.now(), explanation, hint } };
+  }
+
+  /** @returns when the login that is there now ends (epoch ms), or null where it cannot be told */
+  async #readEnd({ store: name, profile }: WarmLogin, signal: AbortSignal): Promise<number | null> {
+    const store = this.#source?.stores.find((each) => each.name === name);
+    if (store === undefined) return null;
+    try {
+      const { profiles } = await store.read(signal);
+      const content = profiles.find(({ id }) => id === profile)?.content;
+      return content?.kind === "credential" ? expiryOf(content.credential) : null;
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      return null;
+    }
+  }
+}
+
+function hintFor(outcome: CommandOutcome): string {
+  return outcome.kind === "not-found"
+    ? "put it on the daemon's PATH, or name it with its whole path: keepWarm.command in the config"
+    : "run it by hand; claude auth status renews a login from Claude Code 2.1.329 on, and only in its last 5 minutes or later";
+}
+
+function warmLogins({ plan }: ReconcileResult): WarmLogin[] {
+  return plan.flows.flatMap((flow) => {
+    const { head, source } = flow;
+    if (source.kind !== "live" && source.kind !== "becomes-live") return [];
+    const { credential, expiresAt } = source.held;
+    if (credential.type !== "oauth" || credential.refresh === null || expiresAt === null) return [];
+    const shownProfile = sourceProfile(flow) === "" ? null : head.profile;
+    return [{ store: head.store, profile: head.profile, shownProfile, expiresAt }];
+  });
+}
+
+function dueAt({ login, retryAt }: Attempts, beforeMs: number): number {
+  return Math.max(login.expiresAt - beforeMs, retryAt);
+}
+
+function isLater(end: number | null, than: number): boolean {
+  return end !== null && end > than;
+}
+
+function keyOf({ store, profile }: WarmLogin): string {
+  return JSON.stringify([store, profile]);
+}

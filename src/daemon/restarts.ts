@@ -1,0 +1,50 @@
+import type { Plan } from "../domain/plan.js";
+import type { StoreName } from "../domain/store.js";
+import { UNKNOWN_LISTENER, type Gateway } from "../stores/openclaw-gateway.js";
+
+/**
+ * Notices that a gateway was started anew while stores of it are left alone because it kept undoing what was written
+ * there: its new start has read them, so that one more write may hold.
+ */
+export class Restarts {
+  readonly #gateways: readonly Gateway[];
+  /** Who listened when the stores were first left alone, by the gateway's name; null while none is. */
+  #before: ReadonlyMap<string, string> | null = null;
+
+  constructor(gateways: readonly Gateway[]) {
+    this.#gateways = gateways;
+  }
+
+  /** The stores that are to be written once more, by what the last look decided. */
+  async storesToRetry(plan: Pick<Plan, "reports">): Promise<ReadonlySet<StoreName>> {
+    const leftAlone = revertingStores(plan);
+    if (leftAlone.size === 0) {
+      this.#before = null;
+      return leftAlone;
+    }
+    const before = this.#before;
+    const now = await this.#listeners();
+    // One that does not listen just now is still known by its last start.
+    this.#before = new Map([...(before ?? []), ...now]);
+    const isNew = before !== null && [...now].some(([name, listener]) => before.get(name) !== listener);
+    return isNew ? leftAlone : new Set();
+  }
+
+  async #listeners(): Promise<Map<string, string>> {
+    const known = new Map<string, string>();
+    for (const { name, listener } of this.#gateways) {
+      const who = await listener();
+      if (who !== null && who !== UNKNOWN_LISTENER) known.set(name, who);
+    }
+    return known;
+  }
+}
+
+function revertingStores({ reports }: Pick<Plan, "reports">): ReadonlySet<StoreName> {
+  const stores = new Set<StoreName>();
+  for (const { target, verdict } of reports) {
+    if (verdict?.kind === "hold" && verdict.reason === "reverting" && target.store.startsWith("openclaw:"))
+      stores.add(target.store);
+  }
+  return stores;
+}

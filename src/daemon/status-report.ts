@@ -1,0 +1,129 @@
+import type { AlertKind, Severity } from "../domain/alerts.js";
+import type { SplitBrain } from "../domain/split-brain.js";
+
+export type SourceState = "ok" | "expiring" | "expired" | "refreshing" | "logged-out" | "missing" | "unreadable";
+/** `source`: what the others follow. `separate`: pinned or ignored. */
+export type ProfileState = "source" | "in-sync" | "drift" | "held" | "absent" | "error" | "separate";
+
+/** One followed profile of the source. */
+export interface SourceStatus {
+  readonly store: string;
+  readonly path: string;
+  readonly profile: string;
+  readonly type: string | null;
+  readonly state: SourceState;
+  readonly reason: string | null;
+  readonly explanation: string | null;
+  readonly hint: string | null;
+  readonly generation: string | null;
+  readonly expiresAt: string | null;
+  readonly signInEndsAt: string | null;
+  readonly account: string | null;
+}
+
+export interface ProfileStatus {
+  readonly profile: string;
+  readonly type: string | null;
+  readonly binding: "follow" | "pinned" | "ignore";
+  readonly state: ProfileState;
+  /** One word, for scripts. */
+  readonly reason: string | null;
+  /** The reason in words, for a person. */
+  readonly explanation: string | null;
+  readonly hint: string | null;
+  readonly generation: string | null;
+  readonly expiresAt: string | null;
+  /** The store whose login, in step with the source, this one keeps from its agent; null where it hides none. */
+  readonly hides: string | null;
+}
+
+/** What an agent uses of another store, because it has nothing of that id itself. */
+export interface InheritedProfiles {
+  readonly store: string;
+  readonly profiles: readonly string[];
+}
+
+export interface StoreStatus {
+  readonly store: string;
+  readonly path: string;
+  readonly format: string;
+  /** How the owning program keeps its stores, in one word, told from files; null where there is only one way. */
+  readonly era: string | null;
+  /** The version that last wrote the owning program's config; another one may run. */
+  readonly versionHint: string | null;
+  /** Null where its agent inherits nothing. */
+  readonly inherits: InheritedProfiles | null;
+  readonly profiles: readonly ProfileStatus[];
+  readonly active: Readonly<Record<string, string>>;
+  readonly error: string | null;
+  readonly hint: string | null;
+  /** Another store that is the same file, or null. */
+  readonly sameAs: string | null;
+}
+
+/** Something that was found, and where. */
+export interface FoundPath {
+  readonly store: string;
+  readonly path: string;
+}
+
+/** A gateway works from a memory of its stores until it is told, takes a turn or is restarted. */
+export interface GatewayStatus {
+  readonly gateway: string;
+  readonly laggingSince: string;
+  /** When the replaced token ends, after which the gateway reads its store by itself; null where that is not known. */
+  readonly until: string | null;
+  /** One word, for scripts: why it was not told. */
+  readonly reason: string;
+  /** The reason in words, for a person. */
+  readonly explanation: string;
+  readonly hint: string;
+}
+
+/** An alert that holds now. */
+export interface StatusAlert {
+  readonly kind: AlertKind;
+  readonly store: string;
+  readonly profile: string | null;
+  readonly severity: Severity;
+  readonly since: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** What `credsyncd status --json` prints; fields are only ever added. */
+export interface StatusReport {
+  readonly schemaVersion: 1;
+  readonly at: string;
+  readonly daemon: DaemonStatus;
+  /** The first of `sources`. */
+  readonly source: SourceStatus;
+  /** Every profile of the source that is followed. */
+  readonly sources: readonly SourceStatus[];
+  readonly stores: readonly StoreStatus[];
+  /** Stores found whose agent is not configured any more. */
+  readonly unconfigured: readonly FoundPath[];
+  /** Files that OpenClaw does not read any more. */
+  readonly retired: readonly FoundPath[];
+  /** Agents without a store of their own, and what each uses of another. */
+  readonly inherits: readonly (FoundPath & { readonly from: string | null; readonly profiles: readonly string[] })[];
+  /** Running gateways that may still use a login that was replaced. */
+  readonly gateways: readonly GatewayStatus[];
+  /** Agents that use different or broken profiles for one provider. */
+  readonly splitBrain: readonly SplitBrain[];
+  readonly alerts: readonly StatusAlert[];
+  readonly summary: {
+    readonly stores: number;
+    readonly inSync: number;
+    readonly drift: number;
+    readonly held: number;
+    readonly errors: number;
+  };
+}
+
+export interface DaemonStatus {
+  readonly running: boolean;
+  readonly pid: number | null;
+  readonly lastReconcileAt: string | null;
+  readonly lastReconcileMs: number | null;
+}

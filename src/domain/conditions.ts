@@ -1,0 +1,231 @@
+import type { Condition } from "./alerts.js";
+import { isTransient, type StoreError } from "./errors.js";
+import type { Live } from "./ledger.js";
+import type { HeldCredential } from "./observation.js";
+import type { TargetReport } from "./plan.js";
+import type { SourceVerdict } from "./source-verdict.js";
+import type { ProfileId, StoreName } from "./store.js";
+import type { TargetHold } from "./target-verdict.js";
+
+/** What a look found about one followed login and all that follow it. */
+export interface FlowFacts {
+  readonly store: StoreName;
+  readonly profile: ProfileId;
+  /** The profile for a person; null where the source has just one, under a name of no meaning to a user. */
+  readonly shownProfile: ProfileId | null;
+  readonly verdict: SourceVerdict;
+  /** The source is being given what it lacks, so that its state is about to be over. */
+  readonly isHealing: boolean;
+  /** The live login may be spent. */
+  readonly isSuspect: boolean;
+  readonly live: Live | null;
+  /** What a person does where there is no login. */
+  readonly signIn: string;
+  readonly reports: readonly TargetReport[];
+}
+
+/** What a look found, as far as a person may have to do something about it. */
+export interface Facts {
+  readonly flows: readonly FlowFacts[];
+  /** Stores that could not be read, served or written. */
+  readonly failures: readonly { readonly store: StoreName; readonly error: StoreError }[];
+  /** Stores that were written, so that what was planned for them is done. */
+  readonly written: ReadonlySet<StoreName>;
+}
+
+/** When the user wants to be told (ms before an end). */
+export interface Windows {
+  readonly expiringWithinMs: number;
+  readonly signInWithinMs: number;
+}
+
+export interface Judged {
+  readonly conditions: readonly Condition[];
+  /** When time alone changes what there is to tell (epoch ms), in no order. */
+  readonly changesAt: readonly number[];
+}
+
+/** The other edge of the window: what ends later than this much of it is well again. */
+const HYSTERESIS = 1.1;
+
+/** Everything that is not as it should be, at a time. */
+export function conditionsOf({ flows, failures, written }: Facts, windows: Windows, now: number): Judged {
+  const failed = new Set(failures.map(({ store }) => store));
+  const conditions = new Map<string, Condition>();
+  const changesAt: number[] = [];
+  for (const flow of flows) {
+    for (const condition of sourceConditions(flow, windows, now)) add(conditions, condition);
+    for (const report of flow.reports) {
+      const condition = targetCondition(report, flow, failed, written);
+      if (condition !== null) add(conditions, condition);
+    }
+    changesAt.push(...thresholdsOf(flow, windows));
+  }
+  for (const failure of failures) {
+    const condition = failureCondition(failure);
+    if (condition !== null) add(conditions, condition);
+  }
+  return { conditions: [...conditions.values()], changesAt: changesAt.filter((at) => at > now) };
+}
+
+/** One a store, profile and kind; the first one found says enough. */
+function add(conditions: Map<string, Condition>, condition: Condition): void {
+  const key = JSON.stringify([condition.kind, condition.store, condition.profile]);
+  if (!conditions.has(key)) conditions.set(key, condition);
+}
+
+const usual = {
+  severity: "warning",
+  reason: null,
+  explanation: null,
+  hint: null,
+  startedAt: null,
+  endsAt: null,
+  patience: "none",
+  onlyKeeps: false,
+} as const;
+
+function sourceConditions(flow: FlowFacts, windows: Windows, now: number): Condition[] {
+  const { store, shownProfile: profile, verdict, isHealing, isSuspect, live, signIn } = flow;
+  const place = { ...usual, store, profile, endsAt: live?.expiresAt ?? null };
+  const broken = { ...place, severity: "error", hint: `sign in: ${signIn}` } as const;
+  const suspect: Condition[] = isSuspect && live !== null ? [{ ...place, kind: "suspect", hint: signIn }] : [];
+  if (isHealing) return suspect;
+  switch (verdict.kind) {
+    case "missing":
+      return [{ ...broken, kind: "source-missing" }];
+    case "unreadable": {
+      const { reason: explanation, hint, torn } = verdict;
+      return torn ? [] : [{ ...broken, kind: "source-unreadable", explanation, hint }];
+    }
+    case "logged-out":
+      return [{ ...broken, kind: "logged-out", reason: verdict.timeLimit ? "time-limit" : null }];
+    case "fenced": {
+      const { reason, explanation, until } = verdict;
+      const hint = `take the login of an agent that has one: credsyncd adopt STORE - or sign in: ${signIn}`;
+      return until === null ? [{ ...broken, kind: "source-unreadable", reason, explanation, hint }] : [];
+    }
+    case "held": {
+      // What is not handed on may end: what the agents hold is another login.
+      const { reason: kind, explanation } = verdict;
+      return kind === "account-unsettled" ? [] : [{ ...place, kind, explanation }, ...suspect];
+    }
+    case "live":
+    case "becomes-live":
+      return [...suspect, ...endConditions({ ...place, hint: `sign in: ${signIn}` }, verdict.held, windows, now)];
+  }
+}
+
+type Place = Omit<Condition, "kind">;
+
+function endConditions(place: Place, held: HeldCredential, windows: Windows, now: number): Condition[] {
+  const { expiresAt, signInEndsAt, isRefreshable } = endsOf(held);
+  const conditions: Condition[] = [];
+  if (expiresAt !== null && expiresAt <= now) {
+    const reason = !isRefreshable ? "static" : signInEndsAt !== null && signInEndsAt <= now ? "sign-in-over" : "idle";
+    const severity = reason === "idle" ? "warning" : "error";
+    conditions.push({ ...place, kind: "expired", severity, reason, startedAt: expiresAt, endsAt: expiresAt });
+  } else if (expiresAt !== null && isWithin(expiresAt, windows.expiringWithinMs * HYSTERESIS, now)) {
+    const startedAt = expiresAt - windows.expiringWithinMs;
+    const reason = isRefreshable ? "idle" : "static";
+    conditions.push({ ...place, kind: "expiring", reason, startedAt, endsAt: expiresAt, onlyKeeps: startedAt > now });
+  }
+  if (signInEndsAt !== null && isWithin(signInEndsAt, windows.signInWithinMs * HYSTERESIS, now)) {
+    const startedAt = signInEndsAt - windows.signInWithinMs;
+    const isOver = signInEndsAt <= now;
+    const severity = isOver ? "error" : "warning";
+    const reason = isOver ? "over" : null;
+    const ends = { startedAt, endsAt: signInEndsAt, onlyKeeps: startedAt > now };
+    conditions.push({ ...place, kind: "sign-in-ends", severity, reason, ...ends });
+  }
+  return conditions;
+}
+
+function isWithin(end: number, windowMs: number, now: number): boolean {
+  return end - now <= windowMs;
+}
+
+interface Ends {
+  readonly expiresAt: number | null;
+  readonly signInEndsAt: number | null;
+  /** Whether the program that owns it can get the next access token by itself. */
+  readonly isRefreshable: boolean;
+}
+
+function endsOf({ credential, expiresAt }: HeldCredential): Ends {
+  if (credential.type !== "oauth") return { expiresAt, signInEndsAt: null, isRefreshable: false };
+  return { expiresAt, signInEndsAt: credential.signInEndsAt, isRefreshable: credential.refresh !== null };
+}
+
+function thresholdsOf({ verdict }: FlowFacts, { expiringWithinMs, signInWithinMs }: Windows): number[] {
+  if (verdict.kind !== "live" && verdict.kind !== "becomes-live") return [];
+  const { expiresAt, signInEndsAt } = endsOf(verdict.held);
+  return [
+    ...(expiresAt === null ? [] : [expiresAt - expiringWithinMs, expiresAt]),
+    ...(signInEndsAt === null ? [] : [signInEndsAt - signInWithinMs, signInEndsAt]),
+  ];
+}
+
+function targetCondition(
+  { target, verdict }: TargetReport,
+  flow: FlowFacts,
+  failed: ReadonlySet<StoreName>,
+  written: ReadonlySet<StoreName>,
+): Condition | null {
+  const { store, profile } = target;
+  const place = { ...usual, store, profile, endsAt: flow.live?.expiresAt ?? null };
+  const behind: Condition = { ...place, kind: "drift", reason: "behind", patience: "two-resyncs" };
+  switch (verdict?.kind) {
+    case undefined:
+    case "unrelated":
+    case "in-sync":
+    case "absent":
+      return null;
+    case "write":
+      return failed.has(store) || written.has(store) ? null : behind;
+    case "drift":
+      // What the source cannot give is the source's alert, not one of every agent.
+      return isBlocked(flow) ? null : { ...behind, reason: verdict.reason };
+    case "hold":
+      return heldCondition(place, verdict.reason, verdict.explanation);
+  }
+}
+
+function isBlocked({ verdict, isHealing }: FlowFacts): boolean {
+  return !isHealing && verdict.kind !== "live" && verdict.kind !== "becomes-live";
+}
+
+function heldCondition(place: Place, reason: TargetHold, explanation: string): Condition {
+  const held = { ...place, reason, explanation };
+  switch (reason) {
+    case "target-newer":
+    case "unknown-origin":
+      return { ...held, kind: reason };
+    case "reverting":
+      return { ...held, kind: reason, severity: "error" };
+    case "logged-out":
+      return { ...held, kind: reason, severity: "error" };
+    case "another-account":
+    case "type-mismatch":
+    case "provider-mismatch":
+    case "incomplete":
+      return { ...held, kind: "drift", patience: "two-resyncs" };
+  }
+}
+
+/** A store that changed under a look is looked at again at once, and a half-written one in a moment. */
+function failureCondition({ store, error }: Facts["failures"][number]): Condition | null {
+  if (error.code === "conflict" || error.code === "torn") return null;
+  const mends = isTransient(error.code);
+  return {
+    ...usual,
+    kind: error.code === "unsupported" ? "unsupported-store" : "store-error",
+    store,
+    profile: null,
+    severity: mends ? "warning" : "error",
+    reason: error.code,
+    explanation: error.message,
+    hint: error.hint,
+    patience: mends ? "a-minute" : "none",
+  };
+}

@@ -1,0 +1,91 @@
+import type { Fingerprint } from "./generation.js";
+import { placementKey, type Fence, type FenceEvent, type LedgerState } from "./ledger.js";
+import type { HeldFence, ObservedProfile } from "./observation.js";
+
+/** The programs of a claim wait 120 s for its end; an unchanged one counts as failed after this. */
+const CLAIM_LASTS_MS = 180_000;
+
+/** A fence in a store, with what earlier looks knew of it. */
+export interface SeenFence extends Fence {
+  readonly place: ObservedProfile;
+  /** Until when (epoch ms) the program is given time to finish; null: the refresh failed, or counts as failed. */
+  readonly until: number | null;
+}
+
+interface Context {
+  readonly ledger: LedgerState;
+  readonly now: number;
+  /** The clock jumped since the last look, so that it does not tell how long a claim has lasted: the wait begins again. */
+  readonly clockJumped: boolean;
+}
+
+/** All fences of one look (rule R16a): a mark is no credential, and no logout either. */
+export class Fences {
+  readonly #seen: ReadonlyMap<string, SeenFence>;
+  readonly #context: Context;
+
+  constructor(places: readonly ObservedProfile[], context: Context) {
+    this.#context = context;
+    this.#seen = new Map(
+      places.flatMap((place): [string, SeenFence][] => {
+        const { held } = place;
+        return held.kind === "fence" ? [[placementKey(place.store, place.profile), see(place, held, context)]] : [];
+      }),
+    );
+  }
+
+  at({ store, profile }: ObservedProfile): SeenFence | null {
+    return this.#seen.get(placementKey(store, profile)) ?? null;
+  }
+
+  /**
+   * Until when (epoch ms) a fence is left alone: its own refresh is under way, or that of another store that may bring
+   * what this one waits for. Null: the refresh failed, and nothing is awaited.
+   */
+  busyUntil(fence: SeenFence): number | null {
+    const awaited = this.#all().filter(({ claim, place }) => claim === fence.claim || place.profile === fence.place.profile);
+    const times = awaited.flatMap(({ until }) => (until === null ? [] : [until]));
+    return times.length === 0 ? null : Math.max(...times);
+  }
+
+  /** A failed refresh that was to spend a generation, or null. */
+  failedToSpend(generation: Fingerprint): SeenFence | null {
+    return this.#all().find((fence) => fence.spends === generation && this.busyUntil(fence) === null) ?? null;
+  }
+
+  /** When (epoch ms) the refreshes under way count as failed; also those that no target waits for may make live suspect. */
+  ends(): number[] {
+    return this.#all().flatMap(({ until }) => (until === null ? [] : [until]));
+  }
+
+  /** What the ledger does not know yet. */
+  events(): FenceEvent[] {
+    const { ledger, now } = this.#context;
+    return this.#all().flatMap(({ place, claim, failed, spends, since }): FenceEvent[] => {
+      const { store, profile } = place;
+      const known = ledger.placements.get(placementKey(store, profile))?.fence ?? null;
+      const unchanged = known?.claim === claim && known.failed === failed && known.spends === spends && known.since === since;
+      return unchanged ? [] : [{ kind: "fence", at: now, store, profile, claim, failed, spends, since }];
+    });
+  }
+
+  #all(): SeenFence[] {
+    return [...this.#seen.values()];
+  }
+}
+
+function see(place: ObservedProfile, held: HeldFence, { ledger, now, clockJumped }: Context): SeenFence {
+  const before = ledger.placements.get(placementKey(place.store, place.profile))?.fence;
+  const known = before?.claim === held.claim ? before : null;
+  const { claim, failed } = held;
+  const restarts = known === null || (!failed && (clockJumped || known.since > now));
+  const since = restarts ? now : known.since;
+  const until = failed || now >= since + CLAIM_LASTS_MS ? null : since + CLAIM_LASTS_MS;
+  // The token that it names may have been in another store when the fence was first seen, and nowhere now.
+  return { place, claim, failed, spends: held.spends ?? known?.spends ?? null, since, until };
+}
+
+/** The generation that a fence recorded earlier ties a profile to. */
+export function fencedGeneration(fence: Fence | null | undefined, ledger: LedgerState): Fingerprint | null {
+  return fence?.spends != null && ledger.generations.has(fence.spends) ? fence.spends : null;
+}

@@ -1,0 +1,308 @@
+import type { Selection, SingleLogin, TargetStore } from "./inventory.js";
+import { flowId, foldLedger, liveOf, placementKey, type ChainId, type LedgerEvent, type LedgerState } from "./ledger.js";
+import { fencedGeneration } from "./fence.js";
+import type { Fingerprint } from "./generation.js";
+import type { Held, ObservedProfile, ObservedSource, ObservedTarget, Orders, Policy, SourceLook } from "./observation.js";
+import { planSync, type Plan, type PlannedWrite, type TargetReport } from "./plan.js";
+import type { ProfileId, StoreName, StoreSnapshot } from "./store.js";
+import { knownGeneration } from "./target-verdict.js";
+
+/** OpenClaw's copy of Claude Code's login, and its provider. */
+const CLAUDE_COPY: ProfileId = "anthropic:claude-cli";
+const CLAUDE_CLI = "claude-cli";
+const ABSENT_REVISION = "absent";
+
+/** A target's store that was read, with what it holds. */
+export interface StoreLook {
+  readonly target: TargetStore;
+  readonly snapshot: Pick<StoreSnapshot, "revision"> | null;
+  readonly profiles: readonly ObservedProfile[];
+}
+
+export interface FlowsInput {
+  readonly source: SourceLook;
+  readonly selection: Selection;
+  readonly stores: readonly StoreLook[];
+  readonly ledger: LedgerState;
+  readonly policy: Policy;
+  readonly orders: Orders;
+  /** Epoch ms. */
+  readonly now: number;
+  /** As in `PlanInput`. */
+  readonly clockJumped: boolean;
+}
+
+/** The whole of what one reconcile would do; `--dry-run` prints it and apply carries it out. */
+export interface SyncPlan {
+  /** One for each followed profile of the source; where none is there, one for what is missing. */
+  readonly flows: readonly [Plan, ...Plan[]];
+  /** To be durable before anything is pushed. */
+  readonly record: readonly LedgerEvent[];
+  readonly writes: readonly PlannedWrite[];
+  readonly reports: readonly TargetReport[];
+  /** When to look again by itself (epoch ms); null where only a change can matter. */
+  readonly wakeAt: number | null;
+}
+
+/** Plans every flow over one look: what an earlier one brings is known to the later ones. */
+export function planFlows(input: FlowsInput): SyncPlan {
+  const [first, ...others] = sourcesOf(input);
+  const targetsOf = divide([first, ...others], input);
+  const plan = (source: ObservedSource, ledger: LedgerState): Plan => {
+    const { policy, orders, now, clockJumped } = input;
+    return planSync({ source, targets: targetsOf(source), ledger, policy, orders, now, clockJumped });
+  };
+  const flows: [Plan, ...Plan[]] = [plan(first, input.ledger)];
+  let { ledger } = input;
+  for (const source of others) {
+    ledger = foldLedger(ledger, flows.at(-1)?.record ?? []);
+    flows.push(plan(source, ledger));
+  }
+  const wakes = flows.flatMap(({ wakeAt }) => (wakeAt === null ? [] : [wakeAt]));
+  return {
+    flows,
+    record: flows.flatMap(({ record }) => record),
+    writes: flows.flatMap(({ writes }) => writes),
+    reports: flows.flatMap(({ reports }) => reports),
+    wakeAt: wakes.length === 0 ? null : Math.min(...wakes),
+  };
+}
+
+/** Whether carrying the plan out would change anything outside credsyncd's own state. */
+export function isEmptyPlan({ flows, writes }: SyncPlan): boolean {
+  return writes.length === 0 && flows.every(({ adoption }) => adoption === null);
+}
+
+/** The profiles of the source that are followed: those that are there, those that are to be, and those that were. */
+function sourcesOf(input: FlowsInput): [ObservedSource, ...ObservedSource[]] {
+  const { source, selection } = input;
+  if (selection.kind === "one") return [sourceOf(selection.profile, source, selection)];
+  const ids = new Set([...selection.named, ...presentIn(source).filter(selection.matches), ...followedBefore(input)]);
+  const [first, ...others] = [...ids].map((profile) => sourceOf(profile, source, selection));
+  return [first ?? sourceOf(selection.text, source, selection), ...others];
+}
+
+function presentIn(source: SourceLook): ProfileId[] {
+  return source.state === "read" ? source.profiles.map(({ observed }) => observed.profile) : [];
+}
+
+/** Profiles that were followed, as long as anyone has them: what left the source and every agent is over. */
+function followedBefore({ source, selection, stores, ledger }: FlowsInput): ProfileId[] {
+  if (selection.kind === "one") return [];
+  const followed = [...ledger.live].flatMap(([flow, { profile }]) => (flow === flowOf(selection, profile) ? [profile] : []));
+  return followed.filter(
+    (profile) => selection.matches(profile) && (source.state === "unreadable" || stores.some((store) => holds(store, profile))),
+  );
+}
+
+function sourceOf(profile: ProfileId, source: SourceLook, selection: Selection): ObservedSource {
+  const flow = flowOf(selection, profile);
+  if (source.state === "unreadable") return { ...source, profile, flow };
+  const present = source.profiles.find(({ observed }) => observed.profile === profile);
+  if (present === undefined) return { store: source.store, profile, flow, state: "missing" };
+  return { store: present.observed.store, profile, flow, state: "present", ...present };
+}
+
+function flowOf(selection: Selection, profile: ProfileId): string {
+  return flowId(selection.kind === "one" ? null : selection.source, profile);
+}
+
+function holds({ profiles }: StoreLook, profile: ProfileId): boolean {
+  return profiles.some((observed) => observed.profile === profile);
+}
+
+/** Gives every profile of every target to the one flow that it concerns, if any. */
+function divide(
+  sources: readonly [ObservedSource, ...ObservedSource[]],
+  input: FlowsInput,
+): (source: ObservedSource) => readonly ObservedTarget[] {
+  const { selection, stores } = input;
+  const followers = new Map<ObservedSource, ObservedTarget[]>(sources.map((source) => [source, []]));
+  const follow = selection.kind === "one" ? followOne(sources[0], selection) : followSameId(sources, input);
+  for (const look of stores) {
+    const { target, profiles } = look;
+    const { binding, share, expiryMarginMs, single } = target;
+    const present = single === null || profiles.length > 0 ? profiles : [absentProfile(target.store.name, single.profile, null)];
+    for (const profile of present) {
+      const found = follow(profile, single);
+      if (found === null) continue;
+      const { source, listed, related } = found;
+      // One spread only: this runs for every profile of hundreds of agents at every look, and a second one is slow.
+      const observed = { ...profile, binding, share, expiryMarginMs, creates: single?.creates === true, listed, related };
+      followers.get(source)?.push(observed);
+    }
+    for (const { source, ...absent } of absentProfiles(sources, look, input)) {
+      const observed = { ...absent, binding, share, expiryMarginMs, creates: true, listed: true, related: true };
+      followers.get(source)?.push(observed);
+    }
+  }
+  return (source) => followers.get(source) ?? [];
+}
+
+function absentProfile(store: StoreName, profile: ProfileId, provider: string | null): ObservedProfile {
+  return { store, profile, provider, held: { kind: "absent" }, account: null, surroundings: () => "" };
+}
+
+interface AbsentProfile extends ObservedProfile {
+  readonly source: ObservedSource;
+}
+
+/** The profiles that a store is to get, or once got and lost. */
+function absentProfiles(
+  sources: readonly ObservedSource[],
+  { target, snapshot, profiles }: StoreLook,
+  input: FlowsInput,
+): AbsentProfile[] {
+  const { creation, binding, store } = target;
+  if (creation === null || binding !== "follow") return [];
+  if (!creation.fromNothing && snapshot?.revision === ABSENT_REVISION) return [];
+  const { selection } = input;
+  const own = new Set(profiles.map(({ profile }) => profile));
+  const providers = new Set(profiles.map(({ provider }) => provider));
+  if (creation.policy === "when-provider-missing")
+    for (const provider of inheritedProviders(sources, creation.inheritsFrom, input)) providers.add(provider);
+  const absent: AbsentProfile[] = [];
+  for (const { source, profile, provider, kin } of wantedProfiles(sources, selection)) {
+    if (own.has(profile) || source.store === store.name) continue;
+    if (creation.exceptClaude && (selection.kind === "one" || provider === CLAUDE_CLI)) continue;
+    if (creation.policy === "when-provider-missing" && kin.some((name) => providers.has(name))) continue;
+    absent.push({ ...absentProfile(store.name, profile, provider), source });
+    providers.add(provider);
+  }
+  return absent;
+}
+
+/** What an agent has of another store: what is there, and what is about to be. */
+function inheritedProviders(sources: readonly ObservedSource[], from: StoreName | null, input: FlowsInput): (string | null)[] {
+  const { stores, source, ledger } = input;
+  const look = stores.find(({ target }) => target.store.name === from);
+  const canonical = source.state === "read" ? source.profiles.map(({ observed }) => observed) : [];
+  const made = look === undefined ? [] : absentProfiles(sources, look, input);
+  return [
+    ...(look?.profiles ?? []),
+    ...canonical.filter(({ store }) => store === from),
+    ...made.filter(({ store, profile }) => !ledger.placements.has(placementKey(store, profile))),
+  ].map(({ provider }) => provider);
+}
+
+interface WantedProfile {
+  readonly source: ObservedSource;
+  readonly profile: ProfileId;
+  readonly provider: string;
+  /** Providers whose profiles serve as well. */
+  readonly kin: readonly string[];
+}
+
+function wantedProfiles(sources: readonly ObservedSource[], selection: Selection): WantedProfile[] {
+  return sources.flatMap((source): WantedProfile[] => {
+    if (selection.kind === "one") {
+      const { followers, providers: kin } = selection;
+      return followers.map((profile) => ({ source, profile, provider: usualProvider(profile), kin }));
+    }
+    const provider = providerOf(source);
+    return provider === null ? [] : [{ source, profile: source.profile, provider, kin: [provider] }];
+  });
+}
+
+/** OpenClaw names a profile after its provider; only the copy of Claude Code's login is named after another. */
+function usualProvider(profile: ProfileId): string {
+  return profile === CLAUDE_COPY ? CLAUDE_CLI : (profile.split(":")[0] ?? profile);
+}
+
+interface Followed extends Pick<ObservedTarget, "listed" | "related"> {
+  readonly source: ObservedSource;
+}
+
+/** @returns the flow that a profile concerns, or null for none */
+type Follow = (profile: ObservedProfile, single: SingleLogin | null) => Followed | null;
+
+function followOne(source: ObservedSource, { followers, providers }: Extract<Selection, { kind: "one" }>): Follow {
+  return ({ profile, provider }, single) => {
+    const listed = single !== null || followers.includes(profile);
+    return { source, listed, related: listed || (provider !== null && providers.includes(provider)) };
+  };
+}
+
+/** By its id; else by the login that it holds or held; else by its provider, so that an unknown login is at least shown. */
+function followSameId(sources: readonly ObservedSource[], { source: look, ledger }: FlowsInput): Follow {
+  const byId = new Map(sources.map((source) => [source.profile, source]));
+  const byLogin = loginsOf(sources, ledger);
+  const own = new Set(look.state === "read" ? look.profiles.map(({ observed }) => observed.store) : [look.store]);
+  const ofLogin = (profile: ObservedProfile): ObservedSource | null => {
+    // The same key may well serve two providers, each with a profile of its own.
+    if (profile.held.kind === "credential" && profile.held.credential.type !== "oauth") return null;
+    const placement = ledger.placements.get(placementKey(profile.store, profile.profile));
+    const known = knownGeneration(profile.held, ledger);
+    const before = placement && (fencedGeneration(placement.fence, ledger) ?? placement.generation);
+    const chains = [known?.chain, before && ledger.generations.get(before)?.chain];
+    for (const name of [refreshGenerationOf(profile.held), ...chains]) {
+      const source = name == null ? undefined : byLogin.get(name);
+      if (source !== undefined) return source;
+    }
+    return null;
+  };
+  return (profile, single) => {
+    if (single !== null) return followWithSingle(sources, single, ofLogin(profile));
+    const named = byId.get(profile.profile);
+    if (named !== undefined) {
+      // The source's own place follows nothing.
+      if (named.store === profile.store) return null;
+      const provider = providerOf(named);
+      return { source: named, listed: true, related: provider === null || provider === profile.provider };
+    }
+    const source = ofLogin(profile);
+    if (source !== null) return { source, listed: false, related: providerOf(source) === profile.provider };
+    // The source may have any number of other logins, which nobody asked to be followed.
+    if (own.has(profile.store)) return null;
+    const kin = sources.find((each) => isOauthLogin(each) && providerOf(each) === profile.provider);
+    return kin === undefined ? null : { source: kin, listed: false, related: true };
+  };
+}
+
+/** A store of one login takes the only one of its providers; where there are several, the one that it has already. */
+function followWithSingle(
+  sources: readonly ObservedSource[],
+  { providers }: SingleLogin,
+  before: ObservedSource | null,
+): Followed | null {
+  if (before !== null) return { source: before, listed: true, related: true };
+  const fitting = sources.filter((source) => providers.includes(providerOf(source) ?? ""));
+  const [source] = fitting;
+  return source === undefined || fitting.length > 1 ? null : { source, listed: true, related: true };
+}
+
+/** The flow of every chain, and of every generation that the source holds now; the first flow's where several have it. */
+function loginsOf(sources: readonly ObservedSource[], ledger: LedgerState): Map<ChainId | Fingerprint, ObservedSource> {
+  const logins = new Map<ChainId | Fingerprint, ObservedSource>();
+  for (const source of sources) {
+    const held = source.state === "present" ? refreshGenerationOf(source.observed.held) : null;
+    for (const name of [liveOf(ledger, source.flow)?.chain, held]) {
+      if (name != null && !logins.has(name)) logins.set(name, source);
+    }
+  }
+  return logins;
+}
+
+function providerOf(source: ObservedSource): string | null {
+  return source.state === "present" ? source.observed.provider : null;
+}
+
+function isOauthLogin(source: ObservedSource): boolean {
+  if (source.state !== "present") return false;
+  const { held } = source.observed;
+  return held.kind === "fence" || (held.kind === "credential" && held.credential.type === "oauth");
+}
+
+/** The generation whose own token, or whose refresh, stands in a profile. */
+function refreshGenerationOf(held: Held): Fingerprint | null {
+  switch (held.kind) {
+    case "credential":
+      return held.generation;
+    case "fence":
+      return held.spends;
+    case "stub":
+    case "incomplete":
+    case "absent":
+      return null;
+  }
+}

@@ -1,0 +1,159 @@
+import { existsSync } from "node:fs";
+import { readdir, readFile, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod/mini";
+import { Failure, StoreError } from "../domain/errors.js";
+import { Secret } from "../domain/secret.js";
+import type { FieldChange, SwitchJournal, SwitchRecord } from "../domain/choice.js";
+import { replaceOwnFile } from "./own-file.js";
+import { makePrivateDirectory } from "./private-directory.js";
+import { errnoOf, isAbsent, toStoreError } from "./system-error.js";
+
+const NAME = /^switch-[\w-]+\.json$/;
+/** What write-file-atomic puts a text into before it has its name. */
+const HALF = /^switch-[\w-]+\.json\.\d+$/;
+const VERSION = 1;
+
+const imageShape = z.nullable(z.string());
+const changeShape = z.object({
+  path: z.array(z.string()),
+  before: imageShape,
+  after: imageShape,
+  copiedFrom: z.nullable(z.string()),
+  next: z.nullable(z.string()),
+});
+const placeShape = z.object({ name: z.string(), format: z.string(), path: z.string(), stateDirectory: z.string() });
+const recordShape = z.object({
+  version: z.literal(VERSION),
+  id: z.string().check(z.regex(/^[\w-]+$/)),
+  at: z.number(),
+  phase: z.enum(["prepared", "committing", "undoing"]),
+  provider: z.string(),
+  profile: z.string(),
+  donor: z.nullable(placeShape),
+  parts: z.array(z.object({ place: placeShape, changes: z.array(changeShape) })),
+});
+
+/**
+ * Switches that are under way, a private file each (`journal/switch-<id>.json`). It holds the profiles that a switch
+ * removes or copies, and is removed when every store is on one side.
+ */
+export class SwitchJournalFile implements SwitchJournal {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async write(record: SwitchRecord): Promise<void> {
+    try {
+      await makePrivateDirectory(this.#directory);
+      await replaceOwnFile(this.#pathOf(record.id), `${JSON.stringify(toFile(record))}\n`);
+    } catch (error) {
+      const failure = toStoreError(error, this.#directory, "write");
+      const code = failure.code === "permission" ? "permission" : "general";
+      throw new Failure(
+        code,
+        failure.message,
+        "free space and check its directory: nothing is switched without the journal",
+        error,
+      );
+    }
+  }
+
+  async isEmpty(): Promise<boolean> {
+    return !existsSync(this.#directory) || !(await this.#names()).some((name) => name.startsWith("switch-"));
+  }
+
+  async sweep(): Promise<void> {
+    const halves = (await this.#names()).filter((name) => HALF.test(name));
+    for (const name of halves) await unlink(join(this.#directory, name));
+  }
+
+  async list(): Promise<SwitchRecord[]> {
+    const records: SwitchRecord[] = [];
+    for (const name of (await this.#names()).filter((each) => NAME.test(each))) {
+      const record = await this.#read(join(this.#directory, name));
+      if (record !== null) records.push(record);
+    }
+    return records.sort((left, right) => left.at - right.at);
+  }
+
+  async drop(id: string): Promise<void> {
+    try {
+      await unlink(this.#pathOf(id));
+    } catch (error) {
+      if (!isAbsent(error)) throw toStoreError(error, this.#pathOf(id), "write");
+    }
+  }
+
+  #pathOf(id: string): string {
+    return join(this.#directory, `switch-${id}.json`);
+  }
+
+  async #names(): Promise<string[]> {
+    try {
+      return await readdir(this.#directory);
+    } catch (error) {
+      if (isAbsent(error)) return [];
+      throw this.#unreadable(this.#directory, error);
+    }
+  }
+
+  /** @returns null where another process has just finished it */
+  async #read(path: string): Promise<SwitchRecord | null> {
+    try {
+      const parsed = recordShape.safeParse(JSON.parse(await readFile(path, "utf8")));
+      if (parsed.success) return fromFile(parsed.data);
+    } catch (error) {
+      if (isAbsent(error)) return null;
+      if (!(error instanceof SyntaxError)) throw this.#unreadable(path, error);
+    }
+    throw new Failure(
+      "bad-data",
+      `${path} is not a journal that this version understands`,
+      "run the version that wrote it, or move it away and look at every agent: credsyncd status",
+    );
+  }
+
+  #unreadable(path: string, error: unknown): Failure {
+    if (error instanceof StoreError || errnoOf(error) === null) throw error;
+    return new Failure(
+      "permission",
+      `cannot read ${path}: ${errnoOf(error) ?? ""}`,
+      "run credsyncd as the user that owns it",
+      error,
+    );
+  }
+}
+
+function toFile(record: SwitchRecord): z.infer<typeof recordShape> {
+  const { id, at, phase, provider, profile, donor } = record;
+  const parts = record.parts.map(({ place, changes }) => ({
+    place: { ...place },
+    changes: changes.map(({ path, before, after, copiedFrom, next }) => ({
+      path: [...path],
+      before: before?.reveal() ?? null,
+      after: after?.reveal() ?? null,
+      copiedFrom,
+      next,
+    })),
+  }));
+  return { version: VERSION, id, at, phase, provider, profile, donor, parts };
+}
+
+function fromFile({ id, at, phase, provider, profile, donor, parts }: z.infer<typeof recordShape>): SwitchRecord {
+  const secret = (text: string | null): Secret | null => (text === null ? null : new Secret(text));
+  return {
+    id,
+    at,
+    phase,
+    provider,
+    profile,
+    donor,
+    parts: parts.map(({ place, changes }) => ({
+      place,
+      changes: changes.map((change): FieldChange => ({ ...change, before: secret(change.before), after: secret(change.after) })),
+    })),
+  };
+}

@@ -1,0 +1,30 @@
+import { Failure, StoreError } from "../domain/errors.js";
+import type { SyncPlan } from "../domain/flows.js";
+import type { BackupEntry, BackupMemory } from "../domain/memory.js";
+import type { Observation } from "./observe.js";
+
+/**
+ * Copies of what is live, for a source whose program erases a login when a refresh of it fails, for want of a network too:
+ * then the source may be the last place that had it.
+ */
+export function copiesToKeep({ flows }: SyncPlan, { inventory, sourceReads }: Observation): BackupEntry[] {
+  if (!inventory.source.erasesLogins) return [];
+  return flows.flatMap(({ head, source }): BackupEntry[] => {
+    if (source.kind !== "live" && source.kind !== "becomes-live") return [];
+    const { generation, credential } = source.held;
+    const read = sourceReads.find(({ store }) => store.name === head.store);
+    const stored = read?.snapshot.profiles.find(({ id }) => id === head.profile);
+    if (credential.type !== "oauth" || generation === null || stored === undefined) return [];
+    return [{ store: head.store, profile: head.profile, fingerprint: generation, image: stored.image() }];
+  });
+}
+
+/** @throws Failure where a copy cannot be made durable: nothing is pushed then */
+export async function keepCopies(copies: readonly BackupEntry[], backups: BackupMemory, at: number): Promise<void> {
+  try {
+    for (const copy of copies) await backups.save(copy, at);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    throw new Failure("general", `cannot keep a copy of the source's login: ${error.message}`, error.hint, error);
+  }
+}

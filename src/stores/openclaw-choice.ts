@@ -1,0 +1,253 @@
+import * as z from "zod/mini";
+import type { Credential } from "../domain/credential.js";
+import { StoreError } from "../domain/errors.js";
+import { Secret } from "../domain/secret.js";
+import type { FieldChange, Flaw, ProfileUsage, ChoosableProfile, Choice, Side } from "../domain/choice.js";
+import type { ProfileId } from "../domain/store.js";
+import { changeJson, isJsonObject, keyAfter, parseJson, putJson, textAt } from "../io/json-document.js";
+import { ABSENT, revisionOf } from "../io/revision.js";
+import { PENALTIES } from "./openclaw-penalties.js";
+import { isFenced, readFence } from "./openclaw-fence.js";
+import { profileChanges, profilesIn, typeOf } from "./openclaw-profiles.js";
+
+/** The texts that say what a store holds and which of it is used. */
+export interface ChoiceTexts {
+  /** Null: the store is absent. */
+  readonly profiles: string | null;
+  /** The notes on the use of profiles, where they have a place of their own; null: nothing stands there. */
+  readonly state: string | null;
+  /** Whether the notes go to their own place: else they stand beside the profiles, which every version still reads. */
+  readonly keepsStateApart: boolean;
+}
+
+const stateShape = z.object({
+  order: z.catch(z.record(z.string(), z.unknown()), {}),
+  lastGood: z.catch(z.record(z.string(), z.unknown()), {}),
+  usageStats: z.catch(z.record(z.string(), z.unknown()), {}),
+});
+type State = z.infer<typeof stateShape>;
+
+const time = z.catch(z.nullable(z.number()), null);
+const usageShape = z.looseObject({ lastUsed: time, cooldownUntil: time, disabledUntil: time, blockedUntil: time });
+
+/** What a store that is not there says. */
+export const absentChoice: Choice = {
+  revision: ABSENT,
+  identity: null,
+  profiles: [],
+  order: {},
+  lastGood: {},
+  usage: {},
+  valueAt: () => null,
+  keyAfter: () => null,
+  isRecord: () => false,
+};
+
+/** The revision over both texts. */
+export function choiceRevision({ profiles, state }: ChoiceTexts): string {
+  return profiles === null ? ABSENT : revisionOf(JSON.stringify([profiles, state]));
+}
+
+/** Understands a store's texts. @throws StoreError */
+export function readChoice(texts: ChoiceTexts, identity: string | null, path: string, now: number): Choice {
+  const { profiles, state } = texts;
+  if (profiles === null) return { ...absentChoice, identity };
+  const root = parseJson(profiles, path);
+  // Where both places name something, the notes' own place counts: OpenClaw moves the keys there at its next save.
+  const [beside, apart] = [stateIn(root), state === null ? emptyState : stateIn(parseJson(state, path))];
+  const notes = { ...beside.usageStats, ...apart.usageStats };
+  return {
+    revision: choiceRevision(texts),
+    identity,
+    profiles: Object.entries(profilesIn(root, path)).map(([id, entry]) => choosable(id, entry, profiles, path, now)),
+    order: lists({ ...beside.order, ...apart.order }),
+    lastGood: Object.fromEntries(
+      Object.entries({ ...beside.lastGood, ...apart.lastGood }).flatMap(([provider, id]) =>
+        typeof id === "string" ? [[provider, id]] : [],
+      ),
+    ),
+    usage: Object.fromEntries(Object.entries(notes).flatMap(([id, stats]) => usageOf(id, stats))),
+    valueAt: (keys) => {
+      const text = placeOf(keys, texts) === "profiles" ? profiles : state;
+      const value = text === null ? null : textAt(text, keys, path);
+      return value === null ? null : new Secret(value);
+    },
+    keyAfter: (keys) => {
+      const text = placeOf(keys, texts) === "profiles" ? profiles : state;
+      return text === null ? null : keyAfter(text, keys, path);
+    },
+    isRecord: (key) => {
+      const text = placeOf([key], texts) === "profiles" ? profiles : state;
+      const value = text === null ? null : textAt(text, [key], path);
+      return value !== null && isJsonObject(JSON.parse(value));
+    },
+  };
+}
+
+const emptyState: State = { order: {}, lastGood: {}, usageStats: {} };
+
+function stateIn(root: unknown): State {
+  const state = stateShape.safeParse(root);
+  return state.success ? state.data : emptyState;
+}
+
+function lists(order: Readonly<Record<string, unknown>>): Record<string, ProfileId[]> {
+  return Object.fromEntries(
+    Object.entries(order).flatMap(([provider, ids]) => {
+      const names = Array.isArray(ids) ? (ids as unknown[]).filter((id) => typeof id === "string").map((id) => id.trim()) : [];
+      const named = names.filter((id) => id !== "");
+      return named.length > 0 ? [[provider, named]] : [];
+    }),
+  );
+}
+
+function usageOf(id: ProfileId, stats: unknown): [ProfileId, ProfileUsage][] {
+  const usage = usageShape.safeParse(stats);
+  if (!usage.success) return [];
+  const { lastUsed, cooldownUntil, disabledUntil, blockedUntil } = usage.data;
+  const ends = [cooldownUntil, disabledUntil, blockedUntil].filter((end) => end !== null);
+  const penalties = PENALTIES.filter((name) => name in usage.data);
+  return [[id, { lastUsedAt: lastUsed, blockedUntil: ends.length === 0 ? null : Math.max(...ends), penalties }]];
+}
+
+type Entry = ReturnType<typeof profilesIn>[string];
+
+function choosable(id: ProfileId, entry: Entry, text: string, path: string, now: number): ChoosableProfile {
+  const type = typeOf(entry);
+  const image = (): Secret => new Secret(textAt(text, ["profiles", id], path) ?? "null");
+  return {
+    id,
+    provider: typeof entry["provider"] === "string" ? entry["provider"] : null,
+    type,
+    flaw: flawOf(id, type, entry, now),
+    image,
+    naming: () => {
+      const secret = [entry["refresh"], entry["access"], entry["token"], entry["key"], entry["apiKey"]].find(isText);
+      return secret === undefined ? image() : new Secret(secret);
+    },
+  };
+}
+
+/** By the rules of OpenClaw (src/agents/auth-profiles/credential-state.ts); a login that can be refreshed never counts as expired. */
+function flawOf(id: ProfileId, type: Credential["type"] | null, entry: Entry, now: number): Flaw | null {
+  const expires = entry["expires"];
+  const isExpired = typeof expires === "number" && expires > 0 && expires <= now;
+  switch (type) {
+    case "oauth": {
+      const { access, refresh } = entry;
+      const provider = typeof entry["provider"] === "string" ? entry["provider"] : null;
+      const fields = { profile: id, provider, access: isText(access) ? access : "", refresh: isText(refresh) ? refresh : null };
+      if (isFenced(fields)) {
+        return readFence(fields)?.failed === false
+          ? { kind: "refreshing", explanation: "its program is refreshing it" }
+          : incomplete("a refresh failed there, and its tokens are gone");
+      }
+      if (entry["oauthRef"] !== undefined) return incomplete("its tokens are in an encrypted sidecar, which is not supported");
+      if (isText(refresh)) return null;
+      if (!isText(access)) return incomplete("it has no access token");
+      return isExpired ? { kind: "expired", explanation: "its login has expired, and there is no refresh token" } : null;
+    }
+    case "token":
+      if (!isText(entry["token"]) && !isJsonObject(entry["tokenRef"])) return incomplete("it has no token");
+      if (expires !== undefined && !(typeof expires === "number" && expires > 0))
+        return incomplete("its expiry is not a time, so OpenClaw does not use it");
+      return isExpired ? { kind: "expired", explanation: "its token has expired" } : null;
+    case "api_key":
+      if (isText(entry["key"]) || isText(entry["apiKey"]) || isJsonObject(entry["keyRef"])) return null;
+      return incomplete("it has no key");
+    case null:
+      return incomplete("its type is not known");
+  }
+}
+
+function incomplete(explanation: string): Flaw {
+  return { kind: "incomplete", explanation };
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value.trim() !== "";
+}
+
+function placeOf([first]: readonly string[], { keepsStateApart }: ChoiceTexts): "profiles" | "state" {
+  return first === "profiles" || !keepsStateApart ? "profiles" : "state";
+}
+
+/** Notes that say nothing; OpenClaw keeps none then. */
+export const EMPTY_NOTES = `{"version":1}`;
+
+/**
+ * The texts that lead from one side of a change to the other, in the order in which they are to be written: a profile is
+ * there before it is used, and is not used any more before it goes.
+ *
+ * @throws StoreError `overtaken` where a value is on neither side: someone else changed it
+ */
+export function textsTowards(texts: ChoiceTexts, changes: readonly FieldChange[], side: Side, path: string): ChoiceTexts[] {
+  // What was removed first may have stood in front of what was removed next.
+  const ordered = side === "after" ? changes : [...changes].reverse();
+  const pending = ordered.filter((change) => isPending(texts, change, side, path));
+  const coming = pending.filter((change) => change.path[0] === "profiles" && change[side] !== null);
+  const going = pending.filter((change) => change.path[0] === "profiles" && change[side] === null);
+  const notes = pending.filter((change) => change.path[0] !== "profiles");
+  // Texts that stand in one place are written at once.
+  const groups = texts.keepsStateApart ? [coming, notes, going] : [[...coming, ...notes, ...going]];
+  const steps: ChoiceTexts[] = [];
+  for (const group of groups) {
+    const last = steps.at(-1) ?? texts;
+    if (group.length > 0) steps.push(group.reduce((result, change) => changed(result, change, side, path), last));
+  }
+  return steps;
+}
+
+function isPending(texts: ChoiceTexts, change: FieldChange, side: Side, path: string): boolean {
+  const text = placeOf(change.path, texts) === "profiles" ? texts.profiles : texts.state;
+  const current = text === null ? null : textAt(text, change.path, path);
+  const [wanted, other] = side === "after" ? [change.after, change.before] : [change.before, change.after];
+  if (isSame(current, wanted)) return false;
+  if (isSame(current, other)) return true;
+  // The program notes the use of its profiles all the time; a penalty of its own since then is its own affair.
+  if (change.path[0] === "usageStats") return false;
+  throw new StoreError(
+    "overtaken",
+    `someone else changed ${change.path.join(".")} in ${path} meanwhile`,
+    "look at it: credsyncd status",
+  );
+}
+
+/** Whatever the spacing: the owning program writes its texts anew. */
+function isSame(current: string | null, wanted: Secret | null): boolean {
+  if (current === null || wanted === null) return current === null && wanted === null;
+  const text = wanted.reveal();
+  return current === text || JSON.stringify(JSON.parse(current)) === JSON.stringify(JSON.parse(text));
+}
+
+function changed(texts: ChoiceTexts, change: FieldChange, side: Side, path: string): ChoiceTexts {
+  const place = placeOf(change.path, texts);
+  const text = place === "profiles" ? texts.profiles : (texts.state ?? EMPTY_NOTES);
+  if (text === null) throw new StoreError("conflict", `${path} is not there any more`, "it is looked at again by itself");
+  const image = change[side];
+  const result =
+    image === null
+      ? changeJson(text, [{ path: change.path, value: undefined }], path)
+      : putJson(text, change.path, image.reveal(), path, change.next);
+  return { ...texts, [place]: result };
+}
+
+/**
+ * A profile's text with a newer login of its own in it; everything else stays.
+ *
+ * @throws StoreError `unsupported` where the profile is of another type
+ */
+export function withLogin(image: Secret, credential: Credential): Secret {
+  const text = `{"profiles":{"renewed":${image.reveal()}}}`;
+  const patch = { profile: "renewed", provider: null, credential, create: false, account: null };
+  const changes = profileChanges([patch], parseJson(text, "the journal"), "the journal");
+  return new Secret(textAt(changeJson(text, changes, "the journal"), ["profiles", "renewed"], "the journal") ?? "null");
+}
+
+const loginShape = z.object({ type: z.literal("oauth"), refresh: z.string().check(z.minLength(1)) });
+
+/** The refresh token in a profile's text; null where there is none. */
+export function refreshTokenIn(image: Secret): Secret | null {
+  const login = loginShape.safeParse(parseJson(image.reveal(), "the journal"));
+  return login.success ? new Secret(login.data.refresh) : null;
+}

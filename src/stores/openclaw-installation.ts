@@ -1,0 +1,80 @@
+import { join } from "node:path";
+import type { AuthPreferences, ChoicePlace, ChoiceStore } from "../domain/choice.js";
+import type { StoreName } from "../domain/store.js";
+import type { Environment } from "./environment.js";
+import { readAuthPreferences } from "./openclaw-auth-config.js";
+import { MAIN_AGENT } from "./openclaw-discovery.js";
+import { OpenclawJsonChoice } from "./openclaw-json-choice.js";
+import { PROFILES_FILE } from "./openclaw-json.js";
+import { AGENT_DATABASE, agentLayout, sharedLayout } from "./openclaw-sqlite.js";
+import { OpenclawSqliteChoice } from "./openclaw-sqlite-choice.js";
+import { lookAround, SHARED, type OpenclawSpec } from "./openclaw.js";
+
+/** An agent, or the store that agents share, as something that uses profiles. */
+export interface InstalledAgent {
+  /** Its id; `shared` for the shared store. */
+  readonly agent: string;
+  readonly store: StoreName;
+  /** Null: it has no store of its own. */
+  readonly choice: ChoiceStore | null;
+  /** The store below its own; null: none. */
+  readonly inheritsFrom: StoreName | null;
+  readonly ownComeFirst: boolean;
+}
+
+/** One OpenClaw: its agents, and what its config says of all of them. */
+export interface Installation {
+  readonly stateDirectory: string;
+  readonly agents: readonly InstalledAgent[];
+  readonly preferences: AuthPreferences;
+}
+
+/**
+ * Finds everyone who uses profiles in an OpenClaw, agents without a store of their own too.
+ *
+ * @throws StoreError where `openclaw.json`, or where the shared store is, cannot be understood: whose is what is not known
+ */
+export async function openInstallation(spec: OpenclawSpec, environment: Environment): Promise<Installation> {
+  const { layout, shared, nameOf, agents: served } = await lookAround(spec, environment);
+  if (layout.configError !== null) throw layout.configError;
+  for (const { error } of shared.findings) if (error !== null) throw error;
+  const { stateDirectory } = layout;
+  const users = layout.agents.filter((agent) => agent.configured || served.includes(agent));
+  const main = users.find(({ id, keeps }) => id === MAIN_AGENT && keeps !== "inherits");
+  const below = shared.store !== null ? nameOf(SHARED) : main === undefined ? null : nameOf(main.id);
+  const agents = users.map(({ id, keeps, directory }): InstalledAgent => {
+    const store = nameOf(id);
+    return {
+      agent: id,
+      store,
+      choice: keeps === "inherits" ? null : choiceIn(store, keeps, directory, stateDirectory, environment),
+      inheritsFrom: below === store ? null : below,
+      ownComeFirst: keeps === "sqlite",
+    };
+  });
+  if (shared.store !== null) {
+    const { name, path } = shared.store;
+    const choice = new OpenclawSqliteChoice({ name, path, layout: sharedLayout, stateDirectory }, environment);
+    agents.unshift({ agent: SHARED, store: name, choice, inheritsFrom: null, ownComeFirst: true });
+  }
+  return { stateDirectory, agents, preferences: await readAuthPreferences(stateDirectory) };
+}
+
+function choiceIn(
+  name: StoreName,
+  keeps: "json" | "sqlite",
+  directory: string,
+  stateDirectory: string,
+  environment: Environment,
+): ChoiceStore {
+  if (keeps === "json") return new OpenclawJsonChoice(name, join(directory, PROFILES_FILE), stateDirectory, environment);
+  const path = join(directory, AGENT_DATABASE);
+  return new OpenclawSqliteChoice({ name, path, layout: agentLayout, stateDirectory }, environment);
+}
+
+/** Opens a store again by where a journal says that it is. */
+export function reopenChoice({ name, format, path, stateDirectory }: ChoicePlace, environment: Environment): ChoiceStore {
+  if (format === "openclaw-json") return new OpenclawJsonChoice(name, path, stateDirectory, environment);
+  const layout = path.endsWith(AGENT_DATABASE) ? agentLayout : sharedLayout;
+  return new OpenclawSqliteChoice({ name, path, layout, stateDirectory }, environment);
+}

@@ -1,0 +1,155 @@
+import { writeFile } from "node:fs/promises";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { KeepWarm } from "../../src/daemon/keep-warm.js";
+import { composeIn, rememberingLog } from "../support/composed-daemon.js";
+import { becomes } from "../support/condition.js";
+import { ManualClock, settled } from "../support/manual-clock.js";
+import type { LogLine } from "../support/running-daemon.js";
+import { HOUR_MS, TemporaryHome, type LoginOptions } from "../support/temporary-home.js";
+
+const MINUTE_MS = 60_000;
+const NOW = Date.UTC(2026, 0, 1);
+
+interface Warmed {
+  readonly home: TemporaryHome;
+  readonly clock: ManualClock;
+  readonly warm: KeepWarm;
+  readonly lines: readonly LogLine[];
+  /** How often the command ran to its end. */
+  readonly runs: () => number;
+  /** What the daemon does: it looks, and tells. */
+  readonly look: () => Promise<void>;
+  readonly woken: () => number;
+}
+
+/** A login that ends in an hour, and a command that does what the script says; it runs 4 minutes before. */
+async function warmed(script: string, login: LoginOptions = {}, command?: readonly [string, ...string[]]): Promise<Warmed> {
+  const home = await TemporaryHome.create();
+  const expiresAt = NOW + HOUR_MS;
+  await home.writeLogin(1, { expiresAt, ...login });
+  await writeFile(home.at("next"), home.login(2, { expiresAt: expiresAt + 8 * HOUR_MS }), { mode: 0o600 });
+  const rotate = `cp -p ${home.at("next")} ${home.loginFile}.tmp && mv ${home.loginFile}.tmp ${home.loginFile}`;
+  await writeFile(home.at("owner"), `#!/bin/sh\n${script.replaceAll("ROTATE", rotate)}\n`, { mode: 0o700 });
+  const { reconcile } = await composeIn(home);
+  const clock = new ManualClock(NOW);
+  const { log, lines } = rememberingLog(home);
+  let woken = 0;
+  const warm = new KeepWarm({
+    command: command ?? [home.at("owner")],
+    beforeMs: 4 * MINUTE_MS,
+    variables: home.environment(),
+    clock,
+    log,
+    wake: () => {
+      woken += 1;
+    },
+  });
+  const stop = new AbortController();
+  const running = warm.run(stop.signal);
+  onTestFinished(async () => {
+    stop.abort();
+    await running;
+  });
+  const look = async (): Promise<void> => {
+    warm.observe(await reconcile());
+    await settled();
+  };
+  await look();
+  return { home, clock, warm, lines, runs: () => warm.runs.renewed + warm.runs.unchanged, look, woken: () => woken };
+}
+
+describe("keepWarm", () => {
+  test("has the owner renew the login shortly before its end, once, and measures that it did", async () => {
+    const { clock, lines, runs, warm, look, woken } = await warmed("ROTATE");
+    await clock.pass(55 * MINUTE_MS);
+    expect(runs()).toBe(0);
+    await clock.pass(2 * MINUTE_MS);
+    await becomes(() => warm.runs, { renewed: 1, unchanged: 0 });
+    expect(lines.map(({ msg }) => msg)).toEqual(["login kept warm"]);
+    expect(lines[0]).toMatchObject({ store: "claude-code", expiresAt: new Date(NOW + 9 * HOUR_MS).toISOString() });
+    expect(woken()).toBe(1);
+    await look();
+    await clock.pass(7 * HOUR_MS);
+    expect(runs()).toBe(1);
+    expect(warm.conditions).toEqual([]);
+  });
+
+  test("tries again, ever later, where a busy owner skips it", async () => {
+    const { clock, warm } = await warmed(`echo run >> "$0.log"; [ "$(wc -l < "$0.log")" -ge 3 ] && ROTATE; exit 0`);
+    await clock.pass(56 * MINUTE_MS);
+    await becomes(() => warm.runs, { renewed: 0, unchanged: 1 });
+    await clock.pass(29_000);
+    expect(warm.runs.unchanged).toBe(1);
+    await clock.pass(2000);
+    await becomes(() => warm.runs, { renewed: 0, unchanged: 2 });
+    await clock.pass(MINUTE_MS);
+    await becomes(() => warm.runs, { renewed: 1, unchanged: 2 });
+  });
+
+  test("stops with an explanation where the command does not renew it, until the login changes", async () => {
+    const { home, clock, warm, lines, look } = await warmed("exit 0");
+    await clock.pass(56 * MINUTE_MS);
+    for (let run = 1; run <= 6; run++) {
+      await becomes(() => warm.runs.unchanged, run);
+      await clock.pass(10 * MINUTE_MS);
+    }
+    await clock.pass(24 * HOUR_MS);
+    expect(warm.runs.unchanged).toBe(6);
+    expect(lines.filter(({ level }) => level === "error")).toMatchObject([
+      {
+        msg: "keepWarm stopped",
+        reason: expect.stringMatching(/^after 6 runs of .*: it ended well, but the login is the same/) as string,
+      },
+    ]);
+    expect(warm.conditions).toMatchObject([{ kind: "keep-warm-failed", store: "claude-code", profile: null }]);
+    await look();
+    expect(warm.conditions).toHaveLength(1);
+    await home.writeLogin(2, { expiresAt: clock.now() + HOUR_MS });
+    await look();
+    expect(warm.conditions).toEqual([]);
+    await clock.pass(57 * MINUTE_MS);
+    await becomes(() => warm.runs.unchanged, 7);
+  });
+
+  test("stops at once where there is no such command", async () => {
+    const { clock, warm, woken } = await warmed("", {}, ["/nowhere/claude"]);
+    await clock.pass(56 * MINUTE_MS);
+    await becomes(
+      () => warm.conditions.map(({ explanation }) => explanation),
+      ["after 1 run of /nowhere/claude: there is no such command; it is left alone until the login changes"],
+    );
+    expect(woken()).toBe(1);
+  });
+
+  test("says how a command failed, never what it said", async () => {
+    const { clock, warm, lines } = await warmed("echo some words; exit 9");
+    await clock.pass(56 * MINUTE_MS);
+    await becomes(() => warm.runs.unchanged, 1);
+    expect(lines).toMatchObject([{ level: "debug", reason: "exit code 9" }]);
+    expect(JSON.stringify(lines)).not.toContain("some words");
+  });
+
+  test("runs at once for a login that has ended while nobody was there", async () => {
+    const { warm } = await warmed("ROTATE", { expiresAt: NOW - HOUR_MS });
+    await becomes(() => warm.runs, { renewed: 1, unchanged: 0 });
+  });
+
+  test("runs nothing where the owner renewed the login in the meantime", async () => {
+    const { home, clock, runs, woken } = await warmed("ROTATE");
+    await home.writeLogin(2, { expiresAt: NOW + 9 * HOUR_MS });
+    await clock.pass(56 * MINUTE_MS);
+    await becomes(woken, 1);
+    expect(runs()).toBe(0);
+  });
+
+  test.each<[string, LoginOptions]>([
+    ["is logged out", { fields: { accessToken: "", refreshToken: "", expiresAt: 0 } }],
+    ["has no refresh token", { fields: { refreshToken: undefined } }],
+    ["has no end", { fields: { expiresAt: undefined } }],
+    ["cannot be read", { fields: { scopes: "none" } }],
+  ])("runs nothing for a login that %s", async (_name, login) => {
+    const { clock, runs } = await warmed("ROTATE", login);
+    await clock.pass(100 * HOUR_MS);
+    expect(runs()).toBe(0);
+  });
+});

@@ -1,0 +1,161 @@
+import { describe, expect, test } from "vitest";
+import { conditionsOf, type Facts } from "../../src/domain/conditions.js";
+import { StoreError, type StoreErrorCode } from "../../src/domain/errors.js";
+import { factsFor, trouble, wellFacts } from "../support/alerting.js";
+import {
+  anna,
+  bearerToken,
+  bert,
+  HOUR_MS,
+  knownChain,
+  login,
+  NOW,
+  sourceWith,
+  stub,
+  targetWith,
+  wasSeen,
+} from "../support/planning.js";
+
+const windows = { expiringWithinMs: 24 * HOUR_MS, signInWithinMs: 72 * HOUR_MS };
+
+function kindsOf(facts: Facts, now = NOW): string[] {
+  return conditionsOf(facts, windows, now)
+    .conditions.filter(({ onlyKeeps }) => !onlyKeeps)
+    .map(({ kind }) => kind);
+}
+
+test("nothing is told where all is well", () => {
+  expect(conditionsOf(wellFacts(), windows, NOW).conditions).toEqual([]);
+});
+
+test.each(Object.entries(trouble))("%s is told alone", (kind, facts) => {
+  expect(kindsOf(facts())).toEqual([kind]);
+});
+
+describe("the source", () => {
+  test("that is about to be healed from an agent is no trouble", () => {
+    const newer = login("newer", { endsInHours: 9 });
+    const ledger = knownChain();
+    const facts = factsFor({ source: sourceWith(stub), targets: [targetWith(newer, { account: anna })], ledger }, [
+      "openclaw:main",
+    ]);
+    expect(facts.flows[0]?.isHealing).toBe(true);
+    expect(kindsOf(facts)).toEqual([]);
+  });
+
+  test("that is half written is no trouble yet", () => {
+    const place = { store: "claude-code", profile: "claudeAiOauth", flow: "claudeAiOauth", state: "unreadable" } as const;
+    expect(kindsOf(factsFor({ source: { ...place, reason: "half", hint: "", torn: true }, ledger: knownChain() }))).toEqual([]);
+  });
+
+  test("whose account file is awaited is no trouble yet", () => {
+    const source = sourceWith(login("hers", { endsInHours: 30 }), { account: bert, changedAgoMs: 0 });
+    expect(kindsOf(factsFor({ source, ledger: knownChain() }))).toEqual([]);
+  });
+
+  test("that reached its time limit says so", () => {
+    const { conditions } = conditionsOf(
+      factsFor({ source: sourceWith({ kind: "stub", timeLimit: true }), ledger: knownChain() }),
+      windows,
+      NOW,
+    );
+    expect(conditions).toMatchObject([{ kind: "logged-out", reason: "time-limit", severity: "error" }]);
+  });
+
+  test("without an end never ends", () => {
+    expect(conditionsOf(factsFor({ source: sourceWith(bearerToken("static")) }), windows, NOW)).toEqual({
+      conditions: [],
+      changesAt: [],
+    });
+  });
+});
+
+describe("an end", () => {
+  const facts = (endsInHours: number, signInInHours: number): Facts =>
+    factsFor({ source: sourceWith(login("live", { endsInHours, signInEndsAt: NOW + signInInHours * HOUR_MS })) });
+
+  test.each([
+    ["far away", 30, 100, []],
+    ["just outside the window", 24.1, 100, []],
+    ["at the window's edge", 24, 100, ["expiring"]],
+    ["now", 0, 100, ["expired"]],
+    ["of the sign-in, within its window", 30, 72, ["sign-in-ends"]],
+    ["of both", 1, 60, ["expiring", "sign-in-ends"]],
+    ["of both, past", -2, -1, ["expired", "sign-in-ends"]],
+  ])("%s", (_name, endsInHours, signInInHours, kinds) => {
+    expect(kindsOf(facts(endsInHours, signInInHours))).toEqual(kinds);
+  });
+
+  test("tells when time alone changes what there is to tell", () => {
+    const { changesAt } = conditionsOf(facts(30, 100), windows, NOW);
+    expect(changesAt.map((at) => (at - NOW) / HOUR_MS).sort((left, right) => left - right)).toEqual([6, 28, 30, 100]);
+  });
+
+  test("that a use renews is milder than one that only a person can mend", () => {
+    const of = (signInInHours: number): unknown => conditionsOf(facts(-1, signInInHours), windows, NOW).conditions[0];
+    expect(of(100)).toMatchObject({ reason: "idle", severity: "warning" });
+    expect(of(-0.5)).toMatchObject({ reason: "sign-in-over", severity: "error" });
+  });
+});
+
+describe("a store", () => {
+  test.each([
+    ["permission", "store-error", "error", "none"],
+    ["malformed", "store-error", "error", "none"],
+    ["symlink", "store-error", "error", "none"],
+    ["unsupported", "unsupported-store", "error", "none"],
+    ["locked", "store-error", "warning", "a-minute"],
+    ["no-space", "store-error", "warning", "a-minute"],
+    ["io", "store-error", "warning", "a-minute"],
+  ] as const)("that fails with %s is %s", (code, kind, severity, patience) => {
+    const failures = [{ store: "openclaw:work", error: new StoreError(code, "what", "hint") }];
+    expect(conditionsOf({ ...wellFacts(), failures }, windows, NOW).conditions).toMatchObject([
+      { kind, severity, patience, store: "openclaw:work", explanation: "what", hint: "hint" },
+    ]);
+  });
+
+  test.each(["conflict", "torn"] satisfies StoreErrorCode[])("that fails with %s is looked at again first", (code) => {
+    const failures = [{ store: "openclaw:work", error: new StoreError(code, "what", "hint") }];
+    expect(kindsOf({ ...wellFacts(), failures })).toEqual([]);
+  });
+
+  test("that was just written does not drift, and one that could not be is in trouble once", () => {
+    const situation = {
+      source: sourceWith(login("live", { endsInHours: 48 })),
+      targets: [targetWith(login("old", { endsInHours: -4 }))],
+    };
+    const facts = factsFor({ ...situation, ledger: knownChain() }, ["openclaw:main"]);
+    expect(kindsOf(facts)).toEqual([]);
+    const failures = [{ store: "openclaw:main", error: new StoreError("permission", "what", "hint") }];
+    expect(kindsOf({ ...facts, written: new Set(), failures })).toEqual(["store-error"]);
+  });
+
+  test("that the user pinned is nobody's business", () => {
+    const targets = [targetWith(login("other"), { binding: "pinned" })];
+    expect(kindsOf(factsFor({ source: sourceWith(login("live", { endsInHours: 48 })), targets }))).toEqual([]);
+  });
+
+  test("whose program logged itself out is told as logged out", () => {
+    const held = login("live", { endsInHours: 48 });
+    const gone = {
+      kind: "stub",
+      at: NOW - 1,
+      store: "openclaw:main",
+      profile: "anthropic:claude-cli",
+      replaced: "live",
+      timeLimit: false,
+    } as const;
+    const facts = factsFor({ source: sourceWith(held), targets: [targetWith(stub)], ledger: knownChain(wasSeen("live"), gone) });
+    expect(conditionsOf(facts, windows, NOW).conditions).toMatchObject([
+      { kind: "logged-out", store: "openclaw:main", severity: "error" },
+    ]);
+  });
+
+  test("with another account's name drifts, with patience", () => {
+    const targets = [targetWith(login("hers"), { account: bert })];
+    const facts = factsFor({ source: sourceWith(login("live", { endsInHours: 48 })), targets });
+    expect(conditionsOf(facts, windows, NOW).conditions).toMatchObject([
+      { kind: "drift", reason: "another-account", patience: "two-resyncs" },
+    ]);
+  });
+});

@@ -1,0 +1,179 @@
+import { describe, expect, test } from "vitest";
+import { planFlows, type FlowsInput, type StoreLook, type SyncPlan } from "../../src/domain/flows.js";
+import { noOrigin, type Creation, type Selection, type TargetStore } from "../../src/domain/inventory.js";
+import { emptyLedger, foldLedger, liveOf, type LedgerState } from "../../src/domain/ledger.js";
+import { noOrders, type Held, type ObservedProfile, type Policy, type SourceLook } from "../../src/domain/observation.js";
+import type { CredentialStore } from "../../src/domain/store.js";
+import { absent, apiKey, becameLive, login, NOW } from "../support/planning.js";
+
+const MAIN = "openclaw:main";
+const policy: Policy = { bind: "matching", onAgentRotation: "adopt", onAccountChange: "hold" };
+
+/** `id provider`, and what it holds. */
+type Profiles = Readonly<Record<string, Held>>;
+
+function observed(store: string, profiles: Profiles): ObservedProfile[] {
+  return Object.entries(profiles).map(([name, held]) => {
+    const [profile = "", provider = null] = name.split(" ");
+    return { store, profile, provider, held, account: null, surroundings: () => "as it was" };
+  });
+}
+
+function lookAt(profiles: Profiles): SourceLook {
+  const found = observed(MAIN, profiles).map((each) => ({ observed: each, accountInCredential: true, changedAt: NOW }));
+  return { state: "read", store: MAIN, profiles: found };
+}
+
+function storeWith(name: string, profiles: Profiles, options: Partial<TargetStore> = {}): StoreLook {
+  const store = { name } as CredentialStore;
+  const usual = { single: null, binding: "follow", share: "full", expiryMarginMs: 0, creation: null, origin: noOrigin } as const;
+  return { target: { store, ...usual, ...options }, snapshot: { revision: "1" }, profiles: observed(name, profiles) };
+}
+
+const always: Creation = { policy: "always", inheritsFrom: null, fromNothing: true, exceptClaude: false };
+
+function sameId(named: readonly string[], matching: readonly string[] = []): Selection {
+  const matches = (profile: string): boolean => named.includes(profile) || matching.some((start) => profile.startsWith(start));
+  return { kind: "same-id", source: MAIN, named, matches, text: [...named, ...matching].join(", ") };
+}
+
+function planFor(situation: Pick<FlowsInput, "source" | "selection" | "stores"> & { readonly ledger?: LedgerState }): SyncPlan {
+  return planFlows({ ledger: emptyLedger, policy, orders: noOrders, now: NOW, clockJumped: false, ...situation });
+}
+
+function summary({ flows }: SyncPlan): string[] {
+  return flows.flatMap(({ head, reports }) => [
+    head.profile,
+    ...reports.map(({ target, verdict }) => `  ${target.store} ${target.profile}: ${verdict?.kind ?? "separate"}`),
+  ]);
+}
+
+describe("which profile follows which", () => {
+  test.each<[string, Profiles, string[]]>([
+    ["the same id", { "openai:a openai": apiKey("old") }, ["openai:a", "  ops openai:a: write"]],
+    ["no other id", { "openai:b openai": apiKey("old") }, ["openai:a"]],
+    ["no other id with the same key", { "google:a google": apiKey("new") }, ["openai:a"]],
+    ["the same id of another provider is held", { "openai:a azure": apiKey("old") }, ["openai:a", "  ops openai:a: hold"]],
+    ["the same id of another type is held", { "openai:a openai": login("g") }, ["openai:a", "  ops openai:a: hold"]],
+  ])("of an API key: %s", (_what, profiles, expected) => {
+    const source = lookAt({ "openai:a openai": apiKey("new") });
+    expect(summary(planFor({ source, selection: sameId(["openai:a"]), stores: [storeWith("ops", profiles)] }))).toEqual(expected);
+  });
+
+  test.each<[string, Profiles, string[]]>([
+    ["another id with the same login", { "x:b claude-cli": login("g1") }, ["x:a", "  ops x:b: in-sync"]],
+    ["another id of its provider is held", { "x:b anthropic": login("other") }, ["x:a", "  ops x:b: hold"]],
+    ["another id of another provider does not", { "y:b openai": login("other") }, ["x:a"]],
+  ])("of a login: %s", (_what, profiles, expected) => {
+    const source = lookAt({ "x:a anthropic": login("g1") });
+    expect(summary(planFor({ source, selection: sameId(["x:a"]), stores: [storeWith("ops", profiles)] }))).toEqual(expected);
+  });
+
+  test("in the source's own store, nothing but copies of what is followed", () => {
+    const profiles = { "x:a anthropic": login("g1"), "x:copy anthropic": login("g1"), "x:other anthropic": login("other") };
+    const plan = planFor({ source: lookAt(profiles), selection: sameId(["x:a"]), stores: [storeWith(MAIN, profiles)] });
+    expect(summary(plan)).toEqual(["x:a", `  ${MAIN} x:copy: in-sync`]);
+  });
+
+  test("a store of one login takes the only one that fits, and of several the one that it has", () => {
+    const single = { profile: "login", providers: ["anthropic"], creates: true };
+    const both = lookAt({ "x:a anthropic": login("a1"), "x:b anthropic": login("b1"), "y:c openai": apiKey("k") });
+    const plan = (source: SourceLook, held: Profiles): string[] =>
+      summary(planFor({ source, selection: sameId([], ["x:", "y:"]), stores: [storeWith("box", held, { single })] }));
+    expect(plan(lookAt({ "x:a anthropic": login("a1"), "y:c openai": apiKey("k") }), {})).toEqual([
+      "x:a",
+      "  box login: write",
+      "y:c",
+    ]);
+    expect(plan(both, { login: login("b1") })).toEqual(["x:a", "x:b", "  box login: in-sync", "y:c"]);
+    expect(plan(both, {})).toEqual(["x:a", "x:b", "y:c"]);
+  });
+});
+
+describe("the flows of a source", () => {
+  test("are those that are named, then those that match, each once", () => {
+    const source = lookAt({ "x:b p": apiKey("1"), "x:a p": apiKey("2"), "z:c p": apiKey("3") });
+    const plan = planFor({ source, selection: sameId(["z:c", "x:missing"], ["x:"]), stores: [] });
+    expect(plan.flows.map(({ head, source: verdict }) => `${head.profile} ${verdict.kind}`)).toEqual([
+      "z:c becomes-live",
+      "x:missing missing",
+      "x:b becomes-live",
+      "x:a becomes-live",
+    ]);
+  });
+
+  test("are never none: what is missing is said", () => {
+    const plan = planFor({ source: lookAt({}), selection: sameId([], ["x:"]), stores: [] });
+    expect(plan.flows.map(({ head, source }) => [head.profile, source.kind])).toEqual([["x:", "missing"]]);
+  });
+
+  test("are those of before where the source cannot be read", () => {
+    const before = planFor({ source: lookAt({ "x:a p": apiKey("1") }), selection: sameId([], ["x:"]), stores: [] });
+    const source = { state: "unreadable", store: MAIN, reason: "broken", hint: "mend it", torn: false } as const;
+    const ledger = foldLedger(emptyLedger, before.record);
+    const plan = planFor({ source, selection: sameId([], ["x:"]), stores: [storeWith("ops", { "x:a p": apiKey("9") })], ledger });
+    expect(summary(plan)).toEqual(["x:a", "  ops x:a: drift"]);
+    expect(plan.writes).toEqual([]);
+  });
+
+  test("tell the same id of two sources apart", () => {
+    const record = planFor({ source: lookAt({ "x:a p": apiKey("1") }), selection: sameId(["x:a"]), stores: [] }).record;
+    const ledger = foldLedger(emptyLedger, [...record, becameLive("g1", { chain: "claude" })]);
+    expect([...ledger.live.keys()]).toEqual([`${MAIN} x:a`, "claudeAiOauth"]);
+  });
+
+  test("with one sign-in: what one of them spent is live in neither", () => {
+    const selection = sameId(["x:a", "x:b"]);
+    const first = planFor({ source: lookAt({ "x:a p": login("g1"), "x:b p": login("g1") }), selection, stores: [] });
+    const ledger = foldLedger(emptyLedger, first.record);
+    const source = lookAt({ "x:a p": login("g2", { endsInHours: 8 }), "x:b p": login("g1") });
+    const stores = [storeWith("ops", { "x:a p": login("g1"), "x:b p": login("g2", { endsInHours: 8 }) })];
+    const plan = planFor({ source, selection, stores, ledger });
+    expect(plan.flows.map(({ source: verdict }) => verdict.kind)).toEqual(["becomes-live", "held"]);
+    expect(liveOf(foldLedger(ledger, plan.record), `${MAIN} x:b`)?.generation).toBe("g2");
+    // The second is healed from the agent that has what is live.
+    expect(plan.flows[1]?.adoption).toMatchObject({ into: { store: MAIN, profile: "x:b" }, generation: "g2" });
+    expect(plan.writes.map(({ target }) => target.profile)).toEqual(["x:a"]);
+  });
+
+  test("with one key go their own ways", () => {
+    const selection = sameId(["x:a", "x:b"]);
+    const first = planFor({ source: lookAt({ "x:a p": apiKey("1"), "x:b p": apiKey("1") }), selection, stores: [] });
+    const source = lookAt({ "x:a p": apiKey("2"), "x:b p": apiKey("1") });
+    const stores = [storeWith("ops", { "x:a p": apiKey("1"), "x:b p": apiKey("1") })];
+    const plan = planFor({ source, selection, stores, ledger: foldLedger(emptyLedger, first.record) });
+    expect(summary(plan)).toEqual(["x:a", "  ops x:a: write", "x:b", "  ops x:b: in-sync"]);
+  });
+});
+
+describe("what is created", () => {
+  const source = lookAt({ "x:a p": apiKey("1"), "x:b p": apiKey("2") });
+  const selection = sameId(["x:a", "x:b"]);
+
+  test.each<[string, Creation, Profiles, string[]]>([
+    ["always: every one", always, {}, ["x:a", "x:b"]],
+    ["always: the one that lacks", always, { "x:a p": apiKey("1") }, ["x:b"]],
+    ["when the provider is missing: the first", { ...always, policy: "when-provider-missing" }, {}, ["x:a"]],
+    ["when it is not: none", { ...always, policy: "when-provider-missing" }, { "own p": apiKey("9") }, []],
+    ["where it is inherited: none", { ...always, policy: "when-provider-missing", inheritsFrom: MAIN }, {}, []],
+  ])("%s", (_what, creation, profiles, expected) => {
+    const plan = planFor({ source, selection, stores: [storeWith("ops", profiles, { creation })] });
+    expect(plan.writes.filter(({ create }) => create).map(({ target }) => target.profile)).toEqual(expected);
+  });
+
+  test("nothing where there is no store, unless the store itself is made", () => {
+    const nowhere = (fromNothing: boolean): StoreLook => {
+      return { ...storeWith("ops", {}, { creation: { ...always, fromNothing } }), snapshot: { revision: "absent" } };
+    };
+    expect(planFor({ source, selection, stores: [nowhere(false)] }).writes).toEqual([]);
+    expect(planFor({ source, selection, stores: [nowhere(true)] }).writes).toHaveLength(2);
+  });
+
+  test("nothing in a pinned agent, and nothing while the source has nothing", () => {
+    expect(
+      planFor({ source, selection, stores: [storeWith("ops", {}, { creation: always, binding: "pinned" })] }).writes,
+    ).toEqual([]);
+    const gone = lookAt({ "x:a p": absent });
+    expect(planFor({ source: gone, selection, stores: [storeWith("ops", {}, { creation: always })] }).writes).toEqual([]);
+  });
+});

@@ -1,0 +1,93 @@
+import { existsSync } from "node:fs";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { describe, expect, test } from "vitest";
+import { credsyncd } from "../support/command-line.js";
+import { becomes } from "../support/condition.js";
+import { RunningDaemon } from "../support/running-daemon.js";
+import { HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
+
+const agents = ["main", "work"];
+/** Runs a program's clocks and timers faster: https://github.com/wolfcw/libfaketime */
+const FAKETIME = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"]
+  .map((directory) => `${directory}/faketime/libfaketime.so.1`)
+  .find((path) => existsSync(path));
+
+/** Everyone holds generation 1, which ends after this long. */
+async function homeEndingIn(durationMs: number): Promise<TemporaryHome> {
+  const home = await TemporaryHome.create({ agents });
+  const expiresAt = Date.now() + durationMs;
+  await home.writeLogin(1, { expiresAt });
+  for (const agent of agents) await home.writeProfile(agent, 1, { expiresAt });
+  return home;
+}
+
+/** What the daemon said to a person, a line each, without what it said to the log. */
+function told(daemon: RunningDaemon): string[] {
+  return daemon.stderr
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => /^credsyncd: ([^:]+: [^:]+):/.exec(line)?.[1] ?? line);
+}
+
+describe("the daemon", () => {
+  test("tells by itself, at the very moment, that a login nears its end, and then that it was renewed", async () => {
+    const home = await homeEndingIn(HOUR_MS + 2500);
+    await home.writeConfig(`{ alerts: { command: ["tee", "-a", ${JSON.stringify(home.at("told"))}] }, resync: "0 0 1 1 *" }`);
+    const daemon = await RunningDaemon.start(home);
+    expect(told(daemon)).toEqual([]);
+    await becomes(() => told(daemon), ["alert: expiring"]);
+    const { since } = await daemon.said("alert", { kind: "expiring", event: "raised" });
+    expect(Math.abs(Date.now() - Date.parse(String(since)))).toBeLessThan(5000);
+    const status = await credsyncd(home, ["status", "--check", "--json"]);
+    expect(status.code).toBe(2);
+    expect(JSON.parse(status.stdout)).toMatchObject({ alerts: [{ kind: "expiring", store: "claude-code", since }] });
+
+    await home.writeLogin(2);
+    await becomes(() => told(daemon), ["alert: expiring", "resolved: expiring"]);
+    await becomes(async () => (await readFile(home.at("told"), "utf8")).split("\n").length, 3);
+    const { stdout } = await credsyncd(home, ["history"]);
+    expect(stdout).toMatch(/alert +claude-code +expiring$/m);
+    expect(stdout).toMatch(/resolved +claude-code +expiring$/m);
+    expect((await credsyncd(home, ["status", "--check"])).code).toBe(0);
+  });
+
+  test("that starts again does not repeat itself, and says when what it told is over", async () => {
+    const home = await TemporaryHome.create({ agents });
+    const first = await RunningDaemon.start(home);
+    await rm(home.loginFile);
+    await becomes(() => told(first), ["alert: source-missing"]);
+    await first.stop();
+    const second = await RunningDaemon.start(home);
+    second.signal("SIGHUP");
+    await second.said("configuration reloaded");
+    expect(told(second)).toEqual([]);
+    await home.writeLogin(1);
+    await becomes(() => told(second), ["resolved: source-missing"]);
+  });
+
+  test("tells of a store that cannot be read, and of its own state that cannot be written", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await writeFile(home.storeFile("work"), "{");
+    await home.age(home.storeFile("work"));
+    const daemon = await RunningDaemon.start(home);
+    await becomes(() => told(daemon), ["alert: store-error"]);
+    expect(daemon.stderr).toMatch(/openclaw:work: .*auth-profiles\.json.*; it is left behind at the next rotation - /);
+  });
+
+  test.skipIf(FAKETIME === undefined)(
+    "under a clock that runs 1200 times as fast lives through a login's last hours",
+    async () => {
+      const home = await homeEndingIn(3 * HOUR_MS);
+      await home.writeConfig(`{ alerts: { repeatEvery: "50m" }, resync: "0 0 1 1 *" }`);
+      const daemon = await RunningDaemon.start(home, { variables: { LD_PRELOAD: FAKETIME ?? "", FAKETIME: "+0 x1200" } });
+      const line = await daemon.said("alert", { kind: "expired", event: "raised" });
+      const lines = daemon.lines
+        .filter(({ msg }) => msg === "alert")
+        .map(({ kind, event }) => `${String(kind)} ${String(event)}`);
+      expect(lines).toEqual(["expiring raised", "expiring repeated", "expired raised"]);
+      // It wakes for the very moment: a second here is 20 minutes there.
+      expect(Date.parse(String(line["time"])) - Date.parse(String(line["since"]))).toBeLessThan(10 * 60_000);
+      expect(daemon.lines.filter(({ msg }) => msg === "reconcile failed")).toEqual([]);
+    },
+  );
+});

@@ -1,0 +1,121 @@
+import { once } from "node:events";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo, type Server } from "node:net";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { customGateway, listenerOf, openclawGateway, UNKNOWN_LISTENER } from "../../src/stores/openclaw-gateway.js";
+import { environmentIn } from "../support/environment.js";
+import { leaveFile } from "../support/store-file.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+
+const signal = new AbortController().signal;
+
+async function listenOn(port: number, host: string): Promise<{ readonly port: number; readonly server: Server }> {
+  const server = createServer();
+  server.listen(port, host);
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.close();
+  });
+  return { server, port: (server.address() as AddressInfo).port };
+}
+
+async function closed(server: Server): Promise<void> {
+  server.close();
+  await once(server, "close");
+}
+
+/** A home with a program `openclaw` on its PATH, which notes how it was called. */
+async function homeWithProgram(script: string) {
+  const home = await temporaryDirectory();
+  const bin = join(home, "bin");
+  await mkdir(bin);
+  const note = join(home, "note");
+  await writeFile(join(bin, "openclaw"), `#!/bin/sh\necho "$# $* in $OPENCLAW_STATE_DIR" > '${note}'\n${script}\n`);
+  await chmod(join(bin, "openclaw"), 0o700);
+  return { home, variables: { HOME: home, PATH: `${bin}:/usr/bin:/bin` }, note: () => readFile(note, "utf8") };
+}
+
+describe("who listens on a port", () => {
+  test.each(["127.0.0.1", "0.0.0.0", "::1"])("is known on %s, and another after a restart", async (host) => {
+    const { server, port } = await listenOn(0, host);
+    const first = await listenerOf(port);
+    expect(first).toMatch(/^\d+$/);
+    expect(await listenerOf(port)).toBe(first);
+    await closed(server);
+    expect(await listenerOf(port)).toBeNull();
+    await listenOn(port, host);
+    const second = await listenerOf(port);
+    expect(second).toMatch(/^\d+$/);
+    expect(second).not.toBe(first);
+  });
+
+  test("is nobody on a port that is only connected to", async () => {
+    const { server, port } = await listenOn(0, "127.0.0.1");
+    const { connect } = await import("node:net");
+    const client = connect(port, "127.0.0.1");
+    await once(client, "connect");
+    onTestFinished(() => {
+      client.destroy();
+    });
+    expect(await listenerOf(client.localPort ?? 0)).toBeNull();
+    server.unref();
+  });
+});
+
+describe("the gateway of an OpenClaw", () => {
+  test("is looked for on the port of its config, else of the variable before that", async () => {
+    const { home, variables } = await homeWithProgram("");
+    const [configured, named] = [await listenOn(0, "127.0.0.1"), await listenOn(0, "127.0.0.1")];
+    const config = JSON.stringify({ gateway: { port: configured.port } });
+    await leaveFile(join(home, ".openclaw", "openclaw.json"), config);
+    const gateway = openclawGateway(null, true, environmentIn(home, variables));
+    expect(await gateway.listener()).toBe(await listenerOf(configured.port));
+    const moved = environmentIn(home, { ...variables, OPENCLAW_GATEWAY_PORT: String(named.port) });
+    expect(await openclawGateway(null, true, moved).listener()).toBe(await listenerOf(named.port));
+    await closed(configured.server);
+    expect(await gateway.listener()).toBeNull();
+  });
+
+  test.each(["{", "[]", `{"gateway":5}`, `{"gateway":{"port":"1"}}`])(
+    "is looked for on its usual port where the config is %s",
+    async (text) => {
+      const { home, variables } = await homeWithProgram("");
+      await leaveFile(join(home, ".openclaw", "openclaw.json"), text);
+      expect(await openclawGateway(null, true, environmentIn(home, variables)).listener()).toBe(await listenerOf(18789));
+    },
+  );
+
+  test("is reloaded by the program on the PATH, for its own state directory", async () => {
+    const { home, variables, note } = await homeWithProgram("echo reloaded");
+    const usual = openclawGateway(null, true, environmentIn(home, variables));
+    expect(await usual.reload?.(signal)).toEqual({ kind: "done", output: "reloaded\n" });
+    expect(await note()).toBe("2 secrets reload in \n");
+    const other = openclawGateway("~/other", true, environmentIn(home, variables));
+    await other.reload?.(signal);
+    expect(await note()).toBe(`2 secrets reload in ${home}/other\n`);
+    expect([usual.name, other.name]).toEqual(["the gateway of ~/.openclaw", "the gateway of ~/other"]);
+  });
+
+  test("that cannot be reloaded says how it failed", async () => {
+    const { home, variables } = await homeWithProgram("echo pairing required >&2; exit 7");
+    const gateway = openclawGateway(null, true, environmentIn(home, variables));
+    expect(await gateway.reload?.(signal)).toEqual({ kind: "failed", exitCode: 7, output: "pairing required\n" });
+    const bare = openclawGateway(null, true, environmentIn(home, { PATH: "/nowhere" }));
+    expect(await bare.reload?.(signal)).toEqual({ kind: "not-found" });
+  });
+
+  test("is not reloaded where the user wants it so", () => {
+    expect(openclawGateway(null, false, environmentIn("/home/me")).reload).toBeNull();
+  });
+});
+
+describe("a command of the user's own", () => {
+  test("runs as it stands, whoever listens", async () => {
+    const { home, variables, note } = await homeWithProgram("");
+    const gateway = customGateway(["openclaw", "a b", "$HOME"], environmentIn(home, variables));
+    expect([gateway.name, await gateway.listener()]).toEqual(["the gateway that openclaw reloads", UNKNOWN_LISTENER]);
+    expect(await gateway.reload?.(signal)).toMatchObject({ kind: "done" });
+    expect(await note()).toBe("2 a b $HOME in \n");
+  });
+});
