@@ -1,9 +1,20 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, realpathSync, statSync, type Stats } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, statSync, type Stats } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import { StoreError } from "../domain/errors.js";
 import { isAbsent, toStoreError } from "./system-error.js";
 
 /** Far above any real credential file, far below what would hurt. */
 const MAX_BYTES = 4 * 1024 * 1024;
+
+/** A program that writes a file in place while it is read has finished by one of the next reads, or is told of. */
+const MAX_READS = 5;
+
+/**
+ * A program that writes in place empties the file first. ext4 shows it as empty before it gives it a new time, and waits
+ * for the disk in between, so that an old empty file may be one that is about to be written.
+ */
+const EMPTY_FOR_MS = 500;
+const EMPTY_POLL_MS = 20;
 
 export interface RegularFile {
   readonly text: string;
@@ -19,40 +30,29 @@ export interface RegularFile {
 /**
  * Reads a small text file that belongs to this user.
  *
+ * What it returns belongs together: a file that changes while it is read is read again.
+ *
  * @returns null where nothing is there
- * @throws StoreError for a device or pipe, another owner, too many bytes, bytes that are no UTF-8, or a failed read
+ * @throws StoreError for a device or pipe, another owner, too many bytes, bytes that are no UTF-8, or a failed read;
+ *   `torn` where another program writes it all the time
  */
-export function readRegularFile(path: string, maxBytes = MAX_BYTES): Promise<RegularFile | null> {
-  // Handing each call of a small read to the thread pool takes longer than the whole read, and there are hundreds.
-  return new Promise((resolve) => {
-    resolve(readNow(path, maxBytes));
-  });
+export async function readRegularFile(path: string, maxBytes = MAX_BYTES): Promise<RegularFile | null> {
+  for (let waitedMs = 0; ; waitedMs += EMPTY_POLL_MS) {
+    // Handing each call of a small read to the thread pool takes longer than the whole read, and there are hundreds.
+    const file = readNow(path, maxBytes);
+    if (file?.bytes !== 0 || waitedMs >= EMPTY_FOR_MS) return file;
+    await setTimeout(EMPTY_POLL_MS);
+  }
 }
 
 function readNow(path: string, maxBytes: number): RegularFile | null {
   try {
     // O_NONBLOCK: opening a pipe must not wait for its writer.
-    const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const stat = fstatSync(file);
-      if (!stat.isFile())
-        throw new StoreError("not-a-file", `${path} is not a regular file`, "replace it by the program's own file");
-      refuseForeignOwner(path, stat.uid);
-      if (stat.size > maxBytes) {
-        const hint = "no credential file is that large: move it away and sign in again, or restore it";
-        throw new StoreError("too-large", `${path} has ${String(stat.size)} bytes, more than ${String(maxBytes)}`, hint);
-      }
-      const text = decode(readFileSync(file), path);
-      return {
-        text,
-        realPath: realpathSync.native(path),
-        identity: identityOf(stat),
-        bytes: stat.size,
-        mode: stat.mode,
-        changedAt: stat.mtimeMs,
-      };
+      return readWhole(descriptor, path, maxBytes);
     } finally {
-      closeSync(file);
+      closeSync(descriptor);
     }
   } catch (error) {
     if (isAbsent(error)) return null;
@@ -60,12 +60,45 @@ function readNow(path: string, maxBytes: number): RegularFile | null {
   }
 }
 
+function readWhole(descriptor: number, path: string, maxBytes: number): RegularFile {
+  for (let attempt = 1; attempt <= MAX_READS; attempt++) {
+    const file = readOnce(descriptor, path, maxBytes);
+    if (file !== null) return file;
+  }
+  throw new StoreError("torn", `${path} is being written`, "it is read again in a moment");
+}
+
+/** @returns null where the file changed meanwhile */
+function readOnce(descriptor: number, path: string, maxBytes: number): RegularFile | null {
+  const stat = fstatSync(descriptor);
+  if (!stat.isFile()) throw new StoreError("not-a-file", `${path} is not a regular file`, "replace it by the program's own file");
+  refuseForeignOwner(path, stat.uid);
+  if (stat.size > maxBytes) {
+    const hint = "no credential file is that large: move it away and sign in again, or restore it";
+    throw new StoreError("too-large", `${path} has ${String(stat.size)} bytes, more than ${String(maxBytes)}`, hint);
+  }
+  const bytes = Buffer.alloc(stat.size);
+  const length = readSync(descriptor, bytes, 0, stat.size, 0);
+  if (length < stat.size || !hasSameContent(fstatSync(descriptor), stat.mtimeMs, stat.size)) return null;
+  return {
+    text: decode(bytes, path),
+    realPath: realpathSync.native(path),
+    identity: identityOf(stat),
+    bytes: stat.size,
+    mode: stat.mode,
+    changedAt: stat.mtimeMs,
+  };
+}
+
 /** Whether nothing was put in a file's place and nothing was written into it since it was read; null: still absent. */
 export function isUnchanged(path: string, file: RegularFile | null): boolean {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined || file === null) return stat === undefined && file === null;
-  const isSameFile = identityOf(stat) === file.identity;
-  return isSameFile && stat.mtimeMs === file.changedAt && stat.size === file.bytes;
+  return identityOf(stat) === file.identity && hasSameContent(stat, file.changedAt, file.bytes);
+}
+
+function hasSameContent(stat: Stats, changedAt: number, bytes: number): boolean {
+  return stat.mtimeMs === changedAt && stat.size === bytes;
 }
 
 function identityOf({ dev, ino }: Stats): string {

@@ -2,11 +2,14 @@ import { appendFileSync, cpSync, readFileSync, renameSync, rmSync, utimesSync } 
 import { execFileSync } from "node:child_process";
 import { chown, link, mkdir, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
+import { once } from "node:events";
 import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { isUnchanged, readRegularFile } from "../../src/io/regular-file.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
+const AN_HOUR_MS = 3_600_000;
 const isRoot = process.geteuid?.() === 0;
 
 async function newPath(): Promise<string> {
@@ -78,6 +81,26 @@ describe("a regular file", () => {
     await writeFile(path, "text");
     await chown(path, 12_345, 12_345);
     await expect(readRegularFile(path)).rejects.toMatchObject({ code: "foreign-owner" });
+  });
+});
+
+describe("a file that another program writes in place", () => {
+  test("is read whole, or as one that has just changed", async () => {
+    const path = await newPath();
+    await writeFile(path, "");
+    const writer = new Worker(new URL("./in-place-writer.mjs", import.meta.url), { workerData: path });
+    onTestFinished(async () => {
+      await writer.terminate();
+    });
+    await once(writer, "message");
+    for (let whole = 0; whole < 2000;) {
+      const file = await readRegularFile(path).catch((error: unknown) => {
+        expect(error).toMatchObject({ code: "torn" });
+        return null;
+      });
+      if (file?.text.endsWith("end") === true) whole++;
+      else if (file !== null) expect(Date.now() - file.changedAt).toBeLessThan(AN_HOUR_MS);
+    }
   });
 });
 
