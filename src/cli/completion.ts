@@ -29,6 +29,13 @@ function paths(commands: readonly CommandEntry[]): string[] {
   return commands.flatMap(({ path }) => (path.length === 0 ? [] : [path.join(" ")]));
 }
 
+/** Every command, as a pattern of a `case` in bash and zsh. */
+function patternOf(commands: readonly CommandEntry[]): string {
+  return paths(commands)
+    .map((path) => `'${path}'`)
+    .join(" | ");
+}
+
 function bash(commands: readonly CommandEntry[]): string {
   return `# bash completion for credsyncd
 _credsyncd() {
@@ -42,9 +49,7 @@ _credsyncd() {
   esac
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case "\${command:+$command }$word" in
-      ${paths(commands)
-        .map((path) => `'${path}'`)
-        .join(" | ")}) command="\${command:+$command }$word" ;;
+      ${patternOf(commands)}) command="\${command:+$command }$word" ;;
     esac
   done
   case $command in
@@ -65,9 +70,7 @@ _credsyncd() {
   local -a items options
   for word in \${words[2,CURRENT-1]}; do
     case "\${command:+$command }$word" in
-      ${paths(commands)
-        .map((path) => `'${path}'`)
-        .join(" | ")}) command="\${command:+$command }$word" ;;
+      ${patternOf(commands)}) command="\${command:+$command }$word" ;;
     esac
   done
   case \${words[CURRENT-1]} in

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Config } from "../config/load.js";
-import type { Clock } from "../domain/clock.js";
+import { earliest, toMonotonic } from "../domain/clock.js";
 import type { Facts } from "../domain/conditions.js";
 import { Failure } from "../domain/errors.js";
 import { noOrders } from "../domain/observation.js";
@@ -196,7 +196,7 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
     },
     onResult,
     onFailure,
-    dueAt: () => earlier(dueAt(burst, config.settle), inMonotonic(alerter.wakeAt, clock)),
+    dueAt: () => earliest(dueAt(burst, config.settle), toMonotonic(alerter.wakeAt, clock)),
     onActing: () => {
       burst = noteActing(burst);
       news.looking();
@@ -280,15 +280,6 @@ function alerterPorts(
       }
     },
   };
-}
-
-function earlier(left: number | null, right: number | null): number | null {
-  return left === null || right === null ? (left ?? right) : Math.min(left, right);
-}
-
-/** A time of day (epoch ms) as a reading of the clock that only grows. */
-function inMonotonic(time: number | null, clock: Clock): number | null {
-  return time === null ? null : clock.monotonic() + Math.max(0, time - clock.now());
 }
 
 /** `status` can do without it, so that a full disk does not stop the daemon. */

@@ -1,4 +1,4 @@
-import type { AlertKind, Severity } from "../domain/alerts.js";
+import type { ToldAlert } from "./alerter.js";
 import type { SplitBrain } from "../domain/split-brain.js";
 
 export type SourceState = "ok" | "expiring" | "expired" | "refreshing" | "logged-out" | "missing" | "unreadable";
@@ -81,13 +81,7 @@ export interface GatewayStatus {
 }
 
 /** An alert that holds now. */
-export interface StatusAlert {
-  readonly kind: AlertKind;
-  readonly store: string;
-  readonly profile: string | null;
-  readonly severity: Severity;
-  readonly since: string;
-  readonly message: string;
+export interface StatusAlert extends ToldAlert {
   readonly hint: string;
 }
 

@@ -7,3 +7,14 @@ export interface Clock {
   /** Resolves after `durationMs`, or at once when the signal is aborted (it never rejects). */
   sleep(durationMs: number, signal: AbortSignal): Promise<void>;
 }
+
+/** The earlier of two times; null is never. */
+export function earliest(left: number | null, right: number | null): number | null {
+  if (left === null || right === null) return left ?? right;
+  return Math.min(left, right);
+}
+
+/** A time of day (epoch ms) as a reading of the clock that only grows; one that has passed is now. */
+export function toMonotonic(time: number | null, clock: Clock): number | null {
+  return time === null ? null : clock.monotonic() + Math.max(0, time - clock.now());
+}

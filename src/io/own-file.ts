@@ -5,15 +5,7 @@ import { syncDirectory } from "./atomic-file.js";
 
 /** Replaces a file of credsyncd's own state (0600): a reader, and a power cut, finds the old content or the new. */
 export async function replaceOwnFile(path: string, text: string): Promise<void> {
-  // The package takes a short write, as a full disk makes it, for a whole one, so the text is written for it here.
-  // A fresh literal each time: it changes the options that it is given.
-  await writeFileAtomic(path, "", {
-    mode: 0o600,
-    fsync: true,
-    tmpfileCreated: (temporary) => {
-      writeFileSync(temporary, text, { flag: "r+" });
-    },
-  });
+  await replace(path, text, { mode: 0o600, fsync: true });
   await syncDirectory(dirname(path));
 }
 
@@ -33,9 +25,14 @@ export function removeOwnLeftovers(directory: string): void {
 
 /** Replaces a file that other users read (0644): they find the old content or the new. It need not outlive a power cut. */
 export async function replacePublicFile(path: string, text: string): Promise<void> {
+  await replace(path, text, { mode: 0o644, fsync: false });
+}
+
+async function replace(path: string, text: string, options: { readonly mode: number; readonly fsync: boolean }): Promise<void> {
+  // The package takes a short write, as a full disk makes it, for a whole one, so the text is written for it here.
+  // A fresh literal each time: it changes the options that it is given.
   await writeFileAtomic(path, "", {
-    mode: 0o644,
-    fsync: false,
+    ...options,
     tmpfileCreated: (temporary) => {
       writeFileSync(temporary, text, { flag: "r+" });
     },

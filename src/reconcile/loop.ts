@@ -1,4 +1,4 @@
-import type { Clock } from "../domain/clock.js";
+import { earliest, toMonotonic, type Clock } from "../domain/clock.js";
 import { backoffMs } from "./backoff.js";
 import type { ReconcileResult } from "./reconciler.js";
 
@@ -99,12 +99,6 @@ export class ReconcileLoop {
     const now = clock.monotonic();
     this.#attempt = result.again === null ? 0 : this.#attempt + 1;
     const retryAt = result.again === null ? null : now + backoffMs(this.#attempt, random()) / (result.again === "now" ? 10 : 1);
-    const wakeAt = result.plan.wakeAt === null ? null : now + Math.max(0, result.plan.wakeAt - clock.now());
-    this.#retryAt = earliest(earliest(retryAt, wakeAt), lookAgain ? now : null);
+    this.#retryAt = earliest(earliest(retryAt, toMonotonic(result.plan.wakeAt, clock)), lookAgain ? now : null);
   }
-}
-
-function earliest(left: number | null, right: number | null): number | null {
-  if (left === null || right === null) return left ?? right;
-  return Math.min(left, right);
 }

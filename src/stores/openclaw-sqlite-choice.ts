@@ -1,13 +1,11 @@
-import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { FieldChange, Choice, ChoiceStore, Side, StagedChoice } from "../domain/choice.js";
 import type { Revision, StoreName } from "../domain/store.js";
-import { refuseForeignOwner } from "../io/regular-file.js";
-import { SqliteDatabase } from "../io/sqlite-database.js";
-import { isAbsent, toStoreError } from "../io/system-error.js";
+import type { SqliteDatabase } from "../io/sqlite-database.js";
 import type { Environment } from "./environment.js";
 import { absentChoice, EMPTY_NOTES, readChoice, choiceRevision, textsTowards, type ChoiceTexts } from "./openclaw-choice.js";
+import { identifyDatabase, inWriteTransaction } from "./openclaw-database-file.js";
 import { refreshedByChanges } from "./openclaw-choice-locks.js";
 import { refuseUnknownSchema } from "./openclaw-schema.js";
 import { withRefreshLocks } from "./openclaw-refresh-lock.js";
@@ -36,7 +34,7 @@ export class OpenclawSqliteChoice implements ChoiceStore {
   }
 
   async readChoice(): Promise<Choice> {
-    const identity = await this.#identify();
+    const identity = await identifyDatabase(this.path, this.#environment);
     if (identity === null) return absentChoice;
     const { aside } = await this.#environment.databases.reader(this.path, identity);
     const texts = aside.transaction("read", () => this.#textsIn(aside));
@@ -95,37 +93,12 @@ export class OpenclawSqliteChoice implements ChoiceStore {
     };
   }
 
-  async #inTransaction<Result>(action: (database: SqliteDatabase) => Result): Promise<Result> {
-    try {
-      if ((await this.#identify()) === null) throw this.#conflict();
-      const database = await SqliteDatabase.open(this.path, "write");
-      try {
-        return database.transaction("write", () => action(database));
-      } finally {
-        database.close();
-      }
-    } catch (error) {
-      throw toStoreError(error, this.path, "write");
-    }
+  #inTransaction<Result>(action: (database: SqliteDatabase) => Result): Promise<Result> {
+    return inWriteTransaction(this.path, this.#environment, this.#conflict, action);
   }
 
-  async #identify(): Promise<string | null> {
-    try {
-      const file = await stat(this.path);
-      if (!file.isFile())
-        throw new StoreError("not-a-file", `${this.path} is not a regular file`, "let OpenClaw repair it: openclaw doctor --fix");
-      refuseForeignOwner(this.path, file.uid);
-      return `${String(file.dev)}:${String(file.ino)}`;
-    } catch (error) {
-      if (!isAbsent(error)) throw toStoreError(error, this.path, "read");
-      this.#environment.databases.forget(this.path);
-      return null;
-    }
-  }
-
-  #conflict(): StoreError {
-    return new StoreError("conflict", `${this.name} in ${dirname(this.path)} changed meanwhile`, "try again in a moment");
-  }
+  readonly #conflict = (): StoreError =>
+    new StoreError("conflict", `${this.name} in ${dirname(this.path)} changed meanwhile`, "try again in a moment");
 }
 
 /** As OpenClaw leaves it: notes that say nothing are no row. */

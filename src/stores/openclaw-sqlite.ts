@@ -1,14 +1,13 @@
-import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { Secret } from "../domain/secret.js";
 import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, StoreSnapshot } from "../domain/store.js";
 import { changeJson, parseJson, putJson } from "../io/json-document.js";
-import { refuseForeignOwner } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
-import { SqliteDatabase, WAL_SUFFIX, type Questioned } from "../io/sqlite-database.js";
-import { isAbsent, toStoreError } from "../io/system-error.js";
+import { WAL_SUFFIX, type SqliteDatabase, type Questioned } from "../io/sqlite-database.js";
+import { toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
+import { identifyDatabase, inWriteTransaction } from "./openclaw-database-file.js";
 import { activeProfiles, profileChanges, readProfiles } from "./openclaw-profiles.js";
 import { withoutPenalties } from "./openclaw-penalties.js";
 import { NEWEST_STATE_SCHEMA, refuseMissingTable, refuseUnknownSchema } from "./openclaw-schema.js";
@@ -84,7 +83,7 @@ export class OpenclawSqliteStore implements CredentialStore {
   }
 
   async read(): Promise<StoreSnapshot> {
-    const identity = await this.#identify();
+    const identity = await identifyDatabase(this.path, this.#environment);
     if (identity === null) return this.#absent(null);
     const database = await this.#environment.databases.reader(this.path, identity);
     this.#refuseUnknown(database);
@@ -105,7 +104,7 @@ export class OpenclawSqliteStore implements CredentialStore {
   }
 
   async readActive(): Promise<Readonly<Record<string, ProfileId>>> {
-    const identity = await this.#identify();
+    const identity = await identifyDatabase(this.path, this.#environment);
     if (identity === null) return {};
     const { aside } = await this.#environment.databases.reader(this.path, identity);
     const row = readRow(aside, this.#options.layout.state, this.path);
@@ -122,45 +121,24 @@ export class OpenclawSqliteStore implements CredentialStore {
     }
   }
 
-  /** Everything in one write transaction of milliseconds: a gateway waits for no longer than 5 s. */
   async #replaceRows({ expected, healed, change }: Replacement): Promise<void> {
     const { profiles, state } = this.#options.layout;
     const now = this.#environment.clock.now();
-    if ((await this.#identify()) === null) throw this.#conflict();
-    const database = await SqliteDatabase.open(this.path, "write");
-    try {
-      database.transaction("write", () => {
-        this.#refuseUnknown(database);
-        const row = readRow(database, profiles, this.path);
-        if (row === null || revisionOf(row.text) !== expected) throw this.#conflict();
-        writeRow(database, profiles, change(row.text), now);
-        const notes = readRow(database, state, this.path);
-        const cleared = notes === null ? null : withoutPenalties(notes.text, healed, this.path);
-        if (cleared !== null) writeRow(database, state, cleared, now);
-      });
-    } finally {
-      database.close();
-    }
+    await inWriteTransaction(this.path, this.#environment, this.#conflict, (database) => {
+      this.#refuseUnknown(database);
+      const row = readRow(database, profiles, this.path);
+      if (row === null || revisionOf(row.text) !== expected) throw this.#conflict();
+      writeRow(database, profiles, change(row.text), now);
+      const notes = readRow(database, state, this.path);
+      const cleared = notes === null ? null : withoutPenalties(notes.text, healed, this.path);
+      if (cleared !== null) writeRow(database, state, cleared, now);
+    });
   }
 
   #refuseUnknown(database: Questioned): void {
     const { newestSchema, profiles } = this.#options.layout;
     refuseUnknownSchema(database, newestSchema, this.path);
     refuseMissingTable(database, profiles.table, this.path);
-  }
-
-  async #identify(): Promise<string | null> {
-    try {
-      const file = await stat(this.path);
-      if (!file.isFile())
-        throw new StoreError("not-a-file", `${this.path} is not a regular file`, "let OpenClaw repair it: openclaw doctor --fix");
-      refuseForeignOwner(this.path, file.uid);
-      return `${String(file.dev)}:${String(file.ino)}`;
-    } catch (error) {
-      if (!isAbsent(error)) throw toStoreError(error, this.path, "read");
-      this.#environment.databases.forget(this.path);
-      return null;
-    }
   }
 
   #absent(identity: string | null): StoreSnapshot {
@@ -177,13 +155,12 @@ export class OpenclawSqliteStore implements CredentialStore {
     return [this.path, `${this.path}${WAL_SUFFIX}`];
   }
 
-  #conflict(): StoreError {
-    return new StoreError(
+  readonly #conflict = (): StoreError =>
+    new StoreError(
       "conflict",
       `${this.name} in ${dirname(this.path)} changed while it was about to be written`,
       "it is looked at again by itself",
     );
-  }
 }
 
 interface Replacement {

@@ -16,7 +16,7 @@ export interface WatcherEvents {
 }
 
 /** How often a directory is looked at that the system does not watch (ms). */
-export const POLLED_EVERY_MS = 2000;
+const POLLED_EVERY_MS = 2000;
 
 /** A directory that is watched for some names in it. */
 interface WatchedDirectory {
