@@ -181,14 +181,24 @@ export async function freePort(): Promise<number> {
 
 /** A real Claude Code in a home, whose every request goes to the stand-in. */
 export class RealClaude {
-  readonly #binary: string;
+  readonly binary: string;
+  /** Its environment, beside the home's own. */
+  readonly variables: Readonly<Record<string, string>>;
   readonly #home: TemporaryHome;
   readonly #standIn: StandIn;
 
   constructor(binary: string, home: TemporaryHome, standIn: StandIn) {
-    this.#binary = binary;
+    this.binary = binary;
     this.#home = home;
     this.#standIn = standIn;
+    this.variables = {
+      LANG: "C.UTF-8",
+      TERM: "dumb",
+      DISABLE_AUTOUPDATER: "1",
+      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+      HTTPS_PROXY: standIn.proxyUrl,
+      NODE_EXTRA_CA_CERTS: standIn.certificateAuthority,
+    };
   }
 
   /** Signs in with the stand-in's invitation; Claude Code writes its whole login file. */
@@ -217,16 +227,8 @@ export class RealClaude {
   }
 
   #spawn(args: readonly string[], variables: Readonly<Record<string, string>> = {}): ChildProcessWithoutNullStreams {
-    const env = this.#home.environment({
-      LANG: "C.UTF-8",
-      TERM: "dumb",
-      DISABLE_AUTOUPDATER: "1",
-      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
-      HTTPS_PROXY: this.#standIn.proxyUrl,
-      NODE_EXTRA_CA_CERTS: this.#standIn.certificateAuthority,
-      ...variables,
-    });
-    return spawn(this.#binary, args, { env, cwd: this.#home.path });
+    const env = this.#home.environment({ ...this.variables, ...variables });
+    return spawn(this.binary, args, { env, cwd: this.#home.path });
   }
 }
 

@@ -12,6 +12,7 @@ const AGENTS = ["main", "work", "research"] as const;
 const NEARLY_EXPIRED_SECONDS = 200;
 const EXPIRED_SECONDS = -60;
 const EIGHT_HOURS_SECONDS = 28_800;
+const KEEP_WARM_PATIENCE_MS = 180_000;
 
 const OPENCLAW_VERSION = "2026.4.15";
 const claude = inject("clients").claude;
@@ -46,6 +47,25 @@ describe.skipIf(isMissing)(`with Claude Code ${CLAUDE_VERSION} and OpenClaw ${OP
     const after = host.standIn.current;
     expect(answer.stdout).toContain(`AUTH=${after.access}`);
     await host.everyoneComesToHold(after);
+  });
+
+  test("keepWarm has Claude Code itself renew a login that nobody uses, before it ends and once, for every agent", async () => {
+    const host = await Host.make(NEARLY_EXPIRED_SECONDS);
+    const { current: before, tokenRequests } = host.standIn;
+    host.standIn.lifetimeSeconds = EIGHT_HOURS_SECONDS;
+    const command = JSON.stringify([host.claude.binary, "auth", "status"]);
+    await host.home.writeConfig(`{ keepWarm: { before: "4m", command: ${command} } }`);
+
+    // A run without effect is followed by another after half a minute, as on a busy machine.
+    const { variables } = host.claude;
+    const daemon = await RunningDaemon.start(host.home, { variables, patienceMs: KEEP_WARM_PATIENCE_MS });
+
+    expect(await daemon.said("login kept warm")).toMatchObject({ store: "claude-code" });
+    const after = host.standIn.current;
+    expect(after.refresh).not.toBe(before.refresh);
+    await host.everyoneComesToHold(after);
+    expect(host.standIn.tokenRequests).toBe(tokenRequests + 1);
+    expect(daemon.lines.filter(({ level }) => level === "error")).toEqual([]);
   });
 
   test("an agent's rotation is adopted, and a running Claude Code session goes on with it without a refresh of its own", async () => {
