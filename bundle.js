@@ -1,18 +1,16 @@
 // Puts what tsc left in build/ into dist/, in few files and with the used parts of some packages: less memory, an earlier start.
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
 
-/** Packages of which a part is used: put into the program, the rest of them takes no memory. */
-const BUNDLED = /[\\/]node_modules[\\/](zod|jsonc-parser|json5)[\\/]/;
-const isBundled = (id) => /^(zod|jsonc-parser|json5)(\/|$)/.test(id);
-const isInstalled = (id) => !/^[./]/.test(id) && !isBundled(id);
+/** Packages that are installed beside the program; of all others what is used becomes a part of it. */
+const INSTALLED = Object.keys(JSON.parse(readFileSync("package.json", "utf8")).dependencies);
 
 const program = await rolldown({
   input: { "cli/main": "build/cli/main.js" },
   platform: "node",
-  external: (id) => builtinModules.includes(id) || id.startsWith("node:") || isInstalled(id),
+  external: (id) => builtinModules.includes(id) || id.startsWith("node:") || INSTALLED.includes(id),
   // Their modules for `import`, of which only what is used is taken.
   resolve: { mainFields: ["module", "main"] },
   plugins: [thirdPartyNotices()],
@@ -20,12 +18,16 @@ const program = await rolldown({
 await program.write({
   dir: "dist",
   cleanDir: true,
-  format: "esm",
+  // The runtime starts these earlier than modules, each of which it loads in several turns.
+  format: "cjs",
+  comments: false,
   entryFileNames: "[name].js",
   // The demo looks for main.js beside itself.
   chunkFileNames: "cli/[name].js",
 });
 await program.close();
+// What is said of the package's own source does not hold for what is made of it.
+writeFileSync("dist/package.json", '{ "type": "commonjs" }\n');
 
 /** The licences of what is put into the program, which ask to be passed on with it. */
 function thirdPartyNotices() {
@@ -35,8 +37,8 @@ function thirdPartyNotices() {
       const packages = new Set();
       for (const { moduleIds = [] } of Object.values(bundle)) {
         for (const id of moduleIds) {
-          const match = BUNDLED.exec(id);
-          if (match !== null) packages.add(id.slice(0, match.index + match[0].length));
+          const match = /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(id);
+          if (match !== null) packages.add(match[0]);
         }
       }
       const notices = [...packages].sort().map((directory) => {

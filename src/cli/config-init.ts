@@ -1,6 +1,8 @@
 import { dirname } from "node:path";
 import { writeFile } from "node:fs/promises";
-import { configPath, loadConfig, parseConfig, type Config } from "../config/load.js";
+import type { Config } from "../config/config.js";
+import { configPath, loadConfig } from "../config/load.js";
+import { parseConfig } from "../config/parse.js";
 import { configTemplate, type Choices } from "../config/template.js";
 import { compose } from "../daemon/compose.js";
 import { findingText, sourceProfile } from "../daemon/reporter.js";

@@ -1,4 +1,5 @@
-import { loadConfig, type Config } from "../config/load.js";
+import type { Config } from "../config/config.js";
+import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { examine } from "../daemon/doctor/doctor.js";
 import { found, type DoctorFinding, type Level } from "../daemon/doctor/finding.js";

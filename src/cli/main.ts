@@ -13,7 +13,6 @@ import type { SetActiveOptions } from "./set-active.js";
 import type { ServiceOptions } from "./service.js";
 import type { LogsOptions } from "./service-manager.js";
 import { commandTree, withExample } from "./command-tree.js";
-import { keepHeapSmall } from "./small-heap.js";
 import type { StatusOptions } from "./status.js";
 import type { SyncOptions } from "./sync.js";
 
@@ -49,7 +48,7 @@ function commands(end: (code: ExitCode) => void): Command {
     .exitOverride();
 
   add(program, "run", "run the daemon in the foreground", "credsyncd run").action(async (options: CommonOptions) => {
-    keepHeapSmall();
+    (await import("./small-heap.js")).keepHeapSmall();
     end(await (await import("./run.js")).run(options));
   });
   add(program, "sync", "reconcile once, then exit", "credsyncd sync --dry-run")
@@ -235,4 +234,4 @@ function version(): string {
   return manifest.version;
 }
 
-await main();
+void main();

@@ -1,4 +1,5 @@
-import { loadConfig, type Config } from "../config/load.js";
+import type { Config } from "../config/config.js";
+import { loadConfig } from "../config/load.js";
 import { runDaemon } from "../daemon/daemon.js";
 import { openAlertLine, openLog, type LogLevel } from "../daemon/log.js";
 import { systemEnvironment } from "../daemon/system.js";

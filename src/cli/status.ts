@@ -1,5 +1,6 @@
 import { formatDuration, parseDurationMs } from "../config/duration.js";
-import { loadConfig, type Config } from "../config/load.js";
+import type { Config } from "../config/config.js";
+import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { inheritedProfiles } from "../daemon/inheritance.js";
 import { lagLine } from "../daemon/lag.js";
@@ -8,7 +9,7 @@ import type { InheritedProfiles, ProfileStatus, SourceStatus, StatusReport, Stor
 import { systemEnvironment } from "../daemon/system.js";
 import type { Finding } from "../domain/inventory.js";
 import { Failure } from "../domain/errors.js";
-import { lookNow, watchStatus, type StatusLook } from "./status-look.js";
+import { lookNow, type StatusLook } from "./status-look.js";
 import { exitCodes, openOutput, table, type Colour, type CommonOptions, type ExitCode, type Output } from "./output.js";
 
 export interface StatusOptions extends CommonOptions {
@@ -25,6 +26,7 @@ export async function status(options: StatusOptions): Promise<ExitCode> {
   const output = openOutput(options);
   if (options.watch === true) {
     if (options.check === true) throw new Failure("usage", "--watch goes on and --check ends", "leave one of them out");
+    const { watchStatus } = await import("./status-watch.js");
     await watchStatus(composition, (look) => {
       showLook(look, options, output);
     });

@@ -1,15 +1,9 @@
 import picomatch from "picomatch";
 import { loadConfig } from "../config/load.js";
 import { compose, type Composition } from "../daemon/compose.js";
-import {
-  carryOut,
-  readHosts,
-  resolutionsIn,
-  toFailure,
-  type SwitchResult,
-  type SwitchRow,
-  type TakesPart,
-} from "../daemon/switching.js";
+import { readHosts, type TakesPart } from "../daemon/hosts.js";
+import { toFailure } from "../daemon/store-failure.js";
+import { carryOut, resolutionsIn, type SwitchResult, type SwitchRow } from "../daemon/switching.js";
 import { systemEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import type { ProfileId, StoreName } from "../domain/store.js";

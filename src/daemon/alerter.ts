@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { formatDuration } from "../config/duration.js";
-import type { Config } from "../config/load.js";
+import type { Config } from "../config/config.js";
 import {
   advanceAlerts,
   alertKey,

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Config } from "../config/load.js";
+import type { Config } from "../config/config.js";
 import type { FingerprintKey } from "../io/fingerprint.js";
 import { createKey, ephemeralKey, readKey } from "../io/fingerprint.js";
 import { Backups } from "../io/backups.js";
@@ -44,6 +44,7 @@ export interface Composition {
  * @throws Failure when the state directory cannot be made
  */
 export async function compose(config: Config, environment: Environment, access: "look" | "write"): Promise<Composition> {
+  if (access === "write") await loadTheRest();
   const stateDirectory = stateDirectoryOf(environment);
   const key =
     access === "write" ? await ensureState(stateDirectory) : ((await readKey(join(stateDirectory, "key"))) ?? ephemeralKey());
@@ -64,6 +65,14 @@ export async function compose(config: Config, environment: Environment, access: 
   const gateways = gatewaysFor(config, environment);
   const { fingerprintOf } = key;
   return { config, environment, stateDirectory, ledger, backups, lock, reconciler, journal, fingerprintOf, gateways };
+}
+
+/**
+ * What is loaded where it is needed, so that a mere look starts early. Who writes, and the daemon, have it from the start:
+ * later no descriptor may be free any more, or an upgrade may have replaced the program's files.
+ */
+async function loadTheRest(): Promise<void> {
+  await Promise.all([import("../config/parse.js"), import("json5"), import("proper-lockfile"), import("write-file-atomic")]);
 }
 
 /** A credsyncd was killed while it wrote: its locks, on which other programs would wait, go first. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
-import type { Config } from "../config/load.js";
+import type { Config } from "../config/config.js";
 import { earliest, toMonotonic } from "../domain/clock.js";
 import type { Facts } from "../domain/conditions.js";
 import { Failure } from "../domain/errors.js";

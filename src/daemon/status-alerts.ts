@@ -1,4 +1,4 @@
-import type { Config } from "../config/load.js";
+import type { Config } from "../config/config.js";
 import { advanceAlerts, alertKey, isActive } from "../domain/alerts.js";
 import { conditionsOf } from "../domain/conditions.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";

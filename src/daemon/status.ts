@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
-import type { Config } from "../config/load.js";
+import type { Config } from "../config/config.js";
 import { StoreError } from "../domain/errors.js";
 import type { Finding } from "../domain/inventory.js";
 import { displayGeneration, placementKey, type LedgerState } from "../domain/ledger.js";

@@ -1,11 +1,9 @@
 import { randomUUID } from "node:crypto";
-import type { Config } from "../config/load.js";
-import { Failure, StoreError, isTransient, type FailureCode, type StoreErrorCode } from "../domain/errors.js";
+import { Failure, type StoreError } from "../domain/errors.js";
 import { isSpent } from "../domain/ledger.js";
 import { noOrders } from "../domain/observation.js";
 import type { Secret } from "../domain/secret.js";
-import { resolveActive, type Resolution, type Choice, type ChoiceStore } from "../domain/choice.js";
-import { splitBrains, type SplitBrain } from "../domain/split-brain.js";
+import { resolveActive, type Resolution, type ChoiceStore } from "../domain/choice.js";
 import type { StoreName } from "../domain/store.js";
 import {
   planSwitch,
@@ -16,7 +14,6 @@ import {
   type SwitchPlan,
   type SwitchRequest,
 } from "../domain/switch.js";
-import { mapConcurrently } from "../reconcile/concurrency.js";
 import type { Observation } from "../reconcile/observe.js";
 import {
   recordOf,
@@ -28,24 +25,14 @@ import {
   type SwitchPart,
   type TransactionPorts,
 } from "../reconcile/transaction.js";
-import { openInstallation, reopenChoice, type InstalledAgent } from "../stores/openclaw-installation.js";
+import { reopenChoice } from "../stores/openclaw-installation.js";
 import { refreshTokenIn, withLogin } from "../stores/openclaw-choice.js";
 import type { Composition } from "./compose.js";
+import { readHosts, type HostRead, type TakesPart } from "./hosts.js";
+import { asFailure, toFailure } from "./store-failure.js";
 
-const READS_AT_ONCE = 16;
-/** A file that is being written in place is whole again after a moment. */
-const READ_ATTEMPTS = 4;
-const READ_AGAIN_MS = 250;
 /** A switch that others got in the way of, and that left everything as it was, is planned anew. */
 const ATTEMPTS = 5;
-
-/** One OpenClaw as it was read, and where to write. */
-export interface HostRead {
-  readonly host: SwitchHost;
-  readonly stores: ReadonlyMap<StoreName, ChoiceStore>;
-  /** Why a store could not be read. */
-  readonly errors: ReadonlyMap<StoreName, StoreError>;
-}
 
 /** What became of one store. */
 export interface SwitchRow extends Omit<PlannedStore, "result" | "changes" | "relied"> {
@@ -59,66 +46,6 @@ export interface SwitchResult {
   readonly warnings: SwitchPlan["warnings"];
   /** Whether nothing is left that the next command has to undo. */
   readonly settled: boolean;
-}
-
-/** @param agent its id, as `--agents` matches it */
-export type TakesPart = (agent: string) => boolean;
-
-/**
- * Reads every agent of every OpenClaw in the configuration.
- *
- * @throws Failure where `openclaw.json` cannot be understood
- */
-export async function readHosts(
-  composition: Composition,
-  takesPart: TakesPart,
-  sources: SwitchHost["sources"],
-): Promise<HostRead[]> {
-  const { config, environment } = composition;
-  const specs = new Map(
-    config.targets.flatMap(({ spec }) => (spec.kind === "openclaw" ? [[spec.openclaw.stateDir, spec.openclaw]] : [])),
-  );
-  const reads: HostRead[] = [];
-  for (const spec of specs.values()) {
-    const { agents, preferences } = await asFailure(openInstallation(spec, environment));
-    const read = await mapConcurrently(agents, READS_AT_ONCE, (agent) => readAgent(agent, composition));
-    const errors = new Map(read.flatMap(({ store, error }) => (error === null ? [] : [[store, error]])));
-    const stores = new Map(agents.flatMap(({ store, choice }) => (choice === null ? [] : [[store, choice]])));
-    reads.push({ host: { agents: toSwitchAgents(read, config, takesPart), preferences, sources }, stores, errors });
-  }
-  return reads;
-}
-
-interface ReadAgent extends Omit<InstalledAgent, "choice"> {
-  readonly choice: Choice | null;
-  readonly error: StoreError | null;
-}
-
-async function readAgent({ choice: store, ...agent }: InstalledAgent, { config, environment }: Composition): Promise<ReadAgent> {
-  // What is to be ignored is not even read.
-  if (store === null || config.bindingOf(agent.agent) === "ignore") return { ...agent, choice: null, error: null };
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const choice = await store.readChoice();
-      return { ...agent, choice: choice.profiles.length === 0 && choice.identity === null ? null : choice, error: null };
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      if (!isTransient(error.code) || attempt === READ_ATTEMPTS) return { ...agent, choice: null, error };
-    }
-    await environment.clock.sleep(READ_AGAIN_MS, new AbortController().signal);
-  }
-}
-
-function toSwitchAgents(read: readonly ReadAgent[], config: Config, takesPart: TakesPart): SwitchAgent[] {
-  const identities = new Set<string>();
-  return read.map(({ agent, store, choice, inheritsFrom, ownComeFirst }) => {
-    const identity = choice?.identity ?? null;
-    const isAgain = identity !== null && identities.has(identity);
-    if (identity !== null) identities.add(identity);
-    const binding = config.bindingOf(agent);
-    const decided = binding === "follow" ? (takesPart(agent) ? null : "not-named") : binding === "ignore" ? "ignored" : binding;
-    return { store, choice, inheritsFrom, ownComeFirst, left: isAgain ? "same-file" : decided };
-  });
 }
 
 /**
@@ -269,17 +196,6 @@ export function resolutionsIn({ agents, preferences }: SwitchHost, provider: str
   return agents.map((agent) => ({ agent, ...resolveActive(sightOf(agent, agents), provider, preferences, now) }));
 }
 
-/** Agents of one host that use different or broken profiles; none where whose is what cannot be told, which is an error itself. */
-export async function findSplitBrains(composition: Composition): Promise<SplitBrain[]> {
-  try {
-    const hosts = await readHosts(composition, () => true, []);
-    return hosts.flatMap(({ host }) => splitBrains(host, composition.environment.clock.now()));
-  } catch (error) {
-    if (error instanceof Failure) return [];
-    throw error;
-  }
-}
-
 /**
  * Completes or undoes what crashes left in the journal; with an empty journal it does nothing, not even wait for the lock.
  *
@@ -338,32 +254,3 @@ async function renewed(image: Secret, { ledger, fingerprintOf, reconciler, confi
   }
   return null;
 }
-
-/** A store's failure as the end of a command. */
-export function toFailure(error: StoreError, ending: string): Failure {
-  return new Failure(failureCodes[error.code], error.message, `${error.hint}; ${ending}`, error);
-}
-
-async function asFailure<Result>(action: Promise<Result>): Promise<Result> {
-  try {
-    return await action;
-  } catch (error) {
-    throw error instanceof StoreError ? toFailure(error, "nothing was changed") : error;
-  }
-}
-
-const failureCodes: Readonly<Record<StoreErrorCode, FailureCode>> = {
-  locked: "busy",
-  conflict: "busy",
-  torn: "busy",
-  overtaken: "bad-data",
-  malformed: "bad-data",
-  "too-large": "bad-data",
-  "not-a-file": "bad-data",
-  unsupported: "bad-data",
-  symlink: "bad-data",
-  "foreign-owner": "permission",
-  permission: "permission",
-  "no-space": "general",
-  io: "general",
-};

@@ -1,4 +1,3 @@
-import lockfile from "proper-lockfile";
 import { StoreError } from "../domain/errors.js";
 import type { Clock } from "../domain/clock.js";
 import { errnoOf } from "./system-error.js";
@@ -27,6 +26,7 @@ const RETRY_MS = 20;
  * @throws StoreError `locked` when it stays held
  */
 export async function takeDirectoryLock(path: string, options: DirectoryLockOptions, signal: AbortSignal): Promise<HeldLock> {
+  const { default: lockfile } = await import("proper-lockfile");
   const deadline = options.clock.monotonic() + options.waitMs;
   const lost = new AbortController();
   for (;;) {

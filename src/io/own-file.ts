@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import writeFileAtomic from "write-file-atomic";
 import { syncDirectory } from "./atomic-file.js";
 
 /** Replaces a file of credsyncd's own state (0600): a reader, and a power cut, finds the old content or the new. */
@@ -29,6 +28,7 @@ export async function replacePublicFile(path: string, text: string): Promise<voi
 }
 
 async function replace(path: string, text: string, options: { readonly mode: number; readonly fsync: boolean }): Promise<void> {
+  const { default: writeFileAtomic } = await import("write-file-atomic");
   // The package takes a short write, as a full disk makes it, for a whole one, so the text is written for it here.
   // A fresh literal each time: it changes the options that it is given.
   await writeFileAtomic(path, "", {

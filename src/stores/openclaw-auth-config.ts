@@ -27,7 +27,7 @@ const authShape = z.object({
 export async function readAuthPreferences(stateDirectory: string): Promise<AuthPreferences> {
   const path = join(stateDirectory, "openclaw.json");
   const file = await readRegularFile(path);
-  const parsed = authShape.safeParse(file === null ? {} : parseJson5(file.text, path));
+  const parsed = authShape.safeParse(file === null ? {} : await parseJson5(file.text, path));
   const { order, profiles } = parsed.success ? parsed.data.auth : { order: {}, profiles: {} };
   const orders = Object.fromEntries(Object.entries(order).filter(([, ids]) => ids.length > 0));
   return { path, order: orders, profiles, lineOf: (keys) => (file === null ? null : lineOf(file.text, keys)) };

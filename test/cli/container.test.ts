@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { parseConfig } from "../../src/config/load.js";
+import { parseConfig } from "../../src/config/parse.js";
 
 test("the configuration in the example for Kubernetes is a good one", async () => {
   const yaml = await readFile(new URL("../../deploy/container/kubernetes-sidecar.yaml", import.meta.url), "utf8");

@@ -1,5 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { configPath, loadConfig, parseConfig } from "../../src/config/load.js";
+import { defaults } from "../../src/config/config.js";
+import { configPath, loadConfig } from "../../src/config/load.js";
+import { parseConfig } from "../../src/config/parse.js";
+import { configShape } from "../../src/config/schema.js";
 import { systemEnvironment } from "../../src/daemon/system.js";
 import { Failure } from "../../src/domain/errors.js";
 import type { Environment } from "../../src/stores/environment.js";
@@ -162,6 +165,10 @@ describe("the place of the configuration", () => {
     const nowhere = environment({ XDG_CONFIG_HOME: "/does/not/exist" });
     expect(await loadConfig(null, nowhere)).toMatchObject({ path: null, file: { profiles: ["anthropic:claude-cli"] } });
     await expect(loadConfig("/does/not/exist.json5", nowhere)).rejects.toThrow(/there is no such file/);
+  });
+
+  test("says the same where it is empty as where it is not there", () => {
+    expect(defaults).toEqual(configShape.parse({}));
   });
 });
 

@@ -3,7 +3,7 @@
 // STORE: the one that cannot be written, so that the others are to be brought back.
 import process from "node:process";
 import { compose } from "../../build/daemon/compose.js";
-import { readHosts } from "../../build/daemon/switching.js";
+import { readHosts } from "../../build/daemon/hosts.js";
 import { systemEnvironment } from "../../build/daemon/system.js";
 import { loadConfig } from "../../build/config/load.js";
 import { StoreError } from "../../build/domain/errors.js";

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.js";
 import { compose, type Composition } from "../../src/daemon/compose.js";
-import { readHosts } from "../../src/daemon/switching.js";
+import { readHosts } from "../../src/daemon/hosts.js";
 import type { ChoiceStore } from "../../src/domain/choice.js";
 import { Failure, StoreError, type StoreErrorCode } from "../../src/domain/errors.js";
 import { planSwitch } from "../../src/domain/switch.js";

@@ -1,0 +1,171 @@
+import { Failure } from "../domain/errors.js";
+import type { Binding, Policy } from "../domain/observation.js";
+import type { Share } from "../domain/store.js";
+import type { OpenclawSpec } from "../stores/openclaw.js";
+import type { SourceSpec, TargetSpec } from "../stores/registry.js";
+import { parseDurationMs } from "./duration.js";
+import type { ConfigFile } from "./schema.js";
+
+/** OpenClaw's own name for a copy of Claude Code's login. */
+const CLAUDE_COPIES = ["anthropic:claude-cli"];
+/** OpenClaw stops using a token five minutes before the end that it reads, which is made up for where it cannot refresh. */
+const DEFAULT_MARGIN: Readonly<Record<Share, string>> = { full: "0s", "access-only": "5m" };
+
+/** A target and how much of the login it is given. */
+export interface Target {
+  readonly spec: TargetSpec;
+  readonly share: Share;
+  readonly expiryMarginMs: number;
+}
+
+/** A program and its arguments, run without a shell. */
+type Command = readonly [string, ...string[]];
+
+/** The configuration as the program uses it: units are in the names, patterns are functions. */
+export interface Config {
+  /** The file it came from, or null for the defaults. */
+  readonly path: string | null;
+  readonly source: SourceSpec;
+  readonly targets: readonly Target[];
+  /** Whether an agent is given a profile that it does not have. */
+  readonly create: ConfigFile["create"];
+  readonly policy: Policy;
+  /** What the user decided for an agent. */
+  readonly bindingOf: (agent: string) => Binding;
+  readonly settle: { readonly quietMs: number; readonly capMs: number };
+  readonly resync: string;
+  readonly alerts: {
+    readonly expiringWithinMs: number;
+    readonly signInWithinMs: number;
+    readonly repeatEveryMs: number;
+    readonly command: Command | null;
+  };
+  /** The owner's own command that renews the login, and how long before its end it is run; null for off. */
+  readonly keepWarm: { readonly command: Command; readonly beforeMs: number } | null;
+  /** The file for Prometheus, or null. */
+  readonly metricsFile: string | null;
+  /** How a running gateway is told to use what was written: by OpenClaw's own command, another one, or not at all. */
+  readonly reload: ConfigFile["reload"]["openclaw"];
+  readonly log: ConfigFile["log"];
+  /** The file's content with the defaults filled in, for `config show`. */
+  readonly file: ConfigFile;
+}
+
+/** What an empty file says. */
+export const defaults: ConfigFile = {
+  source: { kind: "claude-code" },
+  targets: [{ kind: "openclaw", share: "full" }],
+  bind: "matching",
+  create: "never",
+  agents: {},
+  onAgentRotation: "adopt",
+  onAccountChange: "hold",
+  settle: { quietMs: 100, capMs: 2000 },
+  resync: "*/5 * * * *",
+  alerts: { expiringWithin: "1h", signInWithin: "3d", repeatEvery: "6h" },
+  reload: { openclaw: "auto" },
+  log: { level: "info", format: "auto" },
+};
+
+/** Understands a pattern that names agents, or profiles. */
+export type CompileGlob = (
+  pattern: string,
+  of: "agents" | "profiles",
+) => { readonly matches: (name: string) => boolean; readonly isGlob: boolean };
+
+/** The defaults have no patterns. */
+export const noGlobs: CompileGlob = () => ({ matches: () => false, isGlob: false });
+
+/** @param path null for the defaults */
+export function toConfig(path: string | null, written: ConfigFile, compileGlob: CompileGlob): Config {
+  const file = withProfiles(written, path);
+  const { bind, onAgentRotation, onAccountChange } = file;
+  return {
+    path,
+    source: toSource(file, compileGlob),
+    targets: file.targets.map((target) => toTarget(target, labelsOf(file))),
+    create: file.create,
+    policy: { bind, onAgentRotation, onAccountChange },
+    bindingOf: bindingsOf(file.agents, compileGlob),
+    settle: file.settle,
+    resync: file.resync,
+    alerts: {
+      expiringWithinMs: parseDurationMs(file.alerts.expiringWithin) ?? 0,
+      signInWithinMs: parseDurationMs(file.alerts.signInWithin) ?? 0,
+      repeatEveryMs: parseDurationMs(file.alerts.repeatEvery) ?? 0,
+      command: file.alerts.command ?? null,
+    },
+    keepWarm:
+      file.keepWarm === undefined
+        ? null
+        : { command: file.keepWarm.command, beforeMs: parseDurationMs(file.keepWarm.before) ?? 0 },
+    metricsFile: file.metrics?.textfile ?? null,
+    reload: file.reload.openclaw,
+    log: file.log,
+    file,
+  };
+}
+
+/** The default depends on the source; an OpenClaw source has profiles of every kind, so that the user names them. */
+function withProfiles(file: ConfigFile, path: string | null): ConfigFile {
+  const { source, targets, profiles, ...others } = file;
+  if (source.kind === "claude-code") return { source, targets, profiles: profiles ?? CLAUDE_COPIES, ...others };
+  const place = path ?? "the configuration";
+  if (source.profile !== undefined && profiles !== undefined) {
+    const hint = "take one of them out: source.profile follows one profile, profiles follows each that matches";
+    throw new Failure("config", `${place}: source.profile and profiles both say what is followed`, hint);
+  }
+  if (source.profile === undefined && (profiles ?? []).length === 0) {
+    const hint = 'for example: source: { kind: "openclaw", profile: "anthropic:default" }, or profiles: ["openai:*"]';
+    throw new Failure("config", `${place}: nothing says which profiles of the openclaw source are followed`, hint);
+  }
+  return file;
+}
+
+function toSource(file: ConfigFile, compileGlob: CompileGlob): SourceSpec {
+  const { source, profiles = [] } = file;
+  if (source.kind === "claude-code") return { kind: "claude-code", followers: profiles };
+  const patterns = source.profile === undefined ? profiles : [source.profile];
+  const globs = patterns.map((pattern) => ({ pattern, ...compileGlob(pattern, "profiles") }));
+  const isExact = source.profile !== undefined;
+  return {
+    kind: "openclaw",
+    openclaw: openclawOf(source.stateDir, labelsOf(file)),
+    agent: source.agent,
+    named: globs.flatMap(({ pattern, isGlob }) => (isExact || !isGlob ? [pattern] : [])),
+    matches: (profile) => patterns.includes(profile) || (!isExact && globs.some(({ matches }) => matches(profile))),
+    text: patterns.join(", "),
+  };
+}
+
+/** Where several OpenClaws are served, the names of their stores are told apart by their directories. */
+function labelsOf({ source, targets }: ConfigFile): boolean {
+  const places = [source, ...targets].flatMap((place) => (place.kind === "openclaw" ? [place.stateDir ?? null] : []));
+  return new Set(places).size > 1;
+}
+
+function openclawOf(stateDir: string | undefined, isLabelled: boolean): OpenclawSpec {
+  return { stateDir: stateDir ?? null, label: isLabelled ? (stateDir ?? null) : null };
+}
+
+function toTarget(target: ConfigFile["targets"][number], isLabelled: boolean): Target {
+  switch (target.kind) {
+    case "openclaw":
+      return {
+        spec: { kind: "openclaw", openclaw: openclawOf(target.stateDir, isLabelled) },
+        share: target.share,
+        expiryMarginMs: parseDurationMs(target.expiryMargin ?? DEFAULT_MARGIN[target.share]) ?? 0,
+      };
+    case "claude-code":
+      return { spec: { kind: "claude-code", dir: target.dir }, share: target.share, expiryMarginMs: 0 };
+  }
+}
+
+/** An exact name beats a pattern; among patterns the first in the file counts. */
+function bindingsOf(agents: ConfigFile["agents"], compileGlob: CompileGlob): (agent: string) => Binding {
+  const patterns = Object.entries(agents).map(([pattern, binding]) => ({ ...compileGlob(pattern, "agents"), binding }));
+  return (agent) => {
+    const exact = Object.hasOwn(agents, agent) ? agents[agent] : undefined;
+    return exact ?? patterns.find(({ matches }) => matches(agent))?.binding ?? "follow";
+  };
+}

@@ -1,0 +1,92 @@
+import JSON5 from "json5";
+import picomatch from "picomatch";
+import type * as z from "zod/mini";
+import { Failure } from "../domain/errors.js";
+import { nearest } from "../domain/nearest.js";
+import { toConfig, type CompileGlob, type Config } from "./config.js";
+import { configShape } from "./schema.js";
+
+/** @throws Failure `config` */
+export function parseConfig(text: string, path: string): Config {
+  const parsed = configShape.safeParse(parseJson5(text, path));
+  if (parsed.success) return toConfig(path, parsed.data, compileGlob);
+  const { issues } = parsed.error;
+  // A mistyped key also makes the one that was meant missing, so that the key is the thing to name.
+  const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
+  throw issue === undefined ? new Failure("config", `${path} is not a configuration`, null) : explain(issue, path);
+}
+
+const compileGlob: CompileGlob = (pattern, of) => ({
+  // An id may have a slash or a dot in it, which are nothing special there.
+  matches: of === "profiles" ? picomatch(pattern, { bash: true, dot: true }) : picomatch(pattern),
+  isGlob: picomatch.scan(pattern).isGlob,
+});
+
+function parseJson5(text: string, path: string): unknown {
+  try {
+    return JSON5.parse(text);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    const { lineNumber, columnNumber } = error as { lineNumber?: number; columnNumber?: number };
+    const place = lineNumber === undefined ? "" : ` at line ${String(lineNumber)}, column ${String(columnNumber)}`;
+    throw new Failure("config", `${path} is not JSON5${place}`, "look for a missing comma, quote or bracket there");
+  }
+}
+
+type Issue = z.core.$ZodIssue;
+
+function explain(issue: Issue, path: string): Failure {
+  const place = issue.path.length === 0 ? "the top level" : issue.path.map(String).join(".");
+  if (issue.code === "unrecognized_keys") {
+    const key = issue.keys[0] ?? "";
+    const suggestion = nearest(key, knownKeysAt(issue.path));
+    return new Failure(
+      "config",
+      `${path}: unknown key "${key}" at ${place}`,
+      suggestion === null ? "remove it" : `did you mean "${suggestion}"?`,
+    );
+  }
+  return new Failure("config", `${path}: ${place} must be ${expectation(issue)}`, "see: credsyncd config schema");
+}
+
+/** The schema's own words, else zod's finding; without a locale it says "Invalid input" to everything. */
+function expectation(issue: Issue): string {
+  if (issue.message !== "Invalid input") return issue.message;
+  switch (issue.code) {
+    case "invalid_type":
+      return `of type ${issue.expected}`;
+    case "too_small":
+      return `at least ${String(issue.minimum)}`;
+    case "too_big":
+      return `at most ${String(issue.maximum)}`;
+    default:
+      return "something else";
+  }
+}
+
+/** The keys that the schema knows at a place in the file. */
+function knownKeysAt(path: readonly PropertyKey[]): string[] {
+  let value: unknown = configShape.parse({
+    targets: [{ kind: "openclaw", stateDir: "x" }],
+    alerts: { command: ["x"] },
+    keepWarm: { command: ["x"] },
+    metrics: { textfile: "/x.prom" },
+  });
+  for (const key of path)
+    value = typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined;
+  return [...(typeof value === "object" && value !== null ? Object.keys(value) : []), ...optionalKeysAt(path[0])];
+}
+
+/** Keys that a value with the defaults does not show. */
+function optionalKeysAt(key: PropertyKey | undefined): string[] {
+  switch (key) {
+    case undefined:
+      return ["profiles"];
+    case "targets":
+      return ["kind", "stateDir", "dir", "share", "expiryMargin"];
+    case "source":
+      return ["kind", "agent", "profile", "stateDir"];
+    default:
+      return [];
+  }
+}

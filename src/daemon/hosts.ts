@@ -1,0 +1,94 @@
+import type { Config } from "../config/config.js";
+import type { Choice, ChoiceStore } from "../domain/choice.js";
+import { Failure, StoreError, isTransient } from "../domain/errors.js";
+import { splitBrains, type SplitBrain } from "../domain/split-brain.js";
+import type { StoreName } from "../domain/store.js";
+import type { SwitchAgent, SwitchHost } from "../domain/switch.js";
+import { mapConcurrently } from "../reconcile/concurrency.js";
+import { openInstallation, type InstalledAgent } from "../stores/openclaw-installation.js";
+import type { Composition } from "./compose.js";
+import { asFailure } from "./store-failure.js";
+
+const READS_AT_ONCE = 16;
+/** A file that is being written in place is whole again after a moment. */
+const READ_ATTEMPTS = 4;
+const READ_AGAIN_MS = 250;
+
+/** One OpenClaw as it was read, and where to write. */
+export interface HostRead {
+  readonly host: SwitchHost;
+  readonly stores: ReadonlyMap<StoreName, ChoiceStore>;
+  /** Why a store could not be read. */
+  readonly errors: ReadonlyMap<StoreName, StoreError>;
+}
+
+/** @param agent its id, as `--agents` matches it */
+export type TakesPart = (agent: string) => boolean;
+
+/**
+ * Reads every agent of every OpenClaw in the configuration.
+ *
+ * @throws Failure where `openclaw.json` cannot be understood
+ */
+export async function readHosts(
+  composition: Composition,
+  takesPart: TakesPart,
+  sources: SwitchHost["sources"],
+): Promise<HostRead[]> {
+  const { config, environment } = composition;
+  const specs = new Map(
+    config.targets.flatMap(({ spec }) => (spec.kind === "openclaw" ? [[spec.openclaw.stateDir, spec.openclaw]] : [])),
+  );
+  const reads: HostRead[] = [];
+  for (const spec of specs.values()) {
+    const { agents, preferences } = await asFailure(openInstallation(spec, environment));
+    const read = await mapConcurrently(agents, READS_AT_ONCE, (agent) => readAgent(agent, composition));
+    const errors = new Map(read.flatMap(({ store, error }) => (error === null ? [] : [[store, error]])));
+    const stores = new Map(agents.flatMap(({ store, choice }) => (choice === null ? [] : [[store, choice]])));
+    reads.push({ host: { agents: toSwitchAgents(read, config, takesPart), preferences, sources }, stores, errors });
+  }
+  return reads;
+}
+
+interface ReadAgent extends Omit<InstalledAgent, "choice"> {
+  readonly choice: Choice | null;
+  readonly error: StoreError | null;
+}
+
+async function readAgent({ choice: store, ...agent }: InstalledAgent, { config, environment }: Composition): Promise<ReadAgent> {
+  // What is to be ignored is not even read.
+  if (store === null || config.bindingOf(agent.agent) === "ignore") return { ...agent, choice: null, error: null };
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const choice = await store.readChoice();
+      return { ...agent, choice: choice.profiles.length === 0 && choice.identity === null ? null : choice, error: null };
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      if (!isTransient(error.code) || attempt === READ_ATTEMPTS) return { ...agent, choice: null, error };
+    }
+    await environment.clock.sleep(READ_AGAIN_MS, new AbortController().signal);
+  }
+}
+
+function toSwitchAgents(read: readonly ReadAgent[], config: Config, takesPart: TakesPart): SwitchAgent[] {
+  const identities = new Set<string>();
+  return read.map(({ agent, store, choice, inheritsFrom, ownComeFirst }) => {
+    const identity = choice?.identity ?? null;
+    const isAgain = identity !== null && identities.has(identity);
+    if (identity !== null) identities.add(identity);
+    const binding = config.bindingOf(agent);
+    const decided = binding === "follow" ? (takesPart(agent) ? null : "not-named") : binding === "ignore" ? "ignored" : binding;
+    return { store, choice, inheritsFrom, ownComeFirst, left: isAgain ? "same-file" : decided };
+  });
+}
+
+/** Agents of one host that use different or broken profiles; none where whose is what cannot be told, which is an error itself. */
+export async function findSplitBrains(composition: Composition): Promise<SplitBrain[]> {
+  try {
+    const hosts = await readHosts(composition, () => true, []);
+    return hosts.flatMap(({ host }) => splitBrains(host, composition.environment.clock.now()));
+  } catch (error) {
+    if (error instanceof Failure) return [];
+    throw error;
+  }
+}
