@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile, unlink } from "node:fs/promises";
+import { readdirSync, readFileSync, unlinkSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
 import type { Fingerprint } from "../domain/generation.js";
@@ -60,7 +61,7 @@ export class Backups implements BackupMemory {
     await makePrivateDirectory(this.#directory);
     const present = await this.list(entry.store);
     if (present.some((backup) => backup.profile === entry.profile && backup.fingerprint === entry.fingerprint)) return;
-    const name = `${String(at)}-${hash(entry.store)}-${hash(`${entry.profile}\n${entry.fingerprint}`)}.json`;
+    const name = `${String(at)}-${hash(entry.store)}-${contentSuffix(entry)}`;
     const content = {
       at,
       store: entry.store,
@@ -83,12 +84,9 @@ export class Backups implements BackupMemory {
 
   async #read(path: string): Promise<Backup | null> {
     try {
-      const parsed = fileShape.safeParse(JSON.parse(await readFile(path, "utf8")));
-      if (!parsed.success) return null;
-      const { at, store, profile, fingerprint, image } = parsed.data;
-      return { at, store, profile: profile satisfies ProfileId, fingerprint, image: new Secret(image), path };
+      return parseBackup(await readFile(path, "utf8"), path);
     } catch (error) {
-      if (isAbsent(error) || error instanceof SyntaxError) return null;
+      if (isAbsent(error)) return null;
       throw error;
     }
   }
@@ -96,10 +94,40 @@ export class Backups implements BackupMemory {
   /** Removes what is beyond the number kept, oldest first; `present` is what was there before the newest. */
   async #prune(present: readonly Backup[], newest: BackupEntry): Promise<void> {
     for (const backup of present.slice(KEPT_PER_STORE - 1)) {
-      const elsewhere = backup.fingerprint === newest.fingerprint;
-      if (elsewhere || (await this.#isSpent(backup.fingerprint))) await unlink(backup.path);
+      const isNeedless = backup.fingerprint === newest.fingerprint || (await this.#isSpent(backup.fingerprint));
+      // Nothing waits between this look and the removal: other stores are backed up at the same time, and each may rely on
+      // the copy of the other.
+      if (isNeedless || this.#isElsewhere(backup)) unlinkSync(backup.path);
     }
   }
+
+  /** Whether another file holds the same credential of the same profile, as hundreds of agents do after a sign-in. */
+  #isElsewhere(backup: Backup): boolean {
+    const suffix = contentSuffix(backup);
+    const others = readdirSync(this.#directory).filter((name) => name.endsWith(`-${suffix}`));
+    return others.some((name) => {
+      const path = join(this.#directory, name);
+      return path !== backup.path && parseBackup(readFileSync(path, "utf8"), path)?.fingerprint === backup.fingerprint;
+    });
+  }
+}
+
+/** @returns null for a file that is none of these */
+function parseBackup(text: string, path: string): Backup | null {
+  try {
+    const parsed = fileShape.safeParse(JSON.parse(text));
+    if (!parsed.success) return null;
+    const { at, store, profile, fingerprint, image } = parsed.data;
+    return { at, store, profile: profile satisfies ProfileId, fingerprint, image: new Secret(image), path };
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+/** How the name of a backup ends, whatever store it is of. */
+function contentSuffix({ profile, fingerprint }: Pick<BackupEntry, "profile" | "fingerprint">): string {
+  return `${hash(`${profile}\n${fingerprint}`)}.json`;
 }
 
 function hash(text: string): string {

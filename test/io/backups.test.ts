@@ -106,6 +106,28 @@ describe("the backups", () => {
     expect(await fingerprintsIn(backups)).toEqual(["same", "f4", "f3", "f2", "f1"]);
   });
 
+  test("of a credential that is not known to be spent are kept once beyond five a store, not once a store", async () => {
+    const { backups } = await open();
+    const stores = Array.from({ length: 20 }, (_, index) => `openclaw:agent-${String(index)}`);
+    for (let signIn = 1; signIn <= 8; signIn++) {
+      await Promise.all(stores.map((store) => backups.save(entry(`f${String(signIn)}`, { store }), signIn * 1000)));
+    }
+    const kept = await fingerprintsIn(backups);
+    expect(kept).toHaveLength(20 * 5 + 3);
+    expect(kept.slice(-3)).toEqual(["f3", "f2", "f1"]);
+    for (const store of stores)
+      expect((await fingerprintsIn(backups, store)).slice(0, 5)).toEqual(["f8", "f7", "f6", "f5", "f4"]);
+  });
+
+  test("never rely on another file that only has the name of a copy", async () => {
+    const { backups, directory } = await open();
+    await backups.save(entry("f1"), 1000);
+    const name = readdirSync(directory)[0] ?? "";
+    writeFileSync(join(directory, name.replace("1000", "1")), '{"at":1}');
+    for (let index = 2; index <= 8; index++) await backups.save(entry(`f${String(index)}`), index * 1000);
+    expect(await fingerprintsIn(backups)).toContain("f1");
+  });
+
   test("that are not there are none", async () => {
     const { backups } = await open();
     expect(await backups.list(null)).toEqual([]);

@@ -121,7 +121,10 @@ export class ModelBackups implements BackupMemory {
   #prune(present: readonly StoredBackup[], newest: BackupEntry): void {
     for (const backup of present.slice(KEPT_PER_STORE - 1)) {
       const { fingerprint } = backup.entry;
-      if (fingerprint !== newest.fingerprint && !isSpent(this.#ledger.state, fingerprint)) continue;
+      const isElsewhere = this.#durable.stored.some(
+        ({ entry }) => entry !== backup.entry && entry.profile === backup.entry.profile && entry.fingerprint === fingerprint,
+      );
+      if (fingerprint !== newest.fingerprint && !isSpent(this.#ledger.state, fingerprint) && !isElsewhere) continue;
       this.#durable.stored = this.#durable.stored.filter((other) => other !== backup);
       this.#judge.notePruned(backup.text);
     }
