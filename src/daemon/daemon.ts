@@ -162,6 +162,7 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
     const overwritten = overwrittenBy(result);
     if (overwritten !== null) for (const reloader of reloaders) reloader.request(overwritten, signal);
     const lookAgain = await watcher.watch(result.observation.files);
+    environment.databases.keepOnly(result.observation.files);
     keepWarm?.observe(result);
     metrics.observe(result);
     await tell(factsOf(result), undecidedIn(result));

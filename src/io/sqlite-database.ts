@@ -257,6 +257,12 @@ export class SqliteReaders {
     this.#open.get(path)?.reader.close();
     this.#open.delete(path);
   }
+
+  /** Closes the connections to all databases but these: nobody asks for those of an agent that went away. */
+  keepOnly(paths: Iterable<string>): void {
+    const kept = new Set(paths);
+    for (const path of this.#open.keys()) if (!kept.has(path)) this.forget(path);
+  }
 }
 
 /** The runtime's own SQLite where it has one (22.13 and later), else the same interface from a package with its binaries inside. */

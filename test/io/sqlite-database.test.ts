@@ -104,6 +104,17 @@ describe("connections for reading", () => {
     expect(after.row("SELECT n FROM t")).toEqual({ n: 1 });
     readers.forget(path);
   });
+
+  test("are closed for databases that nobody names any more, and only for these", async () => {
+    const [kept, dropped] = [await makeDatabase(), await makeDatabase()];
+    const readers = new SqliteReaders();
+    const connection = await readers.reader(kept, "1");
+    await readers.reader(dropped, "1");
+    readers.keepOnly([kept, "/no/such/database"]);
+    expect(readers.databaseOf(dropped)).toBeNull();
+    expect(await readers.reader(kept, "1")).toBe(connection);
+    readers.keepOnly([]);
+  });
 });
 
 describe("what was asked of a database", () => {

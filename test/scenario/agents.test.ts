@@ -1,6 +1,9 @@
-import { mkdir, rename, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, readlink, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { becomes } from "../support/condition.js";
+import { openclawHome } from "../support/openclaw-home.js";
 import { RunningDaemon } from "../support/running-daemon.js";
 import { replace, TemporaryHome } from "../support/temporary-home.js";
 
@@ -58,6 +61,18 @@ describe("an agent that is removed", () => {
     await home.writeLogin(2);
     await becomes(() => home.generationOf("main"), 2);
     expect(daemon.news.filter(({ level }) => level !== "info")).toEqual([]);
+  });
+
+  test.skipIf(!existsSync("/proc/self/fd"))("takes its database along, of which the daemon holds nothing open", async () => {
+    const { home, store } = await openclawHome("2026.6.11");
+    const daemon = await RunningDaemon.start(home);
+    const { path } = store("openclaw:ops");
+    expect(await openFiles(daemon.pid, path)).not.toEqual([]);
+    const config = JSON.parse(await readFile(home.openclawConfig, "utf8")) as { agents: { list: { id: string }[] } };
+    config.agents.list = config.agents.list.filter(({ id }) => id !== "ops");
+    await replace(home.openclawConfig, JSON.stringify(config));
+    await rm(home.agentDirectory("ops"), { recursive: true });
+    await becomes(() => openFiles(daemon.pid, path), []);
   });
 
   test("and made anew is served again", async () => {
@@ -119,3 +134,10 @@ describe("what comes into being late", () => {
     await becomes(() => home.fileGeneration(store), 1);
   });
 });
+
+/** What a process holds open of a file and of those beside it that begin with its name, removed or not. */
+async function openFiles(pid: number, path: string): Promise<string[]> {
+  const directory = `/proc/${String(pid)}/fd`;
+  const links = await Promise.allSettled((await readdir(directory)).map((name) => readlink(join(directory, name))));
+  return links.flatMap((link) => (link.status === "fulfilled" && link.value.startsWith(path) ? [link.value] : []));
+}
