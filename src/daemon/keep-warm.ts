@@ -92,9 +92,13 @@ export class KeepWarm {
   /** Runs the command whenever a login is due, until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#ports;
-    signal.addEventListener("abort", () => {
-      this.#interrupt();
-    });
+    signal.addEventListener(
+      "abort",
+      () => {
+        this.#interrupt();
+      },
+      { once: true },
+    );
     while (!signal.aborted) {
       const next = this.#next();
       const waitMs = next === null ? LONGEST_SLEEP_MS : dueAt(next, this.#ports.beforeMs) - clock.now();

@@ -49,9 +49,14 @@ export class ReconcileLoop {
 
   /** Looks once at the start, then whenever there is a reason, until the signal is aborted; a write in hand is finished. */
   async run(signal: AbortSignal): Promise<void> {
-    signal.addEventListener("abort", () => {
-      this.#wake();
-    });
+    // A signal made of several is kept by the runtime, with all that its listeners know, until these are gone.
+    signal.addEventListener(
+      "abort",
+      () => {
+        this.#wake();
+      },
+      { once: true },
+    );
     while (!signal.aborted) {
       await this.#once(signal);
       await this.#untilDue(signal);

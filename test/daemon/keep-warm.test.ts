@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { KeepWarm } from "../../src/daemon/keep-warm.js";
@@ -20,6 +21,9 @@ interface Warmed {
   /** What the daemon does: it looks, and tells. */
   readonly look: () => Promise<void>;
   readonly woken: () => number;
+  /** Ends it, and resolves at its end. */
+  readonly end: () => Promise<void>;
+  readonly signal: AbortSignal;
 }
 
 /** A login that ends in an hour, and a command that does what the script says; it runs 4 minutes before. */
@@ -46,16 +50,27 @@ async function warmed(script: string, login: LoginOptions = {}, command?: readon
   });
   const stop = new AbortController();
   const running = warm.run(stop.signal);
-  onTestFinished(async () => {
+  const end = async (): Promise<void> => {
     stop.abort();
     await running;
-  });
+  };
+  onTestFinished(end);
   const look = async (): Promise<void> => {
     warm.observe(await reconcile());
     await settled();
   };
   await look();
-  return { home, clock, warm, lines, runs: () => warm.runs.renewed + warm.runs.unchanged, look, woken: () => woken };
+  return {
+    home,
+    clock,
+    warm,
+    lines,
+    runs: () => warm.runs.renewed + warm.runs.unchanged,
+    look,
+    woken: () => woken,
+    end,
+    signal: stop.signal,
+  };
 }
 
 describe("keepWarm", () => {
@@ -151,5 +166,12 @@ describe("keepWarm", () => {
     const { clock, runs } = await warmed("ROTATE", login);
     await clock.pass(100 * HOUR_MS);
     expect(runs()).toBe(0);
+  });
+
+  test("leaves nothing listening at its end, so that what a reload ended can be forgotten", async () => {
+    const { end, signal } = await warmed("ROTATE");
+    expect(getEventListeners(signal, "abort")).not.toEqual([]);
+    await end();
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 });

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { describe, expect, test } from "vitest";
 import { ReconcileLoop, type LoopPorts } from "../../src/reconcile/loop.js";
 import type { ReconcileResult } from "../../src/reconcile/reconciler.js";
@@ -240,6 +241,15 @@ describe("the end of the loop", () => {
     const looping = new Looping([{}], { stopped: true });
     await looping.ended;
     expect(looping.looks).toEqual([]);
+  });
+
+  test("leaves nothing listening, so that what a reload ended can be forgotten", async () => {
+    const looping = new Looping();
+    await settled();
+    expect(getEventListeners(looping.stop.signal, "abort")).not.toEqual([]);
+    looping.stop.abort();
+    await looping.ended;
+    expect(getEventListeners(looping.stop.signal, "abort")).toEqual([]);
   });
 
   test("ends a wait for a retry", async () => {
