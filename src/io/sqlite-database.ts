@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { StoreError } from "../domain/errors.js";
 import { errnoOf } from "./system-error.js";
@@ -258,10 +258,13 @@ export class SqliteReaders {
     this.#open.delete(path);
   }
 
-  /** Closes the connections to all databases but these: nobody asks for those of an agent that went away. */
+  /**
+   * Closes the connections to all databases but these, and to those that are not there any more: nobody asks for the one
+   * of an agent that went away, or that keeps its logins in files again.
+   */
   keepOnly(paths: Iterable<string>): void {
     const kept = new Set(paths);
-    for (const path of this.#open.keys()) if (!kept.has(path)) this.forget(path);
+    for (const path of this.#open.keys()) if (!kept.has(path) || !existsSync(path)) this.forget(path);
   }
 }
 
@@ -272,12 +275,13 @@ async function loadModule(): Promise<SqliteModule> {
 
 /** Node 22 warns on stderr, where only credsyncd's own words belong, that the module's interface may still change. */
 function builtinModule(): SqliteModule | undefined {
-  const emitWarning = process.emitWarning.bind(process);
+  // The very function, not a bound one: each call would wrap that of the call before.
+  const emitWarning: unknown = Reflect.get(process, "emitWarning");
   process.emitWarning = () => undefined;
   try {
     return process.getBuiltinModule("node:sqlite") as unknown as SqliteModule | undefined;
   } finally {
-    process.emitWarning = emitWarning;
+    Reflect.set(process, "emitWarning", emitWarning);
   }
 }
 

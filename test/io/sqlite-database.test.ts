@@ -1,4 +1,4 @@
-import { copyFile, readdir, rename, stat } from "node:fs/promises";
+import { copyFile, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { StoreError } from "../../src/domain/errors.js";
@@ -30,6 +30,12 @@ describe("a database", () => {
       await expect(SqliteDatabase.open(join(directory, "none.sqlite"), access)).rejects.toBeInstanceOf(StoreError);
     }
     expect(await readdir(directory)).toEqual([]);
+  });
+
+  test("is opened without a trace in the process, however often", async () => {
+    const before: unknown = Reflect.get(process, "emitWarning");
+    await open(await makeDatabase(), "read");
+    expect(Reflect.get(process, "emitWarning")).toBe(before);
   });
 
   test("is read and written, whatever its name", async () => {
@@ -114,6 +120,15 @@ describe("connections for reading", () => {
     expect(readers.databaseOf(dropped)).toBeNull();
     expect(await readers.reader(kept, "1")).toBe(connection);
     readers.keepOnly([]);
+  });
+
+  test("are closed for a database that is not there any more, whoever names it", async () => {
+    const path = await makeDatabase();
+    const readers = new SqliteReaders();
+    await readers.reader(path, "1");
+    await rm(path);
+    readers.keepOnly([path]);
+    expect(readers.databaseOf(path)).toBeNull();
   });
 });
 
