@@ -94,6 +94,7 @@ function sourceLine({ source }: Plan): string {
   switch (source.kind) {
     case "live":
     case "becomes-live":
+    case "restored":
       return "the source";
     case "missing":
       return "the source; not signed in yet";

@@ -1,7 +1,7 @@
 import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { overwrittenBy } from "../daemon/reload.js";
-import { fencedHint, holdHint, SUSPECT, suspectHint, waitText } from "../daemon/reporter.js";
+import { fencedHint, holdHint, RESTORED, restoredHint, SUSPECT, suspectHint, waitText } from "../daemon/reporter.js";
 import { systemEnvironment } from "../daemon/system.js";
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
@@ -212,8 +212,14 @@ function describe(report: SyncReport, { paint }: Output): string {
 }
 
 /** What the source's state is, why nothing is pushed from it, and what a person does about it. */
-function sourceOf({ source, suspect }: Plan, command: string): Pick<SourceReport, "state" | "explanation" | "hint"> {
+function sourceOf(
+  { head, source, restoration, suspect }: Plan,
+  command: string,
+): Pick<SourceReport, "state" | "explanation" | "hint"> {
   const signIn = `sign in: ${command}`;
+  if (restoration?.share === "full") return { state: "suspect", explanation: SUSPECT, hint: suspectHint(command) };
+  if (restoration !== null || source.kind === "restored")
+    return { state: "source-refresh-failed", explanation: RESTORED, hint: restoredHint(head.store, command) };
   switch (source.kind) {
     case "live":
     case "becomes-live":
@@ -233,12 +239,13 @@ function sourceOf({ source, suspect }: Plan, command: string): Pick<SourceReport
 }
 
 function exitCodeOf({ plan }: ReconcileResult, report: SyncReport): ExitCode {
-  const isUnavailable = ({ source, adoption }: Plan): boolean => {
+  const isUnavailable = ({ source, adoption, restoration }: Plan): boolean => {
     if (source.kind === "missing" || source.kind === "unreadable") return true;
-    return (source.kind === "logged-out" || source.kind === "fenced") && adoption === null;
+    return (source.kind === "logged-out" || source.kind === "fenced") && adoption === null && restoration === null;
   };
   if (plan.flows.every(isUnavailable)) return exitCodes["source-unavailable"];
-  const isHeld = ({ source, adoption }: Plan): boolean => source.kind === "held" && adoption === null;
+  const isHeld = ({ source, adoption, restoration }: Plan): boolean =>
+    adoption === null && (source.kind === "held" || restoration?.share === "access-only" || source.kind === "restored");
   const failed = report.writes.some(({ result }) => result === "failed");
   const partial = failed || report.holds.length > 0 || report.waits.length > 0 || report.errors.length > 0;
   return partial || plan.flows.some((flow) => isUnavailable(flow) || isHeld(flow)) ? exitCodes.partial : exitCodes.done;

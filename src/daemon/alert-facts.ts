@@ -27,9 +27,9 @@ export function factsOf(result: ReconcileResult): Facts {
 function flowsOf({ plan, observation, adoptions }: ReconcileResult): FlowFacts[] {
   const { signIn } = observation.inventory.source;
   return plan.flows.map((flow) => {
-    const { head, source, adoption, live, suspect, reports } = flow;
+    const { head, source, adoption, restoration, live, suspect, reports } = flow;
     const failed = adoptions.some(({ store, error }) => store === head.store && error !== null);
-    const isHealing = adoption !== null && !failed;
+    const isHealing = (adoption !== null || restoration !== null) && !failed;
     const shownProfile = sourceProfile(flow) === "" ? null : head.profile;
     const { store, profile } = head;
     return { store, profile, shownProfile, verdict: source, isHealing, isSuspect: suspect, live, signIn, reports };

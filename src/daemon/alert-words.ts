@@ -1,6 +1,6 @@
 import { formatDuration } from "../config/duration.js";
 import type { AlertKind, Condition } from "../domain/alerts.js";
-import { holdHint, SUSPECT, suspectHint } from "./reporter.js";
+import { holdHint, RESTORED, SUSPECT, suspectHint } from "./reporter.js";
 
 /** What a person is told: what is wrong, since when, what it breaks, and what to do. */
 export interface AlertWords {
@@ -10,6 +10,8 @@ export interface AlertWords {
 
 /** Where the look does not say how. */
 const SIGN_IN = "sign in again with the program that owns it";
+/** Why a login ends that could be renewed otherwise: its own program lost the refresh token. */
+const LOST = "source-refresh-failed";
 /** Below this age (ms) nobody needs to be told how long it lasts. */
 const FRESH_MS = 60_000;
 
@@ -79,6 +81,7 @@ function describe(condition: Condition, now: number): AlertWords {
         hint: "accept it with: credsyncd sync --force - or sign in again with the login that the agents should have",
       };
     case "suspect":
+      if (condition.reason === LOST) return { message: `${RESTORED}; ${untilEnd(condition, now)}`, hint: hint ?? SIGN_IN };
       return { message: SUSPECT, hint: suspectHint(hint ?? SIGN_IN) };
     case "target-newer":
     case "unknown-origin":
@@ -106,8 +109,10 @@ function describe(condition: Condition, now: number): AlertWords {
   }
 }
 
-function expiring({ store, reason, endsAt }: Condition, now: number): AlertWords {
+function expiring({ store, reason, hint, endsAt }: Condition, now: number): AlertWords {
   const left = `the access token ends in ${formatDuration((endsAt ?? now) - now)}`;
+  if (reason === LOST)
+    return { message: `${left}, and its refresh token was lost; then every agent fails`, hint: hint ?? SIGN_IN };
   if (reason === "static") return { message: `${left}, and cannot be renewed; then every agent fails`, hint: newToken(store) };
   return {
     message: `${left} and was not renewed yet; agents that hold no refresh token fail then, unless it is used before`,
@@ -120,6 +125,8 @@ function expired({ store, reason, hint, endsAt }: Condition, now: number): Alert
   switch (reason) {
     case "static":
       return { message: `${ago} and cannot be renewed; every agent fails`, hint: newToken(store) };
+    case LOST:
+      return { message: `${ago}, and its refresh token was lost; every agent fails`, hint: hint ?? SIGN_IN };
     case "sign-in-over":
       return { message: `${ago}, and so did the sign-in; every agent fails`, hint: hint ?? SIGN_IN };
     default:

@@ -165,12 +165,13 @@ function gauges(result: ReconcileResult | null): Family[] {
   const expiries: Sample[] = [];
   const signIns: Sample[] = [];
   const sources: Sample[] = [];
-  for (const { store, profile, verdict } of flows) {
+  for (const { store, profile, verdict, live } of flows) {
     const labels = { store: nameOf(store), profile: nameOf(profile) };
-    const isFollowed = verdict.kind === "live" || verdict.kind === "becomes-live";
+    const isFollowed = verdict.kind === "live" || verdict.kind === "becomes-live" || verdict.kind === "restored";
     sources.push({ labels, value: isFollowed ? 1 : 0 });
     if (!isFollowed && verdict.kind !== "held") continue;
-    const { credential, expiresAt } = verdict.held;
+    const { credential } = verdict.held;
+    const expiresAt = verdict.kind === "restored" ? (live?.expiresAt ?? null) : verdict.held.expiresAt;
     if (expiresAt !== null) expiries.push({ labels, value: seconds(expiresAt) });
     if (credential.type === "oauth" && credential.signInEndsAt !== null)
       signIns.push({ labels, value: seconds(credential.signInEndsAt) });

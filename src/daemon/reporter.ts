@@ -57,7 +57,8 @@ export class Reporter {
       const planned = new Set(flow.writes.map(({ target }) => target.store));
       const reached = [...planned].filter((store) => written.has(store) || adopted.has(store)).length;
       const adoption = flow.adoption !== null && adopted.has(flow.adoption.into.store) ? flow.adoption : null;
-      if (became === undefined && reached === 0 && adoption === null) continue;
+      const restoration = flow.restoration !== null && adopted.has(flow.restoration.into.store) ? flow.restoration : null;
+      if (became === undefined && reached === 0 && adoption === null && restoration === null) continue;
       const fields = {
         ...named(flow),
         generation: displayGeneration(ledger, flow.live?.generation ?? null),
@@ -69,6 +70,8 @@ export class Reporter {
       if (adoption !== null) {
         const { target, proof } = adoption.candidate;
         log.info({ ...fields, store: target.store, proof }, "agent rotation adopted");
+      } else if (restoration !== null) {
+        log.info({ ...fields, store: restoration.into.store, share: restoration.share }, "source put back");
       } else {
         log.info(
           { ...fields, reason: became?.reason ?? "drift" },
@@ -157,7 +160,7 @@ function sayNothing(): void {
 }
 
 function sourceStateOf(flow: Plan, { observation }: ReconcileResult): State | null {
-  const { head, source, adoption } = flow;
+  const { head, source, adoption, restoration } = flow;
   const { stores, signIn } = observation.inventory.source;
   const about = { store: head.store, ...named(flow) };
   switch (source.kind) {
@@ -176,11 +179,14 @@ function sourceStateOf(flow: Plan, { observation }: ReconcileResult): State | nu
         log.error({ ...about, hint: `sign in: ${signIn}` }, "source logged out");
       });
     case "fenced":
-      if (adoption !== null || source.until !== null) return null;
-      return said(source.reason, (log) => {
+      if (adoption !== null || source.until !== null || restoration?.share === "full") return null;
+      if (restoration !== null) return restoredState(flow, signIn);
+      return said(`${source.reason}, nothing put back`, (log) => {
         const hint = fencedHint(source, signIn);
         log.error({ ...about, reason: source.reason, why: source.explanation, hint }, "source refresh failed");
       });
+    case "restored":
+      return adoption === null && restoration === null ? restoredState(flow, signIn) : null;
     case "held":
       if (adoption !== null || source.until !== null) return null;
       return said(source.reason, (log) => {
@@ -195,9 +201,19 @@ function sourceStateOf(flow: Plan, { observation }: ReconcileResult): State | nu
   }
 }
 
+function restoredState(flow: Plan, signIn: string): State {
+  const { store } = flow.head;
+  return said("source-refresh-failed", (log) => {
+    const fields = { store, ...named(flow), reason: "source-refresh-failed", why: RESTORED, hint: restoredHint(store, signIn) };
+    log.error(fields, "source refresh failed");
+  });
+}
+
 function suspectStateOf(flow: Plan, { observation, ledger }: ReconcileResult): State | null {
-  const { head, live, suspect } = flow;
-  if (live === null || !suspect) return null;
+  const { head, source, restoration, live, suspect } = flow;
+  // That the source's own program lost it says more.
+  const isLost = source.kind === "restored" ? restoration === null : restoration?.share === "access-only";
+  if (live === null || !suspect || isLost) return null;
   const generation = displayGeneration(ledger, live.generation);
   const hint = suspectHint(observation.inventory.source.signIn);
   return said(live.generation, (log) => {
@@ -234,6 +250,15 @@ export const SUSPECT =
 /** What a person does about a suspect login; `signIn` is the command. */
 export function suspectHint(signIn: string): string {
   return `use the source's program once, so that it refreshes; where that fails, sign in: ${signIn}`;
+}
+
+/** What became of a source whose program failed to refresh it. */
+export const RESTORED =
+  "its program failed to refresh it and lost its tokens; its access token alone was put back, since the refresh token may be spent";
+
+/** What a person does about that; `signIn` is the command. */
+export function restoredHint(store: string, signIn: string): string {
+  return `before the access token ends, sign in: ${signIn} - or, if the refresh cannot have reached the server, put all of it back: credsyncd sync --force ${store}`;
 }
 
 /** What a person does about a source that is fenced; `signIn` is the command. */

@@ -8,7 +8,7 @@ export function statusLine(result: ReconcileResult, now: number): string {
   return [...troubles, storeWords(result), ...expiryWords(result, now)].join(", ");
 }
 
-function sourceWords({ source, adoption }: Plan): string | null {
+function sourceWords({ source, adoption, restoration }: Plan): string | null {
   switch (source.kind) {
     case "missing":
       return "nobody is signed in";
@@ -18,6 +18,8 @@ function sourceWords({ source, adoption }: Plan): string | null {
       return source.torn ? null : `the source is unreadable: ${source.reason}`;
     case "fenced":
       return adoption === null && source.until === null ? "the source's refresh failed" : null;
+    case "restored":
+      return adoption === null && restoration === null ? "the source's refresh failed" : null;
     case "held":
       return adoption === null && source.until === null ? `the source is held: ${source.reason}` : null;
     case "live":

@@ -23,7 +23,7 @@ import type {
 } from "./status-report.js";
 import { inheritedProfiles, servedProfiles, withInheritance } from "./inheritance.js";
 import { gatewayStatus, lagReasons, type Lag } from "./lag.js";
-import { fencedHint, holdHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
+import { fencedHint, holdHint, RESTORED, restoredHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
 
 const lagShape = z.object({
   gateway: z.string(),
@@ -189,6 +189,9 @@ function sourceStatus(flow: Plan, { observation, ledger }: ReconcileResult, conf
   const held = head.state === "present" && head.observed.held.kind === "credential" ? head.observed.held : null;
   const read = observation.sourceReads.find(({ store }) => store.name === head.store);
   const stored = read?.snapshot.profiles.find(({ id }) => id === head.profile);
+  // What was put back may be said to end later than it does.
+  const isRestored = flow.source.kind === "restored";
+  const expiresAt = isRestored ? (flow.live?.expiresAt ?? null) : (held?.expiresAt ?? null);
   const signInEndsAt = held?.credential.type === "oauth" ? held.credential.signInEndsAt : null;
   return {
     store: head.store,
@@ -197,8 +200,8 @@ function sourceStatus(flow: Plan, { observation, ledger }: ReconcileResult, conf
     type: held?.credential.type ?? null,
     state: sourceState(flow, config, now),
     ...sourceNotes(flow, observation.inventory.source.signIn),
-    generation: displayGeneration(ledger, held?.generation ?? null),
-    expiresAt: held?.expiresAt == null ? null : iso(held.expiresAt),
+    generation: displayGeneration(ledger, flow.source.kind === "restored" ? flow.source.lost : (held?.generation ?? null)),
+    expiresAt: expiresAt === null ? null : iso(expiresAt),
     signInEndsAt: signInEndsAt === null ? null : iso(signInEndsAt),
     account: maskEmail(stored?.account?.email ?? null),
   };
@@ -207,15 +210,20 @@ function sourceStatus(flow: Plan, { observation, ledger }: ReconcileResult, conf
 type Notes = Pick<SourceStatus, "reason" | "explanation" | "hint">;
 
 /** What there is to say of the source: one word for scripts, why, and what a person does about it. */
-function sourceNotes({ source, adoption, suspect }: Plan, signIn: string): Notes {
+function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, signIn: string): Notes {
   switch (source.kind) {
     case "held": {
       const { explanation } = source;
       if (adoption !== null) return { reason: null, explanation, hint: null };
       return { reason: source.reason, explanation, hint: "accept it with: credsyncd sync --force" };
     }
-    case "fenced":
-      return { reason: source.reason, explanation: source.explanation, hint: fencedHint(source, signIn) };
+    case "fenced": {
+      const { reason, explanation } = source;
+      if (restoration === null) return { reason, explanation, hint: fencedHint(source, signIn) };
+      return { reason, explanation, hint: "the daemon puts its access token back from a copy; or run: credsyncd sync" };
+    }
+    case "restored":
+      return { reason: "source-refresh-failed", explanation: RESTORED, hint: restoredHint(head.store, signIn) };
     case "unreadable":
       return { reason: null, explanation: source.reason, hint: source.hint };
     case "live":
@@ -235,7 +243,7 @@ function canonicalProfile({ profile, type, state, generation, expiresAt }: Sourc
   return [{ profile, type, binding: "follow", state: "source", generation, expiresAt, ...nothing }];
 }
 
-function sourceState({ source }: Plan, config: Config, now: number): SourceState {
+function sourceState({ source, live }: Plan, config: Config, now: number): SourceState {
   switch (source.kind) {
     case "missing":
     case "logged-out":
@@ -245,8 +253,9 @@ function sourceState({ source }: Plan, config: Config, now: number): SourceState
       return source.until === null ? "logged-out" : "refreshing";
     case "live":
     case "becomes-live":
+    case "restored":
     case "held": {
-      const { expiresAt } = source.held;
+      const expiresAt = source.kind === "restored" ? (live?.expiresAt ?? null) : source.held.expiresAt;
       if (expiresAt === null) return "ok";
       if (expiresAt <= now) return "expired";
       return expiresAt - now <= config.alerts.expiringWithinMs ? "expiring" : "ok";

@@ -117,7 +117,7 @@ function isOrdered(target: ObservedTarget, { generation, issue }: Identity, { ve
 function outdatesSource(held: HeldCredential, live: Live, target: ObservedTarget, { verdict, ledger }: Context): boolean {
   if (held.issue !== live.issue) {
     const reissued = !ledger.issues.has(held.issue) && isLater(withoutMargin(held, target), live.expiresAt);
-    return reissued && verdict.kind === "live";
+    return reissued && (verdict.kind === "live" || verdict.kind === "restored");
   }
   switch (verdict.kind) {
     case "held":
@@ -127,6 +127,8 @@ function outdatesSource(held: HeldCredential, live: Live, target: ObservedTarget
       return !verdict.timeLimit && verdict.replaced !== live.generation && isMember(verdict.replaced, live, ledger);
     case "fenced":
       return verdict.until === null && verdict.lost !== live.generation && isMember(verdict.lost, live, ledger);
+    // What an agent still has of it may be spent.
+    case "restored":
     case "missing":
     case "unreadable":
     case "live":
@@ -153,6 +155,7 @@ function laterThanSource(held: HeldCredential, target: ObservedTarget, live: Liv
       return isLater(expiresAt, verdict.held.expiresAt);
     case "logged-out":
     case "fenced":
+    case "restored":
       return true;
     case "missing":
     case "unreadable":
@@ -180,6 +183,8 @@ function sourceIsBehind(parent: Generation, { verdict, ledger }: Context): boole
       return !verdict.timeLimit && atOrBefore(verdict.replaced, parent, ledger);
     case "fenced":
       return verdict.until === null && atOrBefore(verdict.lost, parent, ledger);
+    case "restored":
+      return atOrBefore(verdict.lost, parent, ledger);
     case "missing":
     case "unreadable":
       return false;

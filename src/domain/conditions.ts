@@ -89,7 +89,9 @@ function sourceConditions(flow: FlowFacts, windows: Windows, now: number): Condi
   const { store, shownProfile: profile, verdict, isHealing, isSuspect, live, signIn } = flow;
   const place = { ...usual, store, profile, endsAt: live?.expiresAt ?? null };
   const broken = { ...place, severity: "error", hint: `sign in: ${signIn}` } as const;
-  const suspect: Condition[] = isSuspect && live !== null ? [{ ...place, kind: "suspect", hint: signIn }] : [];
+  const lost = lostConditions(flow, place);
+  const suspect: Condition[] =
+    isSuspect && live !== null && lost.length === 0 ? [{ ...place, kind: "suspect", hint: signIn }] : lost;
   if (isHealing) return suspect;
   switch (verdict.kind) {
     case "missing":
@@ -105,6 +107,12 @@ function sourceConditions(flow: FlowFacts, windows: Windows, now: number): Condi
       const hint = `take the login of an agent that has one: credsyncd adopt STORE - or sign in: ${signIn}`;
       return until === null ? [{ ...broken, kind: "source-unreadable", reason, explanation, hint }] : [];
     }
+    case "restored": {
+      // What stands there may be said to end later than it does.
+      const held = { ...verdict.held, expiresAt: live?.expiresAt ?? verdict.held.expiresAt };
+      const ends = endConditions({ ...place, hint: `sign in: ${signIn}` }, held, windows, now);
+      return [...suspect, ...ends.map((condition) => ({ ...condition, reason: "source-refresh-failed" }))];
+    }
     case "held": {
       // What is not handed on may end: what the agents hold is another login.
       const { reason: kind, explanation } = verdict;
@@ -117,6 +125,14 @@ function sourceConditions(flow: FlowFacts, windows: Windows, now: number): Condi
 }
 
 type Place = Omit<Condition, "kind">;
+
+/** The source's own program lost the live login, of which no more than the access token is put back. */
+function lostConditions({ store, verdict, signIn }: FlowFacts, place: Place): Condition[] {
+  const isBeingRestored = verdict.kind === "fenced" && verdict.until === null && verdict.copy !== null && !verdict.wasRestored;
+  if (verdict.kind !== "restored" && !isBeingRestored) return [];
+  const hint = `sign in: ${signIn} - or put all of it back: credsyncd sync --force ${store}`;
+  return [{ ...place, kind: "suspect", severity: "error", reason: "source-refresh-failed", hint }];
+}
 
 function endConditions(place: Place, held: HeldCredential, windows: Windows, now: number): Condition[] {
   const { expiresAt, signInEndsAt, isRefreshable } = endsOf(held);
@@ -157,9 +173,11 @@ function endsOf({ credential, expiresAt }: HeldCredential): Ends {
   return { expiresAt, signInEndsAt: credential.signInEndsAt, isRefreshable: credential.refresh !== null };
 }
 
-function thresholdsOf({ verdict }: FlowFacts, { expiringWithinMs, signInWithinMs }: Windows): number[] {
-  if (verdict.kind !== "live" && verdict.kind !== "becomes-live") return [];
-  const { expiresAt, signInEndsAt } = endsOf(verdict.held);
+function thresholdsOf({ verdict, live }: FlowFacts, { expiringWithinMs, signInWithinMs }: Windows): number[] {
+  if (verdict.kind !== "live" && verdict.kind !== "becomes-live" && verdict.kind !== "restored") return [];
+  const ends = endsOf(verdict.held);
+  const expiresAt = verdict.kind === "restored" ? (live?.expiresAt ?? null) : ends.expiresAt;
+  const { signInEndsAt } = ends;
   return [
     ...(expiresAt === null ? [] : [expiresAt - expiringWithinMs, expiresAt]),
     ...(signInEndsAt === null ? [] : [signInEndsAt - signInWithinMs, signInEndsAt]),
@@ -192,7 +210,7 @@ function targetCondition(
 }
 
 function isBlocked({ verdict, isHealing }: FlowFacts): boolean {
-  return !isHealing && verdict.kind !== "live" && verdict.kind !== "becomes-live";
+  return !isHealing && verdict.kind !== "live" && verdict.kind !== "becomes-live" && verdict.kind !== "restored";
 }
 
 function heldCondition(place: Place, reason: TargetHold, explanation: string): Condition {

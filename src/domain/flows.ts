@@ -70,7 +70,7 @@ export function planFlows(input: FlowsInput): SyncPlan {
 
 /** Whether carrying the plan out would change anything outside credsyncd's own state. */
 export function isEmptyPlan({ flows, writes }: SyncPlan): boolean {
-  return writes.length === 0 && flows.every(({ adoption }) => adoption === null);
+  return writes.length === 0 && flows.every(({ adoption, restoration }) => adoption === null && restoration === null);
 }
 
 /** The profiles of the source that are followed: those that are there, those that are to be, and those that were. */

@@ -1,16 +1,25 @@
 import type { StoreError } from "./errors.js";
 import type { Binding } from "./observation.js";
-import type { CredentialStore, ProfileId, Share, StoreName } from "./store.js";
+import type { Secret } from "./secret.js";
+import type { CredentialStore, ProfileContent, ProfileId, Share, StoreName } from "./store.js";
 
 /** The source: one or more profiles of one program's credentials. */
 export interface SourceStore {
   /** In order of precedence: a profile is the first one's that has it. */
   readonly stores: readonly [CredentialStore, ...CredentialStore[]];
   readonly selection: Selection;
-  /** Whether its program puts a mark in the place of a login whose refresh failed, so that a copy is kept elsewhere. */
-  readonly erasesLogins: boolean;
+  /** Set where its program puts a mark in the place of a login whose refresh failed, so that a copy is kept elsewhere. */
+  readonly copies: LoginCopies | null;
   /** What a person does where there is no login. */
   readonly signIn: string;
+}
+
+/** How copies of a source's logins are read again, and what is put back of them. */
+export interface LoginCopies {
+  /** @throws StoreError where the text is no profile */
+  readonly contentOf: (profile: ProfileId, image: Secret) => ProfileContent;
+  /** Added to the end of an access token that is put back without its refresh token (ms). */
+  readonly expiryMarginMs: number;
 }
 
 /** Which of the source's profiles are followed, and by which profiles of a target. */

@@ -22,6 +22,8 @@ export interface BackupEntry {
   readonly profile: ProfileId;
   /** Of the generation, or of the issue where there is no refresh token. */
   readonly fingerprint: Fingerprint;
+  /** Of the issue, where that must not be an older one either. */
+  readonly issue?: Fingerprint;
   readonly image: Secret;
 }
 
@@ -33,6 +35,8 @@ export interface BackupMemory {
    * @throws StoreError when it cannot be made durable; then its profile may not be overwritten
    */
   save(entry: BackupEntry, at: number): Promise<void>;
+  /** What a profile is known to have held, newest first. @throws StoreError when it cannot be read */
+  imagesOf(store: StoreName, profile: ProfileId): Promise<readonly Secret[]>;
 }
 
 /** One writer at a time over the state directory, whichever process it is. */

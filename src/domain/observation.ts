@@ -50,6 +50,13 @@ export interface ObservedTarget extends ObservedProfile {
   readonly expiryMarginMs: number;
 }
 
+/** What credsyncd kept of a login in the source that its program may erase. */
+export interface KeptLogin {
+  readonly copies: readonly HeldCredential[];
+  /** Added to the end of an access token that is put back without its refresh token (ms). */
+  readonly expiryMarginMs: number;
+}
+
 /** One followed profile of the source as it was read: the head of a flow. */
 export type ObservedSource = {
   readonly store: StoreName;
@@ -64,6 +71,8 @@ export type ObservedSource = {
       readonly accountInCredential: boolean;
       /** When the login was last replaced (epoch ms). */
       readonly changedAt: number;
+      /** Looked for only where the refresh token itself is not there; null otherwise. */
+      readonly kept: KeptLogin | null;
     }
   /** A deliberate logout: no file, or a file without a login. */
   | { readonly state: "missing" }
@@ -95,6 +104,7 @@ export interface ObservedSourceProfile {
   readonly observed: ObservedProfile;
   readonly accountInCredential: boolean;
   readonly changedAt: number;
+  readonly kept: KeptLogin | null;
 }
 
 /** Everything that the source's stores hold, or why it cannot be told. */

@@ -69,6 +69,17 @@ export interface Adoption {
   readonly backup: boolean;
 }
 
+/** The source is to be given what its program erased, because a refresh failed. */
+export interface Restoration {
+  readonly into: Place;
+  readonly credential: OauthCredential;
+  /** The refresh token may be spent, so that it is put back by the user's order only. */
+  readonly share: Share;
+  readonly expiryMarginMs: number;
+  readonly generation: Fingerprint;
+  readonly issue: Fingerprint;
+}
+
 export interface TargetReport {
   readonly target: ObservedTarget;
   /** Null for a pinned or ignored agent. */
@@ -82,6 +93,8 @@ export interface Plan {
   /** To be durable before anything is pushed. */
   readonly record: readonly LedgerEvent[];
   readonly adoption: Adoption | null;
+  /** Never beside an adoption, which brings more. */
+  readonly restoration: Restoration | null;
   readonly writes: readonly PlannedWrite[];
   readonly reports: readonly TargetReport[];
   /** What is live once `record` is written; null before the first usable login. */
@@ -115,7 +128,8 @@ export function planSync(input: PlanInput): Plan {
   const liveEvents = [...becoming, ...adopting];
   const ledger = adopting.length === 0 ? known : foldLedger(known, adopting);
   const live = liveOf(ledger, source.flow);
-  const carried = carriedCredential(verdict, adoption);
+  const restoration = adoption === null && live !== null ? restore(verdict, source, live, orders) : null;
+  const carried = carriedCredential(verdict, adoption, restoration);
   const suspicion = live === null || ledger.suspects.has(live.generation) ? [] : suspectEvents(live, fences, now);
   const suspect = live !== null && (suspicion.length > 0 || ledger.suspects.has(live.generation));
 
@@ -123,6 +137,7 @@ export function planSync(input: PlanInput): Plan {
     ledger,
     live,
     suspect,
+    wholeAtHand: carried?.type !== "oauth" || carried.refresh !== null,
     fences,
     blocked: carried === null ? blockedBy(verdict) : null,
     liveType: carried?.type ?? null,
@@ -145,10 +160,11 @@ export function planSync(input: PlanInput): Plan {
       ...suspicion,
       ...fences.events(),
       ...placementEvents(reports, ledger, live, now),
-      ...sourceEvents(source, verdict, input.ledger, now),
+      ...sourceEvents(source, verdict, input.ledger, live, now),
       ...holdEvents(source, verdict, reports, ledger, now),
     ],
     adoption,
+    restoration,
     writes,
     reports,
     live,
@@ -260,8 +276,38 @@ function adoptionEvents(adoption: Adoption, source: ObservedSource, live: Live |
   ];
 }
 
-function carriedCredential(verdict: SourceVerdict, adoption: Adoption | null): Credential | null {
+/**
+ * What a failed refresh took from the source is put back from the kept copy: by itself the access token alone, and once;
+ * the whole of it by the user's order, which says that it is not spent.
+ */
+function restore(verdict: SourceVerdict, source: ObservedSource, live: Live, orders: Orders): Restoration | null {
+  if (source.state !== "present" || (verdict.kind !== "fenced" && verdict.kind !== "restored")) return null;
+  if (verdict.kind === "fenced" && verdict.until !== null) return null;
+  const { copy } = verdict;
+  if (copy?.credential.type !== "oauth") return null;
+  const ordered = orders.force.has(source.store);
+  if (!ordered && (verdict.kind === "restored" || verdict.wasRestored)) return null;
+  const share: Share = ordered ? "full" : "access-only";
+  const expiryMarginMs = ordered ? 0 : (source.kept?.expiryMarginMs ?? 0);
+  const expiresAt = live.expiresAt === null ? null : live.expiresAt + expiryMarginMs;
+  return {
+    into: placeOf(source),
+    credential: { ...copy.credential, refresh: ordered ? copy.credential.refresh : null, expiresAt },
+    share,
+    expiryMarginMs,
+    generation: live.generation,
+    issue: live.issue,
+  };
+}
+
+function carriedCredential(
+  verdict: SourceVerdict,
+  adoption: Adoption | null,
+  restoration: Restoration | null,
+): Credential | null {
   if (adoption !== null) return adoption.credential;
+  if (verdict.kind === "restored") return (verdict.copy ?? verdict.held).credential;
+  if (verdict.kind === "fenced") return restoration === null ? null : (verdict.copy?.credential ?? null);
   return verdict.kind === "live" || verdict.kind === "becomes-live" ? verdict.held.credential : null;
 }
 
@@ -278,6 +324,7 @@ function blockedBy(verdict: SourceVerdict): string {
       return verdict.reason;
     case "live":
     case "becomes-live":
+    case "restored":
       return "source-missing";
   }
 }
@@ -361,7 +408,13 @@ function termsOf({ share, expiryMarginMs }: ObservedTarget, { credential, genera
 }
 
 /** What the source holds, whatever it is: a stub that comes later is judged by what it replaced. */
-function sourceEvents(source: ObservedSource, verdict: SourceVerdict, ledger: LedgerState, at: number): LedgerEvent[] {
+function sourceEvents(
+  source: ObservedSource,
+  verdict: SourceVerdict,
+  ledger: LedgerState,
+  live: Live | null,
+  at: number,
+): LedgerEvent[] {
   if (source.state !== "present") return [];
   if (verdict.kind === "unreadable" || verdict.kind === "missing" || verdict.kind === "fenced") return [];
   const { store, profile } = source;
@@ -371,20 +424,21 @@ function sourceEvents(source: ObservedSource, verdict: SourceVerdict, ledger: Le
     return [{ kind: "stub", at, store, profile, replaced: verdict.replaced, timeLimit: verdict.timeLimit }];
   }
   const { held } = verdict;
-  if (held.generation === null) return [];
+  const generation = verdict.kind === "restored" ? verdict.lost : held.generation;
+  if (generation === null) return [];
+  const terms: Terms = {
+    share: held.generation === null ? "access-only" : "full",
+    expiryMarginMs: verdict.kind === "restored" ? marginOf(held, live) : 0,
+  };
   const unmarked = before?.stub === null && before.fence === null;
-  if (unmarked && before.generation === held.generation && before.issue === held.issue) return [];
-  return [
-    {
-      kind: "seen",
-      at,
-      store,
-      profile,
-      generation: held.generation,
-      issue: held.issue,
-      surroundings: source.observed.surroundings(),
-    },
-  ];
+  if (unmarked && before.generation === generation && before.issue === held.issue && sameTerms(before.terms, terms)) return [];
+  const surroundings = source.observed.surroundings();
+  return [{ kind: "seen", at, store, profile, generation, issue: held.issue, surroundings, ...statedTerms(terms) }];
+}
+
+/** How much later than the truth the live access token is said to end. */
+function marginOf({ expiresAt }: HeldCredential, live: Live | null): number {
+  return expiresAt === null || live?.expiresAt == null ? 0 : expiresAt - live.expiresAt;
 }
 
 /** The beginnings and ends of holds, for the history. */

@@ -10,8 +10,9 @@ import {
   type LedgerState,
   type Live,
   type LiveReason,
+  type Placement,
 } from "./ledger.js";
-import type { HeldCredential, ObservedProfile, ObservedSource, Orders, Policy } from "./observation.js";
+import type { HeldCredential, ObservedSource, Orders, Policy } from "./observation.js";
 
 /** Claude Code writes its login and its account file one after the other; after this long both are there. */
 const ACCOUNT_SETTLES_MS = 5000;
@@ -31,6 +32,18 @@ export type SourceVerdict =
       /** The generation that it was to spend, as the fence says, else what it was last known to hold. */
       readonly lost: Fingerprint | null;
       readonly until: number | null;
+      /** The kept copy of the live issue, where that is what was lost. */
+      readonly copy: HeldCredential | null;
+      /** It was put back once already, and its program marked it again: another time is the user's own choice. */
+      readonly wasRestored: boolean;
+    }
+  /** The live access token stands there without the refresh token (`lost`), since a refresh of it failed and its program erased it. */
+  | {
+      readonly kind: "restored";
+      readonly held: HeldCredential;
+      readonly lost: Fingerprint;
+      /** The kept copy of the whole; null where there is none. */
+      readonly copy: HeldCredential | null;
     }
   /** The source holds the live issue. */
   | { readonly kind: "live"; readonly held: HeldCredential }
@@ -57,6 +70,8 @@ interface Context {
   readonly now: number;
 }
 
+type PresentSource = Extract<ObservedSource, { state: "present" }>;
+
 /** Decides what the source's content means; the order of the questions is the order of rule R4's table. */
 export function judgeSource(source: ObservedSource, context: Context): SourceVerdict {
   if (source.state === "missing") return { kind: "missing" };
@@ -78,23 +93,47 @@ export function judgeSource(source: ObservedSource, context: Context): SourceVer
       return { kind: "logged-out", replaced, timeLimit: held.timeLimit };
     }
     case "fence":
-      return judgeFence(source.observed, context);
+      return judgeFence(source, context);
     case "credential":
       return judgeCredential(source, held, context);
   }
 }
 
-function judgeFence(source: ObservedProfile, { fences, ledger }: Context): SourceVerdict {
-  const fence = fences.at(source);
+function judgeFence(source: PresentSource, { fences, ledger }: Context): SourceVerdict {
+  const fence = fences.at(source.observed);
   const until = fence === null ? null : fences.busyUntil(fence);
-  const lastHeld = ledger.placements.get(placementKey(source.store, source.profile))?.generation || null;
-  const fenced = { kind: "fenced", lost: fence?.spends ?? lastHeld, until } as const;
+  const placement = ledger.placements.get(placementKey(source.store, source.profile));
+  const live = liveOf(ledger, source.flow);
+  // What it was to spend is told by the mark itself here: what it held last may not be what it lost.
+  const lostLive = live !== null && fence?.spends === live.generation;
+  const mayRestore = lostLive && relateAccounts(source.observed.account, live.account) !== "different";
+  const copy = mayRestore ? copyOf(source, live) : null;
+  const wasRestored = live !== null && placement !== undefined && wasGivenBack(placement, live);
+  const fenced = { kind: "fenced", lost: fence?.spends ?? (placement?.generation || null), until, copy, wasRestored } as const;
   if (until !== null) return { ...fenced, reason: "source-refreshing", explanation: "its program is refreshing it" };
   const explanation = "its program failed to refresh it, and put a mark in the place of its tokens";
   return { ...fenced, reason: "source-refresh-failed", explanation };
 }
 
-/** The credential that stands in the source; null where there is none. */
+function copyOf({ kept }: PresentSource, live: Live): HeldCredential | null {
+  const isLive = ({ generation, issue }: HeldCredential): boolean => generation === live.generation && issue === live.issue;
+  return kept?.copies.find(isLive) ?? null;
+}
+
+function wasGivenBack({ generation, issue, terms }: Placement, live: Live): boolean {
+  return generation === live.generation && issue === live.issue && terms.share === "access-only";
+}
+
+/** The live issue alone: what credsyncd put back after a failed refresh, or somebody's own work. */
+function judgeBare(source: PresentSource, held: HeldCredential, live: Live, { ledger }: Context): SourceVerdict | null {
+  const placement = ledger.placements.get(placementKey(source.store, source.profile));
+  if (held.issue !== live.issue || placement === undefined) return null;
+  // The mark was recorded before the write, of which a crash leaves no record.
+  if (!wasGivenBack(placement, live) && placement.fence?.spends !== live.generation) return null;
+  return { kind: "restored", held, lost: live.generation, copy: copyOf(source, live) };
+}
+
+/** The whole credential that stands in the source; null where there is none. */
 export function heldBySource(verdict: SourceVerdict): HeldCredential | null {
   switch (verdict.kind) {
     case "live":
@@ -105,11 +144,10 @@ export function heldBySource(verdict: SourceVerdict): HeldCredential | null {
     case "unreadable":
     case "logged-out":
     case "fenced":
+    case "restored":
       return null;
   }
 }
-
-type PresentSource = Extract<ObservedSource, { state: "present" }>;
 
 function judgeCredential(source: PresentSource, held: HeldCredential, context: Context): SourceVerdict {
   const live = liveOf(context.ledger, source.flow);
@@ -126,7 +164,8 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
   const becomeLive = (reason: LiveReason, chain: ChainId): SourceVerdict => ({ kind: "becomes-live", held, reason, chain });
 
   if (live === null) return judgeFirst(held, context.ledger, hold, becomeLive);
-  if (held.generation === null) return hold("account-changed", "the login lost its refresh token");
+  if (held.generation === null)
+    return judgeBare(source, held, live, context) ?? hold("account-changed", "the login lost its refresh token");
   if (held.generation === live.generation) return judgeSameGeneration(held, live, context.ledger, hold, becomeLive);
 
   const known = context.ledger.generations.get(held.generation);

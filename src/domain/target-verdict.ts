@@ -57,6 +57,8 @@ export interface TargetContext {
   readonly liveType: "oauth" | "token" | "api_key" | null;
   /** The live generation may be spent: a refresh of it failed somewhere, and the answer may be lost. */
   readonly suspect: boolean;
+  /** Whether the live login's refresh token is there to be given, too. */
+  readonly wholeAtHand: boolean;
   readonly fences: Fences;
   readonly candidates: readonly Candidate[];
   /** The generation that this plan's adoption takes from the source into the backups; null for none. */
@@ -159,8 +161,8 @@ function followsByPlacement(placement: Placement | undefined, ledger: LedgerStat
  * A suspect generation is given without its refresh token, lest another program spends it a second time: to whoever does
  * not have it already. A store that the user names is given its whole share.
  */
-function shareFor({ share, held, store }: ObservedTarget, { suspect, live, orders }: TargetContext): Share {
-  if (!suspect || orders.force.has(store)) return share;
+function shareFor({ share, held, store }: ObservedTarget, { suspect, wholeAtHand, live, orders }: TargetContext): Share {
+  if (wholeAtHand && (!suspect || orders.force.has(store))) return share;
   return held.kind === "credential" && held.generation !== null && held.generation === live?.generation ? share : "access-only";
 }
 

@@ -19,6 +19,7 @@ const fileShape = z.object({
   store: z.string(),
   profile: z.string(),
   fingerprint: z.string(),
+  issue: z.optional(z.string()),
   image: z.string(),
 });
 
@@ -46,6 +47,14 @@ export class Backups implements BackupMemory {
     }
   }
 
+  async imagesOf(store: StoreName, profile: ProfileId): Promise<Secret[]> {
+    try {
+      return (await this.list(store)).flatMap((backup) => (backup.profile === profile ? [backup.image] : []));
+    } catch (error) {
+      throw toStoreError(error, this.#directory, "read");
+    }
+  }
+
   /** The backups of a store, or of all, newest first. */
   async list(store: StoreName | null): Promise<Backup[]> {
     const backups: Backup[] = [];
@@ -60,13 +69,14 @@ export class Backups implements BackupMemory {
   async #save(entry: BackupEntry, at: number): Promise<void> {
     await makePrivateDirectory(this.#directory);
     const present = await this.list(entry.store);
-    if (present.some((backup) => backup.profile === entry.profile && backup.fingerprint === entry.fingerprint)) return;
+    if (present.some((backup) => isOfSameLogin(backup, entry))) return;
     const name = `${String(at)}-${hash(entry.store)}-${contentSuffix(entry)}`;
     const content = {
       at,
       store: entry.store,
       profile: entry.profile,
       fingerprint: entry.fingerprint,
+      issue: entry.issue,
       image: entry.image.reveal(),
     };
     await replaceOwnFile(join(this.#directory, name), `${JSON.stringify(content)}\n`);
@@ -94,10 +104,10 @@ export class Backups implements BackupMemory {
   /** Removes what is beyond the number kept, oldest first; `present` is what was there before the newest. */
   async #prune(present: readonly Backup[], newest: BackupEntry): Promise<void> {
     for (const backup of present.slice(KEPT_PER_STORE - 1)) {
-      const isNeedless = backup.fingerprint === newest.fingerprint || (await this.#isSpent(backup.fingerprint));
+      const isNeedless = isReplaced(backup, newest) || (await this.#isSpent(backup.fingerprint));
       // Nothing waits between this look and the removal: other stores are backed up at the same time, and each may rely on
       // the copy of the other.
-      if (isNeedless || this.#isElsewhere(backup)) unlinkSync(backup.path);
+      if (isNeedless || (backup.issue === undefined && this.#isElsewhere(backup))) unlinkSync(backup.path);
     }
   }
 
@@ -117,8 +127,8 @@ function parseBackup(text: string, path: string): Backup | null {
   try {
     const parsed = fileShape.safeParse(JSON.parse(text));
     if (!parsed.success) return null;
-    const { at, store, profile, fingerprint, image } = parsed.data;
-    return { at, store, profile: profile satisfies ProfileId, fingerprint, image: new Secret(image), path };
+    const { issue, image, ...names } = parsed.data;
+    return { ...names, ...(issue === undefined ? {} : { issue }), image: new Secret(image), path };
   } catch (error) {
     if (error instanceof SyntaxError) return null;
     throw error;
@@ -128,6 +138,17 @@ function parseBackup(text: string, path: string): Backup | null {
 /** How the name of a backup ends, whatever store it is of. */
 function contentSuffix({ profile, fingerprint }: Pick<BackupEntry, "profile" | "fingerprint">): string {
   return `${hash(`${profile}\n${fingerprint}`)}.json`;
+}
+
+/** Whether what is to be kept is there already. */
+function isOfSameLogin(backup: Backup, { profile, fingerprint, issue }: BackupEntry): boolean {
+  return backup.profile === profile && backup.fingerprint === fingerprint && (issue === undefined || backup.issue === issue);
+}
+
+/** What is kept with its issue is to be found by its own store and profile. */
+function isReplaced(backup: Backup, newest: BackupEntry): boolean {
+  if (backup.fingerprint !== newest.fingerprint) return false;
+  return backup.issue === undefined || (newest.issue !== undefined && newest.profile === backup.profile);
 }
 
 function hash(text: string): string {

@@ -6,7 +6,7 @@ import type { BackupMemory } from "../domain/memory.js";
 import type { SyncPlan } from "../domain/flows.js";
 import type { Fingerprint } from "../domain/generation.js";
 import type { ObservedSource } from "../domain/observation.js";
-import type { Adoption, PlannedWrite } from "../domain/plan.js";
+import type { Adoption, PlannedWrite, Restoration } from "../domain/plan.js";
 import type { Secret } from "../domain/secret.js";
 import type { ProfileId, ProfilePatch, StoreName } from "../domain/store.js";
 import { mapConcurrently } from "./concurrency.js";
@@ -25,7 +25,7 @@ export interface WriteOutcome {
 }
 
 export interface ApplyResult {
-  /** Of the source's own writes, where agents' rotations were adopted. */
+  /** Of the source's own writes, where agents' rotations were adopted, or what it lost was put back. */
   readonly adoptions: readonly WriteOutcome[];
   readonly writes: readonly WriteOutcome[];
   /** To be recorded: what is now where. */
@@ -45,9 +45,10 @@ export async function applyPlan(
   signal: AbortSignal,
 ): Promise<ApplyResult> {
   const ready = { reads: readStores(observation), ports, signal };
-  const adoptions = flows.flatMap(({ adoption, head }) =>
-    adoption === null ? [] : [{ store: adoption.into.store, change: adoptionChange(adoption, head, ports) }],
-  );
+  const adoptions = flows.flatMap(({ adoption, restoration, head }) => [
+    ...(adoption === null ? [] : [{ store: adoption.into.store, change: adoptionChange(adoption, head, ports) }]),
+    ...(restoration === null ? [] : [{ store: restoration.into.store, change: restorationChange(restoration, head, ports) }]),
+  ]);
   // The source may also follow itself in another profile; that is part of the one write of that store.
   const adopting = new Set(adoptions.map(({ store }) => store));
   const [own, others] = partition(writes, ({ target }) => adopting.has(target.store));
@@ -109,6 +110,30 @@ function adoptionChange(adoption: Adoption, head: ObservedSource, { clock }: App
         generation,
         issue,
         surroundings: observed?.surroundings() ?? "",
+        durationMs,
+      },
+    ],
+  };
+}
+
+/** Nothing is lost: what stands there is a mark, or less of the same. */
+function restorationChange(restoration: Restoration, head: ObservedSource, { clock }: ApplyPorts): Change {
+  const { credential, share, expiryMarginMs, generation, issue } = restoration;
+  const { store, profile } = restoration.into;
+  const observed = head.state === "present" ? head.observed : null;
+  return {
+    patch: { profile, provider: observed?.provider ?? null, credential, create: false, account: null },
+    backup: null,
+    eventsAfter: (durationMs) => [
+      {
+        kind: "written",
+        at: clock.now(),
+        store,
+        profile,
+        generation,
+        issue,
+        surroundings: observed?.surroundings() ?? "",
+        ...statedTerms({ share, expiryMarginMs }),
         durationMs,
       },
     ],

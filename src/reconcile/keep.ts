@@ -1,26 +1,32 @@
 import { Failure, StoreError } from "../domain/errors.js";
 import type { SyncPlan } from "../domain/flows.js";
+import type { Fingerprint } from "../domain/generation.js";
 import type { BackupEntry, BackupMemory } from "../domain/memory.js";
 import type { Observation } from "./observe.js";
+
+/** A copy of a login, named by its access token, too: an older one cannot be put back. */
+export interface LoginCopy extends BackupEntry {
+  readonly issue: Fingerprint;
+}
 
 /**
  * Copies of what is live, for a source whose program erases a login when a refresh of it fails, for want of a network too:
  * then the source may be the last place that had it.
  */
-export function copiesToKeep({ flows }: SyncPlan, { inventory, sourceReads }: Observation): BackupEntry[] {
-  if (!inventory.source.erasesLogins) return [];
-  return flows.flatMap(({ head, source }): BackupEntry[] => {
+export function copiesToKeep({ flows }: SyncPlan, { inventory, sourceReads }: Observation): LoginCopy[] {
+  if (inventory.source.copies === null) return [];
+  return flows.flatMap(({ head, source }): LoginCopy[] => {
     if (source.kind !== "live" && source.kind !== "becomes-live") return [];
-    const { generation, credential } = source.held;
+    const { generation, issue, credential } = source.held;
     const read = sourceReads.find(({ store }) => store.name === head.store);
     const stored = read?.snapshot.profiles.find(({ id }) => id === head.profile);
     if (credential.type !== "oauth" || generation === null || stored === undefined) return [];
-    return [{ store: head.store, profile: head.profile, fingerprint: generation, image: stored.image() }];
+    return [{ store: head.store, profile: head.profile, fingerprint: generation, issue, image: stored.image() }];
   });
 }
 
 /** @throws Failure where a copy cannot be made durable: nothing is pushed then */
-export async function keepCopies(copies: readonly BackupEntry[], backups: BackupMemory, at: number): Promise<void> {
+export async function keepCopies(copies: readonly LoginCopy[], backups: BackupMemory, at: number): Promise<void> {
   try {
     for (const copy of copies) await backups.save(copy, at);
   } catch (error) {

@@ -2,8 +2,10 @@ import type { Account, Credential } from "../domain/credential.js";
 import { expiryOf } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
 import { fingerprintAccount, identify, type FingerprintOf } from "../domain/generation.js";
-import type { Inventory, TargetStore } from "../domain/inventory.js";
-import type { Held, ObservedProfile, ObservedSourceProfile, SourceLook } from "../domain/observation.js";
+import type { Inventory, LoginCopies, SourceStore, TargetStore } from "../domain/inventory.js";
+import { placementKey } from "../domain/ledger.js";
+import type { BackupMemory } from "../domain/memory.js";
+import type { Held, KeptLogin, ObservedProfile, ObservedSourceProfile, SourceLook } from "../domain/observation.js";
 import { Secret } from "../domain/secret.js";
 import type { CredentialStore, ProfileContent, ProfileId, StoredProfile, StoreName, StoreSnapshot } from "../domain/store.js";
 import { mapConcurrently } from "./concurrency.js";
@@ -41,17 +43,22 @@ export interface Observation {
 }
 
 /** Reads the source and every target; one that cannot be read stops no other. */
-export async function observe(inventory: Inventory, { fingerprintOf, tokens }: Names, signal: AbortSignal): Promise<Observation> {
+export async function observe(
+  inventory: Inventory,
+  { fingerprintOf, tokens, backups }: Memories,
+  signal: AbortSignal,
+): Promise<Observation> {
   const [source, found] = await Promise.all([
     readSource(inventory.source.stores, signal),
     readTargets(inventory.targets, signal),
   ]);
   const names: Names = { fingerprintOf: remembering(fingerprintOf), tokens };
-  tokens.note([...source.reads, ...found], names.fingerprintOf);
+  const kept = await readCopies(inventory.source, source.reads, backups);
+  tokens.note([...source.reads, ...found], names.fingerprintOf, [...kept.values()].flat());
   const look = source.look ?? {
     state: "read",
     store: inventory.source.stores[0].name,
-    profiles: profilesOf(source.reads, names),
+    profiles: profilesOf(source.reads, kept, inventory.source.copies, names),
   };
   const reads = markDuplicates(found, source.reads).map((read): ReadTarget => {
     if (read.snapshot === null || read.sameAs !== null) return { ...read, profiles: [] };
@@ -86,6 +93,55 @@ function remembering(fingerprintOf: FingerprintOf): FingerprintOf {
   };
 }
 
+/** What a look needs besides the stores. */
+interface Memories extends Names {
+  readonly backups: BackupMemory;
+}
+
+/** By a profile's place. */
+type Copies = ReadonlyMap<string, readonly ProfileContent[]>;
+
+/** What is kept of the source's profiles whose refresh token is not there. */
+async function readCopies({ copies }: SourceStore, reads: readonly ReadStore[], backups: BackupMemory): Promise<Copies> {
+  const kept = new Map<string, readonly ProfileContent[]>();
+  if (copies === null) return kept;
+  for (const { store, snapshot } of reads) {
+    for (const { id, content } of snapshot.profiles) {
+      if (!lacksRefreshToken(content)) continue;
+      const images = await imagesOf(backups, store.name, id);
+      kept.set(
+        placementKey(store.name, id),
+        images.flatMap((image) => contentIn(image, id, copies)),
+      );
+    }
+  }
+  return kept;
+}
+
+function lacksRefreshToken(content: ProfileContent): boolean {
+  if (content.kind === "fence") return true;
+  return content.kind === "credential" && content.credential.type === "oauth" && content.credential.refresh === null;
+}
+
+/** Where the backups cannot be read there is nothing to put back, and the source's own state says what is wrong. */
+async function imagesOf(backups: BackupMemory, store: StoreName, profile: ProfileId): Promise<readonly Secret[]> {
+  try {
+    return await backups.imagesOf(store, profile);
+  } catch (error) {
+    if (error instanceof StoreError) return [];
+    throw error;
+  }
+}
+
+function contentIn(image: Secret, profile: ProfileId, copies: LoginCopies): ProfileContent[] {
+  try {
+    return [copies.contentOf(profile, image)];
+  } catch (error) {
+    if (error instanceof StoreError) return [];
+    throw error;
+  }
+}
+
 /** How the planner's names for what a look found are made. */
 interface Names {
   readonly fingerprintOf: FingerprintOf;
@@ -108,17 +164,29 @@ async function readSource(
 }
 
 /** The profiles that are in force: each as the first store has it. */
-function profilesOf(reads: readonly ReadStore[], names: Names): ObservedSourceProfile[] {
+function profilesOf(
+  reads: readonly ReadStore[],
+  copies: Copies,
+  from: LoginCopies | null,
+  names: Names,
+): ObservedSourceProfile[] {
   const profiles = new Map<ProfileId, ObservedSourceProfile>();
   for (const { store, snapshot } of reads) {
     for (const stored of snapshot.profiles) {
       if (profiles.has(stored.id)) continue;
       const observed = observeProfile(store.name, stored, names);
       const { accountInCredential } = stored;
-      profiles.set(stored.id, { observed, accountInCredential, changedAt: snapshot.changedAt ?? 0 });
+      const kept = keptLogin(copies.get(placementKey(store.name, stored.id)), from, names);
+      profiles.set(stored.id, { observed, accountInCredential, changedAt: snapshot.changedAt ?? 0, kept });
     }
   }
   return [...profiles.values()];
+}
+
+function keptLogin(contents: readonly ProfileContent[] | undefined, from: LoginCopies | null, names: Names): KeptLogin | null {
+  if (contents === undefined || from === null) return null;
+  const copies = contents.map((content) => toHeld(content, names)).filter((held) => held.kind === "credential");
+  return { copies, expiryMarginMs: from.expiryMarginMs };
 }
 
 type Found = Omit<ReadTarget, "profiles">;

@@ -3,12 +3,12 @@ import { isTransient, type StoreError } from "../domain/errors.js";
 import type { Fingerprint, FingerprintOf } from "../domain/generation.js";
 import type { TakeInventory } from "../domain/inventory.js";
 import type { LedgerState } from "../domain/ledger.js";
-import type { BackupEntry, BackupMemory, LedgerMemory, StateLock } from "../domain/memory.js";
+import type { BackupMemory, LedgerMemory, StateLock } from "../domain/memory.js";
 import type { Orders, Policy, SourceLook } from "../domain/observation.js";
 import { isEmptyPlan, planFlows, type SyncPlan } from "../domain/flows.js";
 import type { Revision, StoreName } from "../domain/store.js";
 import { applyPlan, type ApplyResult, type WriteOutcome } from "./apply.js";
-import { copiesToKeep, keepCopies } from "./keep.js";
+import { copiesToKeep, keepCopies, type LoginCopy } from "./keep.js";
 import { observe, type Observation } from "./observe.js";
 import { SeenTokens } from "./seen-tokens.js";
 
@@ -28,7 +28,7 @@ export interface ReconcileResult {
   readonly plan: SyncPlan;
   /** The ledger after it. */
   readonly ledger: LedgerState;
-  /** Of the source's own writes, where agents' rotations were adopted. */
+  /** Of the source's own writes, where agents' rotations were adopted, or what it lost was put back. */
   readonly adoptions: readonly WriteOutcome[];
   readonly writes: readonly WriteOutcome[];
   readonly startedAt: number;
@@ -56,7 +56,7 @@ export class Reconciler {
   /** Whether the clock was set, or the computer slept, since a plan was last carried out. */
   #clockJumped = false;
 
-  /** Generations of which this process saw a copy made. */
+  /** Issues of which this process saw a copy made. */
   readonly #kept = new Set<Fingerprint>();
 
   constructor(ports: ReconcilerPorts) {
@@ -100,7 +100,8 @@ export class Reconciler {
     const { takeInventory, fingerprintOf, clock } = this.#ports;
     // The ledger first: what another process writes while the stores are read is then seen under the lock.
     const ledger = await this.#ports.ledger.load();
-    const observation = await observe(await takeInventory(), { fingerprintOf, tokens: this.#tokens }, signal);
+    const memories = { fingerprintOf, tokens: this.#tokens, backups: this.#ports.backups };
+    const observation = await observe(await takeInventory(), memories, signal);
     const source = this.#withFirstSeen(observation);
     const { selection } = observation.inventory.source;
     const stores = observation.reads.filter(({ snapshot, sameAs }) => snapshot !== null && sameAs === null);
@@ -116,14 +117,14 @@ export class Reconciler {
     return (await this.#ports.ledger.load()) === looked.ledger ? looked : this.#look(policy, orders, signal);
   }
 
-  #unkept({ plan, observation }: Looked): BackupEntry[] {
-    return copiesToKeep(plan, observation).filter(({ fingerprint }) => !this.#kept.has(fingerprint));
+  #unkept({ plan, observation }: Looked): LoginCopy[] {
+    return copiesToKeep(plan, observation).filter(({ issue }) => !this.#kept.has(issue));
   }
 
   async #keep(looked: Looked): Promise<void> {
     const copies = this.#unkept(looked);
     await keepCopies(copies, this.#ports.backups, this.#ports.clock.now());
-    for (const { fingerprint } of copies) this.#kept.add(fingerprint);
+    for (const { issue } of copies) this.#kept.add(issue);
   }
 
   #withFirstSeen({ source, sourceReads }: Observation): SourceLook {

@@ -12,11 +12,16 @@ type Reads = readonly { readonly snapshot: StoreSnapshot | null }[];
 export class SeenTokens {
   #tokens: ReadonlyMap<Fingerprint, Secret> = new Map();
 
-  /** Takes in what a look has read; what earlier ones read is kept only while a fence stands. */
-  note(reads: Reads, fingerprintOf: FingerprintOf): void {
+  /**
+   * Takes in what a look has read; what earlier ones read is kept only while a fence stands.
+   *
+   * @param copies of what the source lost: they are there after a restart, too
+   */
+  note(reads: Reads, fingerprintOf: FingerprintOf, copies: readonly ProfileContent[] = []): void {
     const contents = reads.flatMap(({ snapshot }) => snapshot?.profiles.map(({ content }) => content) ?? []);
     const kept = contents.some(({ kind }) => kind === "fence") ? this.#tokens : [];
-    this.#tokens = new Map([...contents.flatMap(refreshTokenOf).map((token) => [fingerprintOf(token), token] as const), ...kept]);
+    const tokens = [...contents, ...copies].flatMap(refreshTokenOf);
+    this.#tokens = new Map([...tokens.map((token) => [fingerprintOf(token), token] as const), ...kept]);
   }
 
   /** The generation that a fence names; null where its token was never read. */

@@ -45,6 +45,13 @@ export function readProfiles(root: unknown, text: string, place: string): Stored
   return Object.entries(profilesIn(root, place)).map(([id, entry]) => toProfile(id, entry, text, place));
 }
 
+/** What a profile's own text holds. @throws StoreError */
+export function readImage(profile: ProfileId, image: Secret): ProfileContent {
+  const entry = entryShape.safeParse(parseJson(image.reveal(), "a backup"));
+  if (!entry.success) throw new StoreError("malformed", "a backup holds no profile", "it is left alone");
+  return readContent(profile, providerOf(entry.data), entry.data);
+}
+
 export function profilesIn(root: unknown, place: string): Record<string, Entry> {
   const set = setShape.safeParse(root);
   if (!set.success) {
@@ -67,7 +74,7 @@ export function profilesIn(root: unknown, place: string): Record<string, Entry> 
 }
 
 function toProfile(id: ProfileId, entry: Entry, text: string, place: string): StoredProfile {
-  const provider = typeof entry["provider"] === "string" ? entry["provider"] : null;
+  const provider = providerOf(entry);
   return {
     id,
     provider,
@@ -77,6 +84,10 @@ function toProfile(id: ProfileId, entry: Entry, text: string, place: string): St
     surroundings: () => new Secret(JSON.stringify({ ...entry, ...blanks })),
     image: () => new Secret(textAt(text, ["profiles", id], place) ?? "null"),
   };
+}
+
+function providerOf(entry: Entry): string | null {
+  return typeof entry["provider"] === "string" ? entry["provider"] : null;
 }
 
 /** In the place of everything that is of the credential itself. */

@@ -13,6 +13,7 @@ import {
   type OpenclawAgent,
   type OpenclawLayout,
 } from "./openclaw-discovery.js";
+import { readImage } from "./openclaw-profiles.js";
 import { GOLDEN_FILE, OpenclawJsonStore, PROFILES_FILE } from "./openclaw-json.js";
 import { refreshLockDirectory } from "./openclaw-refresh-lock.js";
 import { sharedStorePlace } from "./openclaw-shared.js";
@@ -21,6 +22,9 @@ import { unreachableStore } from "./unreachable-store.js";
 
 /** The store that agents inherit from, as an agent's name in the config and in `openclaw:shared`. */
 export const SHARED = "shared";
+
+/** It takes an OAuth login for ended so long (ms) before the end that is written. */
+const ENDS_EARLY_MS = 300_000;
 
 /**
  * How an OpenClaw keeps its stores, told from files: a file an agent (up to 2026.6.1), a database an agent (from 2026.6.5),
@@ -94,7 +98,7 @@ export async function locateOpenclawSource(spec: OpenclawSourceSpec, environment
     stores: openSource(id, around, environment),
     selection: { kind: "same-id", source, named, matches, text },
     // Versions with fences cannot be told for sure from the last ones without.
-    erasesLogins: around.shared.store !== null,
+    copies: around.shared.store === null ? null : { contentOf: readImage, expiryMarginMs: ENDS_EARLY_MS },
     signIn: "openclaw configure",
     files: around.layout.files,
   };

@@ -38,7 +38,7 @@ export function sourceLocator(spec: SourceSpec, environment: Environment): () =>
   const located: LocatedSource = {
     stores: [store],
     selection,
-    erasesLogins: false,
+    copies: null,
     signIn: "claude auth login",
     files: [store.path],
   };

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { wordsFor } from "../../src/daemon/alert-words.js";
+import { foldLedger } from "../../src/domain/ledger.js";
 import { conditionsOf, type Facts } from "../../src/domain/conditions.js";
 import { StoreError, type StoreErrorCode } from "../../src/domain/errors.js";
 import { factsFor, trouble, wellFacts } from "../support/alerting.js";
@@ -6,10 +8,14 @@ import {
   anna,
   bearerToken,
   bert,
+  fence,
   HOUR_MS,
   knownChain,
   login,
   NOW,
+  planFor,
+  SOURCE,
+  SOURCE_PROFILE,
   sourceWith,
   stub,
   targetWith,
@@ -68,6 +74,29 @@ describe("the source", () => {
       changesAt: [],
     });
   });
+});
+
+test("a source that lost the live login is told as one trouble, before and after its access token is put back", () => {
+  const kept = { copies: [login("live")], expiryMarginMs: 300_000 };
+  const place = { store: SOURCE, profile: SOURCE_PROFILE };
+  const lost = { source: sourceWith(fence("live", "failed"), { kept }), ledger: knownChain() };
+  const putBack = { ...place, terms: { share: "access-only", expiryMarginMs: 300_000 } } as const;
+  const ledger = foldLedger(lost.ledger, [...planFor(lost).record, wasSeen("live", putBack)]);
+  const source = sourceWith(login(null, { issue: "live/1", endsInHours: 4 + 300 / 3600 }), { kept });
+  const narrow = { ...windows, expiringWithinMs: HOUR_MS };
+  const loss = { kind: "suspect", severity: "error", reason: "source-refresh-failed", store: SOURCE };
+  expect(conditionsOf(factsFor(lost), narrow, NOW).conditions).toMatchObject([loss]);
+  const after = conditionsOf(factsFor({ source, ledger }), narrow, NOW);
+  expect(after.conditions).toMatchObject([loss]);
+  expect(after.changesAt).toEqual([NOW + 3 * HOUR_MS, NOW + 4 * HOUR_MS]);
+  const [{ message, hint } = { message: "", hint: "" }] = after.conditions.map((condition) => wordsFor(condition, NOW, NOW));
+  expect(message).toContain("its access token alone was put back");
+  expect(message).toContain("for 4h more");
+  expect(hint).toMatch(/sign in: claude auth login .* credsyncd sync --force claude-code$/);
+  const later = NOW + 4 * HOUR_MS;
+  const over = conditionsOf(factsFor({ source, ledger, now: later }), narrow, later).conditions;
+  expect(over).toMatchObject([loss, { kind: "expired", severity: "error", reason: "source-refresh-failed" }]);
+  expect(over.map((condition) => wordsFor(condition, later, later).hint).at(-1)).toContain("sign in");
 });
 
 describe("an end", () => {

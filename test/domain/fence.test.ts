@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { foldLedger, placementKey, type LedgerEvent } from "../../src/domain/ledger.js";
 import type { ObservedTarget } from "../../src/domain/observation.js";
+import { Secret } from "../../src/domain/secret.js";
+import type { Share } from "../../src/domain/store.js";
 import {
   becameLive,
   bert,
@@ -15,6 +17,7 @@ import {
   planFor,
   SOURCE,
   SOURCE_PROFILE,
+  sourceWasSeen,
   sourceWith,
   targetWith,
   verdictFor,
@@ -325,6 +328,115 @@ describe("a source that is fenced", () => {
     const plan = planFor({ source: sourceWith(fence(null, "failed")), ledger: knownChain(), targets });
     expect(plan.adoption).toMatchObject({ generation: "next" });
     expect(planFor({ source: sourceWith(fence(null, "failed")), targets }).adoption).toBeNull();
+  });
+
+  describe("of what is live, where a copy was kept", () => {
+    const MARGIN_MS = 5 * MINUTE_MS;
+    const kept = { copies: [login("older"), login("live", { issue: "live/0" }), login("live")], expiryMarginMs: MARGIN_MS };
+    const lost = (options: Parameters<typeof sourceWith>[1] = {}) => sourceWith(fence("live", "failed"), { kept, ...options });
+    const end = NOW + 4 * HOUR_MS;
+    const putBack = (share: Share): LedgerEvent => {
+      const terms = { share, expiryMarginMs: share === "full" ? 0 : MARGIN_MS };
+      return sourceWasSeen("live", { terms, at: NOW });
+    };
+    const restorationOf = (situation: Omit<Situation, "ledger">, ...events: LedgerEvent[]) =>
+      planFor({ ledger: knownChain(...events), ...situation }).restoration;
+
+    test("is given the access token of it alone, and so are its agents", () => {
+      const plan = planFor({ source: lost(), ledger: knownChain(), targets: [targetWith(fence("live", "failed"))] });
+      expect(plan.restoration).toMatchObject({
+        into: { store: SOURCE, profile: SOURCE_PROFILE },
+        share: "access-only",
+        credential: { refresh: null, expiresAt: end + MARGIN_MS },
+        generation: "live",
+        issue: "live/1",
+      });
+      expect(plan.writes).toMatchObject([{ share: "access-only", credential: { refresh: null, expiresAt: end } }]);
+      expect(plan.record).toMatchObject([{ kind: "suspect", generation: "live" }, { kind: "fence" }, { kind: "fence" }]);
+    });
+
+    test.each([
+      ["while it may still succeed", { source: sourceWith(fence("live", "pending"), { kept }) }],
+      ["while another store's may", { source: lost(), targets: [targetWith(fence("live", "pending"))] }],
+      ["where the mark names another login", { source: sourceWith(fence("unseen", "failed"), { kept }) }],
+      ["where the mark names an older one", { source: sourceWith(fence("old", "failed"), { kept }) }],
+      ["where it names another account", { source: lost({ account: bert }) }],
+      ["where only an older access token was kept", { source: lost({ kept: { ...kept, copies: kept.copies.slice(0, 2) } }) }],
+      ["where nothing was kept", { source: lost({ kept: null }) }],
+    ])("is given nothing %s", (_when, situation) => {
+      expect(restorationOf(situation)).toBeNull();
+    });
+
+    test("is given what an agent brought instead", () => {
+      const targets = [targetWith(login("next", { endsInHours: 8 }), { account: { uuid: "uuid-anna", email: "anna" } })];
+      const plan = planFor({ source: lost(), ledger: knownChain(), targets });
+      expect(plan).toMatchObject({ restoration: null, adoption: { generation: "next" } });
+    });
+
+    test("is given it once; by an order all of it, and any number of times", () => {
+      expect(restorationOf({ source: lost() }, putBack("access-only"))).toBeNull();
+      expect(restorationOf({ source: lost(), force: [SOURCE] }, putBack("access-only"))).toMatchObject({
+        share: "full",
+        credential: { refresh: new Secret("live"), expiresAt: end },
+      });
+      expect(restorationOf({ source: lost() }, putBack("access-only"), putBack("full"))).toMatchObject({ share: "access-only" });
+    });
+  });
+
+  describe("and was given the access token alone", () => {
+    const bare = login(null, { issue: "live/1" });
+    const wasFailed = {
+      ...wasFenced("live", MINUTE_MS, { store: SOURCE, failed: true }),
+      profile: SOURCE_PROFILE,
+    } as LedgerEvent;
+    const suspicion: LedgerEvent = { kind: "suspect", at: NOW, generation: "live", store: SOURCE, profile: SOURCE_PROFILE };
+    const ledger = knownChain(wasFailed, suspicion);
+    const recorded = knownChain(
+      wasFailed,
+      suspicion,
+      sourceWasSeen("live", { terms: { share: "access-only", expiryMarginMs: 0 } }),
+    );
+
+    test.each([
+      ["before", ledger, 1],
+      ["after", recorded, 0],
+    ])("is known for that, %s its record", (_when, known, records) => {
+      const plan = planFor({ source: sourceWith(bare), ledger: known });
+      expect(plan).toMatchObject({ source: { kind: "restored", lost: "live" }, suspect: true, restoration: null });
+      expect(plan.record).toHaveLength(records);
+      const again = planFor({ source: sourceWith(bare), ledger: foldLedger(known, plan.record) });
+      expect(again).toMatchObject({ source: { kind: "restored" }, record: [] });
+    });
+
+    test("is not, where no refresh failed there", () => {
+      expect(planFor({ source: sourceWith(bare), ledger: knownChain() }).source).toMatchObject({ reason: "account-changed" });
+    });
+
+    test("hands on no more than that, whatever the share and the order", () => {
+      const targets = [targetWith(login("old")), targetWith(login("live"), { store: "openclaw:ops" })];
+      const plan = planFor({ source: sourceWith(bare), ledger: recorded, targets, force: ["openclaw:main"] });
+      expect(plan.writes).toMatchObject([
+        { target: { store: "openclaw:main" }, share: "access-only", credential: { refresh: null } },
+      ]);
+      expect(plan.reports[1]?.verdict).toMatchObject({ kind: "in-sync" });
+    });
+
+    test("is given all of it by an order, where there is a copy", () => {
+      const kept = { copies: [login("live")], expiryMarginMs: 0 };
+      const order = { source: sourceWith(bare, { kept }), ledger: recorded, force: [SOURCE] };
+      expect(planFor(order).restoration).toMatchObject({ share: "full", credential: { refresh: new Secret("live") } });
+      expect(planFor({ ...order, force: [] }).restoration).toBeNull();
+    });
+
+    test("takes what an agent brings, and what is signed in there", () => {
+      const targets = [targetWith(login("next", { endsInHours: 8 }), { account: { uuid: "uuid-anna", email: "anna" } })];
+      expect(planFor({ source: sourceWith(bare), ledger: recorded, targets }).adoption).toMatchObject({
+        generation: "next",
+        backup: false,
+      });
+      const signedIn = planFor({ source: sourceWith(login("next", { endsInHours: 8 })), ledger: recorded });
+      expect(signedIn).toMatchObject({ source: { kind: "becomes-live" }, suspect: false });
+    });
   });
 
   test("is given the suspect login back by the user's own word only", () => {

@@ -20,7 +20,12 @@ function observed(store: string, profiles: Profiles): ObservedProfile[] {
 }
 
 function lookAt(profiles: Profiles): SourceLook {
-  const found = observed(MAIN, profiles).map((each) => ({ observed: each, accountInCredential: true, changedAt: NOW }));
+  const found = observed(MAIN, profiles).map((each) => ({
+    observed: each,
+    accountInCredential: true,
+    changedAt: NOW,
+    kept: null,
+  }));
   return { state: "read", store: MAIN, profiles: found };
 }
 

@@ -34,6 +34,21 @@ async function fingerprintsIn(backups: Backups, store: string | null = null): Pr
 }
 
 describe("the backups", () => {
+  test("of an issue stay with their store and profile until a newer one takes their place, or they are spent", async () => {
+    const { backups, spent } = await open();
+    await backups.save(entry("live", { issue: "i1" }), 1);
+    await backups.save(entry("live", { store: "openclaw:ops" }), 2);
+    for (let at = 3; at < 9; at++) await backups.save(entry(`other ${String(at)}`, { profile: "anthropic:mine" }), at);
+    await backups.save(entry("live", { profile: "anthropic:mine" }), 9);
+    const images = async (): Promise<number> => (await backups.imagesOf("openclaw:main", "anthropic:claude-cli")).length;
+    expect(await images()).toBe(1);
+    await backups.save(entry("live", { issue: "i2" }), 10);
+    expect((await backups.list("openclaw:main")).filter(({ issue }) => issue !== undefined)).toMatchObject([{ issue: "i2" }]);
+    spent.add("live");
+    for (let at = 11; at < 16; at++) await backups.save(entry(`other ${String(at)}`), at);
+    expect(await fingerprintsIn(backups, "openclaw:main")).not.toContain("live");
+  });
+
   test("give a profile's text back to the byte", async () => {
     const { backups } = await open();
     await backups.save(entry("f1"), 1000);
@@ -66,6 +81,18 @@ describe("the backups", () => {
     await backups.save(entry("f1", { profile: "anthropic:default" }), 3000);
     await backups.save(entry("f1", { store: "openclaw:ops" }), 3000);
     expect(await fingerprintsIn(backups)).toEqual(["f1", "f1", "f1"]);
+  });
+
+  test("keep it once for every issue where that is named, and give a profile's texts back, newest first", async () => {
+    const { backups } = await open();
+    await backups.save(entry("f1", { issue: "i1", image: new Secret("1") }), 1000);
+    await backups.save(entry("f1", { issue: "i2", image: new Secret("2") }), 2000);
+    await backups.save(entry("f1", { issue: "i1", image: new Secret("3") }), 3000);
+    await backups.save(entry("f1"), 3000);
+    await backups.save(entry("f2", { profile: "anthropic:default" }), 3000);
+    const images = await backups.imagesOf("openclaw:main", "anthropic:claude-cli");
+    expect(images.map((image) => image.reveal())).toEqual(["2", "1"]);
+    expect(await backups.imagesOf("openclaw:ops", "anthropic:claude-cli")).toEqual([]);
   });
 
   test("are listed newest first, of one store or of all", async () => {

@@ -431,7 +431,7 @@ describe("the daemon with an OpenClaw source", () => {
 });
 
 describe("a source whose program erases a login when a refresh fails", () => {
-  test("is not the last place that has it: a copy is kept, and put back by an order", async () => {
+  test("is not the last place that has it: a copy is kept, its access token put back, and all of it by an order", async () => {
     const openclaw = await openclawSource("2026.9.6", follows(LOGIN), (home) => ({ [LOGIN]: login({ home }, 1) }));
     const { main, home } = openclaw;
     for (const store of openclaw.others) await store.removeProfile(LOGIN);
@@ -441,12 +441,15 @@ describe("a source whose program erases a login when a refresh fails", () => {
     expect(await backups(openclaw)).toMatchObject([{ profile: LOGIN }, { profile: LOGIN }]);
     const entry = await main.readProfile(LOGIN);
     await main.writeProfile(fenced(entry ?? {}, { profile: LOGIN, failed: true }), LOGIN);
-    expect(await sync(openclaw)).toMatchObject({ writes: [], source: { state: "source-refresh-failed" } });
+    expect(await sync(openclaw)).toMatchObject({ source: { state: "source-refresh-failed" } });
+    const bare = login(openclaw, 2, { expires: endOf(2) + 300_000 });
+    delete bare["refresh"];
+    expect(await main.readProfile(LOGIN)).toEqual(bare);
     const [copy] = await backups(openclaw);
     const order = ["restore", "--store", main.name, "--at", String(copy?.["at"]), "--yes"];
     expect((await credsyncd(home, order)).code).toBe(0);
     expect(await main.readProfile(LOGIN)).toEqual(login(openclaw, 2));
-    expect(await sync(openclaw)).toMatchObject({ writes: [], source: { state: "live" } });
+    expect(await sync(openclaw)).toMatchObject({ writes: [], source: { state: "suspect" } });
   });
 
   test("keeps no copy of what is no login, and none where nothing erases it", async () => {

@@ -59,6 +59,10 @@ export class Judge {
     this.#world = world;
   }
 
+  get sourceProfile(): string {
+    return this.#world.sourceProfile;
+  }
+
   accuse(rule: string, words: string): void {
     this.violations.push({ rule, words });
     this.#world.note(`  !! ${rule}: ${words}`);

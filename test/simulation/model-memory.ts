@@ -1,6 +1,8 @@
 import { Failure, StoreError } from "../../src/domain/errors.js";
 import { compactLedger, emptyLedger, foldLedger, isSpent, type LedgerEvent, type LedgerState } from "../../src/domain/ledger.js";
 import type { BackupEntry, BackupMemory, LedgerMemory, StateLock } from "../../src/domain/memory.js";
+import { Secret } from "../../src/domain/secret.js";
+import type { ProfileId, StoreName } from "../../src/domain/store.js";
 import type { Judge } from "./judge.js";
 import type { ModelProcess } from "./model-process.js";
 
@@ -108,7 +110,10 @@ export class ModelBackups implements BackupMemory {
     }
     const own = this.#durable.stored.filter((backup) => backup.entry.store === entry.store);
     const present = own.some(
-      (backup) => backup.entry.profile === entry.profile && backup.entry.fingerprint === entry.fingerprint,
+      (backup) =>
+        backup.entry.profile === entry.profile &&
+        backup.entry.fingerprint === entry.fingerprint &&
+        (entry.issue === undefined || backup.entry.issue === entry.issue),
     );
     if (!present) {
       this.#durable.stored.push({ entry, text: entry.image.reveal() });
@@ -117,14 +122,23 @@ export class ModelBackups implements BackupMemory {
     await this.#process.pass(`having backed up ${entry.store}`);
   }
 
+  async imagesOf(store: StoreName, profile: ProfileId): Promise<Secret[]> {
+    await this.#process.pass(`reading the backups of ${store}`);
+    const own = this.#durable.stored.filter(({ entry }) => entry.store === store && entry.profile === profile);
+    return own.map(({ text }) => new Secret(text)).reverse();
+  }
+
   /** By the rule of the real backups: what is elsewhere or spent goes, newest kept. */
   #prune(present: readonly StoredBackup[], newest: BackupEntry): void {
     for (const backup of present.slice(KEPT_PER_STORE - 1)) {
-      const { fingerprint } = backup.entry;
+      const { fingerprint, profile, issue } = backup.entry;
       const isElsewhere = this.#durable.stored.some(
         ({ entry }) => entry !== backup.entry && entry.profile === backup.entry.profile && entry.fingerprint === fingerprint,
       );
-      if (fingerprint !== newest.fingerprint && !isSpent(this.#ledger.state, fingerprint) && !isElsewhere) continue;
+      const isOfIssue = issue !== undefined;
+      const isReplaced =
+        fingerprint === newest.fingerprint && (!isOfIssue || (newest.issue !== undefined && newest.profile === profile));
+      if (!isReplaced && !isSpent(this.#ledger.state, fingerprint) && (isOfIssue || !isElsewhere)) continue;
       this.#durable.stored = this.#durable.stored.filter((other) => other !== backup);
       this.#judge.notePruned(backup.text);
     }

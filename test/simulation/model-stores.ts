@@ -241,6 +241,11 @@ function credentialFields(credential: Credential): Partial<AgentProfile> {
   }
 }
 
+/** What a profile's own text holds. */
+export function readImage(id: ProfileId, image: Secret): ProfileContent {
+  return readProfile(id, JSON.parse(image.reveal()) as AgentProfile);
+}
+
 function readProfile(id: ProfileId, fields: AgentProfile): ProfileContent {
   const { access, refresh, expires = null } = fields;
   switch (fields.type) {

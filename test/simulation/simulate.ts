@@ -22,7 +22,7 @@ export function drawStory(seed: number): Story {
   const story = drawEarlyStory(seed);
   const random = new Random(FENCES + seed);
   // In a calm world nobody but the source's program refreshes.
-  if (story.setting.calm || random.chance(0.5)) return story;
+  if (story.setting.calm || random.chance(story.setting.sourceIs === "main" ? 0.1 : 0.5)) return story;
   return { setting: withFencing(story.setting), steps: withFences(random, story.steps) };
 }
 

@@ -48,6 +48,7 @@ describe("the simulation", () => {
     ]) {
       expect(counts.get(what), what).toBeGreaterThan(0);
     }
+    expect(counts.get("the source is put back: access-only")).toBeGreaterThan(5);
     expect(counts.get("at the end a profile is: in-sync")).toBeGreaterThan(100);
     expect(counts.get("at the end a profile is: hold target-newer")).toBeGreaterThan(0);
   });

@@ -1,16 +1,18 @@
 import { Failure } from "../../src/domain/errors.js";
 import { noOrigin, type Inventory, type SourceStore, type TargetStore } from "../../src/domain/inventory.js";
+import { liveOf, placementKey } from "../../src/domain/ledger.js";
 import { noOrders, type Binding, type Orders } from "../../src/domain/observation.js";
 import type { CredentialStore } from "../../src/domain/store.js";
 import { Reconciler, type ReconcileResult } from "../../src/reconcile/reconciler.js";
 import { ModelAgent, ModelClaude, type ActorWorld } from "./actors.js";
 import { FencingAgent, FencingHome } from "./fencing-agent.js";
 import { Judge } from "./judge.js";
+import { fenceIn } from "./model-fence.js";
 import { isClaude, ModelFile, type AgentContent, type AgentProfile, type ClaudeContent, type FileContent } from "./model-file.js";
 import { DurableBackups, DurableLedger, DurableStateLock, ModelBackups, ModelLedger, ModelStateLock } from "./model-memory.js";
 import { Crash, ModelProcess } from "./model-process.js";
 import { ModelServer, type Grant } from "./model-server.js";
-import { CLAUDE_PROFILE, ModelAgentStore, ModelClaudeStore, type StoreWorld } from "./model-stores.js";
+import { CLAUDE_PROFILE, ModelAgentStore, ModelClaudeStore, readImage, type StoreWorld } from "./model-stores.js";
 import { Names } from "./names.js";
 import type { AgentStoreSetting, InitialProfile, Setting } from "./setting.js";
 import type { Interruption, Step } from "./steps.js";
@@ -306,7 +308,10 @@ export class World {
         providers,
         followers: LISTED,
       },
-      erasesLogins: false,
+      copies:
+        this.#setting.fencing === true && this.#setting.sourceIs === "main"
+          ? { contentOf: readImage, expiryMarginMs: 300_000 }
+          : null,
       signIn: "sign in",
     };
     const stores = this.#targets.map((target) => ({ target, store: store(target.name, target.file) }));
@@ -406,6 +411,7 @@ export class World {
   #checkReports({ plan }: ReconcileResult): void {
     const [{ source, live }] = plan.flows;
     this.#count(`at the end the source is: ${source.kind === "held" ? source.reason : source.kind}`);
+    this.#checkErased();
     for (const { target, verdict } of plan.reports) {
       const where = `${target.store} ${target.profile}`;
       if (verdict === null) continue;
@@ -419,6 +425,24 @@ export class World {
       if (this.#setting.calm) this.#checkCalm(where, target.listed, verdict);
     }
     if (this.#setting.calm && source.kind !== "live") this.judge.accuse("I5", `a calm world ends with the source ${source.kind}`);
+  }
+
+  /** R16a: what a failed refresh took from the source is there again where a copy of it is kept. */
+  #checkErased(): void {
+    const { state } = this.#ledger;
+    const profile = this.judge.sourceProfile;
+    const held = this.#files[1]?.content;
+    const fields = held != null && "profiles" in held ? held.profiles[profile] : undefined;
+    const fence = fields?.type === "oauth" && this.#setting.sourceIs === "main" ? fenceIn(profile, fields) : null;
+    const live = liveOf(state, profile);
+    const spent = fence === null ? null : this.#server.spentBy(fence);
+    if (live === null || spent === null || this.#names.of(spent) !== live.generation) return;
+    const before = state.placements.get(placementKey("source", profile));
+    const putBackBefore = before?.generation === live.generation && before.issue === live.issue && before.terms.share !== "full";
+    const access = this.#names.textOf(live.issue);
+    if (putBackBefore || access === null || !this.#backups.holds(access)) return;
+    if (fields?.email !== undefined && live.account?.email !== this.#names.of(fields.email)) return;
+    this.judge.accuse("R16a", `the source is left without ${access}, of which there is a copy`);
   }
 
   /** Where only the source's program refreshed, every copy comes into step, unless a consumer keeps putting back its own. */
@@ -447,6 +471,8 @@ export class World {
     const [adoption = null] = adoptions;
     if (adoption !== null) this.#count(adoption.error === null ? "adoption" : `adoption failed: ${adoption.error.code}`);
     for (const { error } of writes) this.#count(error === null ? "write" : `write failed: ${error.code}`);
+    for (const { restoration } of plan.flows)
+      if (restoration !== null) this.#count(`the source is put back: ${restoration.share}`);
     for (const { adoption: planned } of plan.flows)
       if (planned !== null) this.#count(`adoption proven by ${planned.candidate.proof ?? "nothing"}`);
     for (const { target, share } of plan.writes)

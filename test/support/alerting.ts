@@ -28,7 +28,7 @@ export function factsFor(situation: Situation, written: readonly StoreName[] = [
     profile: SOURCE_PROFILE,
     shownProfile: null,
     verdict: plan.source,
-    isHealing: plan.adoption !== null,
+    isHealing: plan.adoption !== null || plan.restoration !== null,
     isSuspect: plan.suspect,
     live: plan.live,
     signIn: "claude auth login",

@@ -12,6 +12,7 @@ import {
   type Held,
   type HeldCredential,
   type HeldFence,
+  type KeptLogin,
   type ObservedSource,
   type ObservedTarget,
   type Orders,
@@ -83,14 +84,15 @@ interface SourceOptions {
   readonly accountInCredential?: boolean;
   /** Milliseconds before NOW. */
   readonly changedAgoMs?: number;
+  readonly kept?: KeptLogin | null;
 }
 
 /** The source holding something, quiet for a minute. */
 export function sourceWith(held: Held, options: SourceOptions = {}): ObservedSource {
-  const { account = anna, accountInCredential = false, changedAgoMs = MINUTE_MS } = options;
+  const { account = anna, accountInCredential = false, changedAgoMs = MINUTE_MS, kept = null } = options;
   const place = { store: SOURCE, profile: SOURCE_PROFILE };
   const observed = { ...place, provider: null, held, account, surroundings: () => "as it was" };
-  return { ...place, flow: SOURCE_PROFILE, state: "present", observed, accountInCredential, changedAt: NOW - changedAgoMs };
+  return { ...place, flow: SOURCE_PROFILE, state: "present", observed, accountInCredential, changedAt: NOW - changedAgoMs, kept };
 }
 
 export const missingSource: ObservedSource = { store: SOURCE, profile: SOURCE_PROFILE, flow: SOURCE_PROFILE, state: "missing" };
