@@ -6,6 +6,7 @@ import { found, type DoctorFinding, type Level } from "../daemon/doctor/finding.
 import { systemEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import type { Environment } from "../stores/environment.js";
+import { FilesOfALook } from "../io/regular-file.js";
 import { lookNow } from "./status-look.js";
 import { exitCodes, openOutput, type Colour, type CommonOptions, type ExitCode, type Output } from "./output.js";
 
@@ -15,12 +16,13 @@ export interface DoctorOptions extends CommonOptions {
 
 /** `credsyncd doctor`: checks of the installation, each with what to do. It fails where something is wrong. */
 export async function doctor(options: DoctorOptions): Promise<ExitCode> {
-  const environment = systemEnvironment();
+  const files = new FilesOfALook();
+  const environment = { ...systemEnvironment(), files };
   const output = openOutput(options);
   const config = await configOf(options, environment);
   if ("what" in config) return tell([config], options, output);
   const composition = await compose(config, environment, "look");
-  const { result, report, now } = await lookNow(composition);
+  const { result, report, now } = await lookNow(composition, files);
   const { signal } = new AbortController();
   const patient = { composition, result, report, platform: process.platform, now, fixes: options.fix === true, signal };
   return tell(await examine(patient), options, output);

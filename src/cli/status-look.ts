@@ -5,6 +5,7 @@ import type { StatusReport } from "../daemon/status-report.js";
 import { readDaemonStatus, statusOf } from "../daemon/status.js";
 import { findSplitBrains } from "../daemon/hosts.js";
 import { noOrders } from "../domain/observation.js";
+import type { FilesOfALook } from "../io/regular-file.js";
 import { runningDaemon } from "../io/run-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 
@@ -16,14 +17,15 @@ export interface StatusLook {
   readonly now: number;
 }
 
-/** Looks at every store, and asks nobody else. */
-export async function lookNow(composition: Composition): Promise<StatusLook> {
+/** Looks at every store, and asks nobody else. @param files what the composition reads files through */
+export async function lookNow(composition: Composition, files: FilesOfALook): Promise<StatusLook> {
+  files.forget();
   const { config, environment, stateDirectory, gateways, reconciler } = composition;
   const now = environment.clock.now();
   const { daemon, lags } = await readDaemonStatus(stateDirectory, (await runningDaemon(stateDirectory, now))?.pid ?? null);
   const result = await reconciler.preview(config.policy, noOrders, new AbortController().signal);
   const alerts = await alertsNow(result, config, stateDirectory, daemon.running, now);
-  const splitBrain = await findSplitBrains(composition);
+  const splitBrain = await findSplitBrains(composition, result.observation.inventory);
   const lagging = await stillLagging(lags, gateways, now);
   const report = await statusOf(result, config, { daemon, lags: lagging, alerts, splitBrain }, now);
   return { result, report, now };

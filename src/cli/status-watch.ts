@@ -1,4 +1,5 @@
 import type { Composition } from "../daemon/compose.js";
+import type { FilesOfALook } from "../io/regular-file.js";
 import { calm, dueAt, noteEvent } from "../watch/settle.js";
 import { Watcher } from "../watch/watcher.js";
 import { lookNow, type StatusLook } from "./status-look.js";
@@ -7,7 +8,11 @@ import { lookNow, type StatusLook } from "./status-look.js";
 const REDRAW_MS = 5000;
 
 /** Shows a look whenever something changed, and the times as they pass, until the user interrupts it. */
-export async function watchStatus(composition: Composition, show: (look: StatusLook) => void): Promise<void> {
+export async function watchStatus(
+  composition: Composition,
+  files: FilesOfALook,
+  show: (look: StatusLook) => void,
+): Promise<void> {
   const { clock } = composition.environment;
   const changes = new Changes(composition);
   const watcher = new Watcher({
@@ -22,7 +27,7 @@ export async function watchStatus(composition: Composition, show: (look: StatusL
   try {
     while (!signal.aborted) {
       changes.forget();
-      const look = await lookNow(composition);
+      const look = await lookNow(composition, files);
       const isMissing = await watcher.watch([...look.result.observation.files, ...ownFiles(composition)]);
       if (isMissing) continue;
       show(look);

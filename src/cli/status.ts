@@ -9,6 +9,7 @@ import type { InheritedProfiles, ProfileStatus, SourceStatus, StatusReport, Stor
 import { systemEnvironment } from "../daemon/system.js";
 import type { Finding } from "../domain/inventory.js";
 import { Failure } from "../domain/errors.js";
+import { FilesOfALook } from "../io/regular-file.js";
 import { lookNow, type StatusLook } from "./status-look.js";
 import { exitCodes, openOutput, table, type Colour, type CommonOptions, type ExitCode, type Output } from "./output.js";
 
@@ -20,19 +21,20 @@ export interface StatusOptions extends CommonOptions {
 
 /** `credsyncd status`: what every store holds, and whether it follows; it changes nothing. */
 export async function status(options: StatusOptions): Promise<ExitCode> {
-  const environment = systemEnvironment();
+  const files = new FilesOfALook();
+  const environment = { ...systemEnvironment(), files };
   const config = withWindow(await loadConfig(options.config ?? null, environment), options.expiringWithin);
   const composition = await compose(config, environment, "look");
   const output = openOutput(options);
   if (options.watch === true) {
     if (options.check === true) throw new Failure("usage", "--watch goes on and --check ends", "leave one of them out");
     const { watchStatus } = await import("./status-watch.js");
-    await watchStatus(composition, (look) => {
+    await watchStatus(composition, files, (look) => {
       showLook(look, options, output);
     });
     return exitCodes.done;
   }
-  const { report, now } = await lookNow(composition);
+  const { report, now } = await lookNow(composition, files);
   // The table of hundreds of agents takes its time, and nobody reads it beside the JSON.
   output.result(output.json ? "" : describe(report, now, output, options.verbose === true), report);
   return options.check === true ? checkCode(report, config, now) : exitCodes.done;

@@ -150,7 +150,7 @@ async function findAstray(
   takesPart: TakesPart,
 ): Promise<Astray[]> {
   const moved = new Set(rows.filter(({ moves }) => moves).map(({ store }) => store));
-  const hosts = await readHosts(composition, takesPart, []);
+  const hosts = await readHosts(composition, takesPart, [], await composition.takeInventory());
   return hosts.flatMap((read) =>
     resolutionsIn(read.host, provider, composition.environment.clock.now()).flatMap((resolution) => {
       const { store } = resolution.agent;

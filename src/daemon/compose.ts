@@ -10,11 +10,11 @@ import { makePrivateDirectory } from "../io/private-directory.js";
 import { StateDirectoryLock } from "../io/state-lock.js";
 import { errnoOf } from "../io/system-error.js";
 import { Failure } from "../domain/errors.js";
-import type { Finding, Inventory, TargetStore } from "../domain/inventory.js";
+import type { Finding, TakeInventory, TargetStore } from "../domain/inventory.js";
 import { isSpent } from "../domain/ledger.js";
 import type { FingerprintOf } from "../domain/generation.js";
 import type { StateLock } from "../domain/memory.js";
-import type { SwitchJournal } from "../domain/choice.js";
+import type { Installation, SwitchJournal } from "../domain/choice.js";
 import { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../stores/environment.js";
 import { customGateway, type Gateway } from "../stores/openclaw-gateway.js";
@@ -29,6 +29,7 @@ export interface Composition {
   readonly ledger: LedgerFile;
   readonly backups: Backups;
   readonly lock: StateLock;
+  readonly takeInventory: TakeInventory;
   readonly reconciler: Reconciler;
   /** Of switches that are under way. */
   readonly journal: SwitchJournal;
@@ -53,8 +54,9 @@ export async function compose(config: Config, environment: Environment, access: 
   const lockPath = join(stateDirectory, "state.lock");
   const lock = new StateDirectoryLock(lockPath, environment.clock, environment.predecessors);
   if (access === "write" && isForsaken(lockPath)) await cleanUp(config, environment, lock);
+  const takeInventory = inventoryTaker(config, environment);
   const reconciler = new Reconciler({
-    takeInventory: inventoryTaker(config, environment),
+    takeInventory,
     ledger,
     backups,
     lock,
@@ -64,7 +66,8 @@ export async function compose(config: Config, environment: Environment, access: 
   const journal = new SwitchJournalFile(join(stateDirectory, "journal"));
   const gateways = gatewaysFor(config, environment);
   const { fingerprintOf } = key;
-  return { config, environment, stateDirectory, ledger, backups, lock, reconciler, journal, fingerprintOf, gateways };
+  const memory = { ledger, backups, lock, journal };
+  return { config, environment, stateDirectory, ...memory, takeInventory, reconciler, fingerprintOf, gateways };
 }
 
 /**
@@ -107,23 +110,26 @@ async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
   }
 }
 
-function inventoryTaker(config: Config, environment: Environment): () => Promise<Inventory> {
+function inventoryTaker(config: Config, environment: Environment): TakeInventory {
   const locateSource = sourceLocator(config.source, environment);
   return async () => {
     const source = await locateSource();
     const targets: TargetStore[] = [];
     const findings: Finding[] = [];
     const files: string[] = [...source.files];
+    // The same program may serve several targets.
+    const programs = new Map<string | null, () => Promise<Installation>>();
     for (const { spec, share, expiryMarginMs } of config.targets) {
       const located = await locateTarget(spec, environment);
       findings.push(...located.findings);
       files.push(...located.files);
+      if (spec.kind === "openclaw" && located.open !== null) programs.set(spec.openclaw.stateDir, located.open);
       for (const { agent, creation: possible, ...found } of located.stores) {
         const binding = agent === null ? "follow" : config.bindingOf(agent);
         const creation = config.create === "never" || possible === null ? null : { policy: config.create, ...possible };
         targets.push({ ...found, binding, share, expiryMarginMs, creation });
       }
     }
-    return { source, targets, findings, files };
+    return { source, targets, findings, programs: [...programs.values()], files };
   };
 }

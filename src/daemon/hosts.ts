@@ -1,11 +1,11 @@
 import type { Config } from "../config/config.js";
-import type { Choice, ChoiceStore } from "../domain/choice.js";
+import type { Choice, ChoiceStore, InstalledAgent } from "../domain/choice.js";
 import { Failure, StoreError, isTransient } from "../domain/errors.js";
+import type { Inventory } from "../domain/inventory.js";
 import { splitBrains, type SplitBrain } from "../domain/split-brain.js";
 import type { StoreName } from "../domain/store.js";
 import type { SwitchAgent, SwitchHost } from "../domain/switch.js";
 import { mapConcurrently } from "../reconcile/concurrency.js";
-import { openInstallation, type InstalledAgent } from "../stores/openclaw-installation.js";
 import type { Composition } from "./compose.js";
 import { asFailure } from "./store-failure.js";
 
@@ -26,7 +26,7 @@ export interface HostRead {
 export type TakesPart = (agent: string) => boolean;
 
 /**
- * Reads every agent of every OpenClaw in the configuration.
+ * Reads every agent of every OpenClaw that was found.
  *
  * @throws Failure where `openclaw.json` cannot be understood
  */
@@ -34,14 +34,12 @@ export async function readHosts(
   composition: Composition,
   takesPart: TakesPart,
   sources: SwitchHost["sources"],
+  { programs }: Pick<Inventory, "programs">,
 ): Promise<HostRead[]> {
-  const { config, environment } = composition;
-  const specs = new Map(
-    config.targets.flatMap(({ spec }) => (spec.kind === "openclaw" ? [[spec.openclaw.stateDir, spec.openclaw]] : [])),
-  );
+  const { config } = composition;
   const reads: HostRead[] = [];
-  for (const spec of specs.values()) {
-    const { agents, preferences } = await asFailure(openInstallation(spec, environment));
+  for (const open of programs) {
+    const { agents, preferences } = await asFailure(open());
     const read = await mapConcurrently(agents, READS_AT_ONCE, (agent) => readAgent(agent, composition));
     const errors = new Map(read.flatMap(({ store, error }) => (error === null ? [] : [[store, error]])));
     const stores = new Map(agents.flatMap(({ store, choice }) => (choice === null ? [] : [[store, choice]])));
@@ -83,9 +81,9 @@ function toSwitchAgents(read: readonly ReadAgent[], config: Config, takesPart: T
 }
 
 /** Agents of one host that use different or broken profiles; none where whose is what cannot be told, which is an error itself. */
-export async function findSplitBrains(composition: Composition): Promise<SplitBrain[]> {
+export async function findSplitBrains(composition: Composition, inventory: Inventory): Promise<SplitBrain[]> {
   try {
-    const hosts = await readHosts(composition, () => true, []);
+    const hosts = await readHosts(composition, () => true, [], inventory);
     return hosts.flatMap(({ host }) => splitBrains(host, composition.environment.clock.now()));
   } catch (error) {
     if (error instanceof Failure) return [];

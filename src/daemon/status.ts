@@ -7,6 +7,7 @@ import type { Finding } from "../domain/inventory.js";
 import { displayGeneration, placementKey, type LedgerState } from "../domain/ledger.js";
 import { knownGeneration } from "../domain/target-verdict.js";
 import type { Plan, TargetReport } from "../domain/plan.js";
+import type { CredentialStore } from "../domain/store.js";
 import { replaceOwnFile } from "../io/own-file.js";
 import { isAbsent } from "../io/system-error.js";
 import { mapConcurrently } from "../reconcile/concurrency.js";
@@ -98,8 +99,9 @@ export async function statusOf(
   const source = sourceStatus(first, result, config, now);
   const sources = [source, ...others.map((flow) => sourceStatus(flow, result, config, now))];
   const own = new Set(result.observation.inventory.source.stores.map(({ name }) => name));
+  const { signal } = new AbortController();
   const actives = await mapConcurrently(result.observation.reads, READS_AT_ONCE, ({ target, error }) =>
-    error === null ? readActive(target.store) : Promise.resolve(nothingActive),
+    error === null ? readActive(target.store, signal) : Promise.resolve(nothingActive),
   );
   for (const [index, { target, error, sameAs }] of result.observation.reads.entries()) {
     const { store, origin } = target;
@@ -175,9 +177,9 @@ type Active = readonly [Readonly<Record<string, string>>, StoreError | null];
 
 const nothingActive: Active = [{}, null];
 
-async function readActive(store: ReconcileResult["observation"]["reads"][number]["target"]["store"]): Promise<Active> {
+async function readActive(store: CredentialStore, signal: AbortSignal): Promise<Active> {
   try {
-    return [await store.readActive(new AbortController().signal), null];
+    return [await store.readActive(signal), null];
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     return [{}, error];

@@ -90,7 +90,7 @@ async function planFor(
 ): Promise<Planned[]> {
   const { reconciler, config, environment } = composition;
   const { observation } = await reconciler.preview(config.policy, noOrders, signal);
-  const reads = await readHosts(composition, takesPart, followedBy(observation));
+  const reads = await readHosts(composition, takesPart, followedBy(observation), observation.inventory);
   const agents = reads.flatMap(({ host }) => host.agents);
   if (agents.length === 0)
     throw new Failure(

@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../domain/clock.js";
 import { Predecessors, SharedOwnerLocks } from "../io/owner-lock.js";
+import { readRegularFile } from "../io/regular-file.js";
 import { SqliteReaders } from "../io/sqlite-database.js";
 import { variable, type Environment } from "../stores/environment.js";
 import { supervisorVariables } from "./sd-notify.js";
@@ -29,6 +30,7 @@ export function systemEnvironment(): Environment {
     refreshLocks: new SharedOwnerLocks(),
     predecessors: new Predecessors(),
     databases: new SqliteReaders(),
+    files: { read: readRegularFile },
   };
 }
 

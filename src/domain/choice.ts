@@ -127,6 +127,24 @@ export interface AuthPreferences {
   readonly lineOf: (path: readonly string[]) => number | null;
 }
 
+/** An agent, or the store that agents share, as something that uses profiles. */
+export interface InstalledAgent {
+  /** Its id; `shared` for the shared store. */
+  readonly agent: string;
+  readonly store: StoreName;
+  /** Null: it has no store of its own. */
+  readonly choice: ChoiceStore | null;
+  /** The store below its own; null: none. */
+  readonly inheritsFrom: StoreName | null;
+  readonly ownComeFirst: boolean;
+}
+
+/** One program of several agents, and what its config says of all of them. */
+export interface Installation {
+  readonly agents: readonly InstalledAgent[];
+  readonly preferences: AuthPreferences;
+}
+
 /** What an agent sees: its own store over the one that it inherits from. */
 export interface AgentSight {
   /** Null: nothing of its own. */

@@ -1,3 +1,4 @@
+import type { Installation } from "./choice.js";
 import type { StoreError } from "./errors.js";
 import type { Binding } from "./observation.js";
 import type { Secret } from "./secret.js";
@@ -110,6 +111,8 @@ export interface Inventory {
   readonly source: SourceStore;
   readonly targets: readonly TargetStore[];
   readonly findings: readonly Finding[];
+  /** Opens each program whose agents choose among profiles, as it was found. @throws StoreError */
+  readonly programs: readonly (() => Promise<Installation>)[];
   /** Files that decide which stores there are, existing or not. */
   readonly files: readonly string[];
 }

@@ -103,8 +103,10 @@ export function planSwitch(host: SwitchHost, request: SwitchRequest, now: number
 
 /** What an agent sees. */
 export function sightOf(agent: SwitchAgent, agents: readonly SwitchAgent[]): AgentSight {
-  const shared = agents.find(({ store }) => store === agent.inheritsFrom && store !== agent.store);
-  return { own: agent.choice, shared: shared?.choice ?? null, ownComeFirst: agent.ownComeFirst };
+  const { inheritsFrom, ownComeFirst } = agent;
+  const isAlone = inheritsFrom === null || inheritsFrom === agent.store;
+  const shared = isAlone ? undefined : agents.find(({ store }) => store === inheritsFrom);
+  return { own: agent.choice, shared: shared?.choice ?? null, ownComeFirst };
 }
 
 function refuseNames(host: SwitchHost, request: SwitchRequest, now: number): Failure | null {

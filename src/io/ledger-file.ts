@@ -3,9 +3,17 @@ import { dirname } from "node:path";
 import * as z from "zod/mini";
 import { alertKinds } from "../domain/alerts.js";
 import { Failure } from "../domain/errors.js";
-import { compactLedger, emptyLedger, foldLedger, type LedgerEvent, type LedgerState } from "../domain/ledger.js";
+import {
+  compactLedger,
+  emptyLedger,
+  foldLedger,
+  type LedgerEvent,
+  type LedgerState,
+  type PlacedEvent,
+} from "../domain/ledger.js";
 import type { LedgerMemory } from "../domain/memory.js";
 import { syncDirectory } from "./atomic-file.js";
+import { isJsonObject } from "./json-document.js";
 import { replaceOwnFile } from "./own-file.js";
 import { errnoOf, isAbsent } from "./system-error.js";
 
@@ -206,12 +214,31 @@ async function readEvents(path: string): Promise<ParsedLedger | null> {
 
 function parseLine(line: string): LedgerEvent | null {
   try {
-    const parsed = eventShape.safeParse(JSON.parse(line));
+    const value: unknown = JSON.parse(line);
+    const placed = asPlacement(value);
+    if (placed !== null) return placed;
+    const parsed = eventShape.safeParse(value);
     return parsed.success ? (parsed.data as LedgerEvent) : null;
   } catch (error) {
     if (error instanceof SyntaxError) return null;
     throw error;
   }
+}
+
+/** Nearly all of thousands of lines, in their plain form; null for every other, which the schema tells. */
+function asPlacement(value: unknown): PlacedEvent | null {
+  if (!isJsonObject(value) || value["terms"] !== undefined || value["carried"] !== undefined) return null;
+  const { kind, at, store, profile, generation, issue, surroundings, durationMs } = value;
+  if ((kind !== "seen" && kind !== "written") || !isFinite(at) || !(durationMs === undefined || isFinite(durationMs)))
+    return null;
+  if (typeof store !== "string" || typeof profile !== "string" || typeof surroundings !== "string") return null;
+  if (typeof generation !== "string" || typeof issue !== "string") return null;
+  const placed = { kind, at, store, profile, generation, issue, surroundings } as const;
+  return durationMs === undefined ? placed : { ...placed, durationMs };
+}
+
+function isFinite(value: unknown): value is number {
+  return Number.isFinite(value);
 }
 
 /** After a crash in the middle of a line the next event starts on a line of its own. */

@@ -45,6 +45,30 @@ export async function readRegularFile(path: string, maxBytes = MAX_BYTES): Promi
   }
 }
 
+/** Where small text files are read from. */
+export interface FileReader {
+  /** @returns and throws what `readRegularFile` does */
+  read(path: string): Promise<RegularFile | null>;
+}
+
+/** What was read of files in one look, of which several parts ask for the same ones: one that changed is read again. */
+export class FilesOfALook implements FileReader {
+  readonly #read = new Map<string, RegularFile | null>();
+
+  async read(path: string): Promise<RegularFile | null> {
+    const before = this.#read.get(path);
+    if (before !== undefined && isUnchanged(path, before)) return before;
+    const file = await readRegularFile(path);
+    this.#read.set(path, file);
+    return file;
+  }
+
+  /** To be called before the next look. */
+  forget(): void {
+    this.#read.clear();
+  }
+}
+
 function readNow(path: string, maxBytes: number): RegularFile | null {
   try {
     // O_NONBLOCK: opening a pipe must not wait for its writer.
@@ -116,9 +140,11 @@ export function refuseForeignOwner(path: string, uid: number): void {
   );
 }
 
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 function decode(bytes: Buffer, path: string): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return strictUtf8.decode(bytes);
   } catch (error) {
     throw new StoreError("malformed", `${path} is not UTF-8 text`, "restore it, or sign in again", error);
   }

@@ -1,3 +1,4 @@
+import type { FileReader } from "../io/regular-file.js";
 import type { SqliteReaders } from "../io/sqlite-database.js";
 import type { Predecessors, SharedOwnerLocks } from "../io/owner-lock.js";
 import type { Clock } from "../domain/clock.js";
@@ -13,6 +14,8 @@ export interface Environment {
   /** Killed credsyncds, whose locks need no waiting for. */
   readonly predecessors: Predecessors;
   readonly databases: SqliteReaders;
+  /** For a look; who is about to write reads the file itself. */
+  readonly files: FileReader;
 }
 
 /** Expands a leading `~`, as the owning programs do. */

@@ -1,3 +1,4 @@
+import type { Installation } from "../domain/choice.js";
 import type { Creation, Finding, Origin, SingleLogin, SourceStore } from "../domain/inventory.js";
 import type { CredentialStore } from "../domain/store.js";
 
@@ -18,6 +19,8 @@ export interface Location {
   readonly findings: readonly Finding[];
   /** Files that decide which stores there are, existing or not. */
   readonly files: readonly string[];
+  /** The program whose stores these are, where its agents choose among profiles; null where they do not. @throws StoreError */
+  readonly open: (() => Promise<Installation>) | null;
 }
 
 /** The source, and the files that decide where it is. */

@@ -1,10 +1,9 @@
-import * as z from "zod/mini";
 import type { Credential } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
 import { Secret } from "../domain/secret.js";
 import type { FieldChange, Flaw, ProfileUsage, ChoosableProfile, Choice, Side } from "../domain/choice.js";
 import type { ProfileId } from "../domain/store.js";
-import { changeJson, isJsonObject, keyAfter, parseJson, putJson, textAt } from "../io/json-document.js";
+import { changeJson, isJsonObject, keyAfter, namedValues, parseJson, putJson, textAt } from "../io/json-document.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { PENALTIES } from "./openclaw-penalties.js";
 import { isFenced, readFence } from "./openclaw-fence.js";
@@ -20,15 +19,12 @@ export interface ChoiceTexts {
   readonly keepsStateApart: boolean;
 }
 
-const stateShape = z.object({
-  order: z.catch(z.record(z.string(), z.unknown()), {}),
-  lastGood: z.catch(z.record(z.string(), z.unknown()), {}),
-  usageStats: z.catch(z.record(z.string(), z.unknown()), {}),
-});
-type State = z.infer<typeof stateShape>;
-
-const time = z.catch(z.nullable(z.number()), null);
-const usageShape = z.looseObject({ lastUsed: time, cooldownUntil: time, disabledUntil: time, blockedUntil: time });
+/** What is noted of the use of profiles, as it stands. */
+interface State {
+  readonly order: Readonly<Record<string, unknown>>;
+  readonly lastGood: Readonly<Record<string, unknown>>;
+  readonly usageStats: Readonly<Record<string, unknown>>;
+}
 
 /** What a store that is not there says. */
 export const absentChoice: Choice = {
@@ -57,7 +53,10 @@ export function readChoice(texts: ChoiceTexts, identity: string | null, path: st
   const [beside, apart] = [stateIn(root), state === null ? emptyState : stateIn(parseJson(state, path))];
   const notes = { ...beside.usageStats, ...apart.usageStats };
   return {
-    revision: choiceRevision(texts),
+    // Few of hundreds are changed, and only a change asks.
+    get revision() {
+      return choiceRevision(texts);
+    },
     identity,
     profiles: Object.entries(profilesIn(root, path)).map(([id, entry]) => choosable(id, entry, profiles, path, now)),
     order: lists({ ...beside.order, ...apart.order }),
@@ -87,8 +86,13 @@ export function readChoice(texts: ChoiceTexts, identity: string | null, path: st
 const emptyState: State = { order: {}, lastGood: {}, usageStats: {} };
 
 function stateIn(root: unknown): State {
-  const state = stateShape.safeParse(root);
-  return state.success ? state.data : emptyState;
+  const state = namedValues(root);
+  if (state === null) return emptyState;
+  return {
+    order: namedValues(state["order"]) ?? {},
+    lastGood: namedValues(state["lastGood"]) ?? {},
+    usageStats: namedValues(state["usageStats"]) ?? {},
+  };
 }
 
 function lists(order: Readonly<Record<string, unknown>>): Record<string, ProfileId[]> {
@@ -102,12 +106,15 @@ function lists(order: Readonly<Record<string, unknown>>): Record<string, Profile
 }
 
 function usageOf(id: ProfileId, stats: unknown): [ProfileId, ProfileUsage][] {
-  const usage = usageShape.safeParse(stats);
-  if (!usage.success) return [];
-  const { lastUsed, cooldownUntil, disabledUntil, blockedUntil } = usage.data;
-  const ends = [cooldownUntil, disabledUntil, blockedUntil].filter((end) => end !== null);
-  const penalties = PENALTIES.filter((name) => name in usage.data);
-  return [[id, { lastUsedAt: lastUsed, blockedUntil: ends.length === 0 ? null : Math.max(...ends), penalties }]];
+  const usage = namedValues(stats);
+  if (usage === null) return [];
+  const timeOf = (name: string): number | null => {
+    const time = usage[name];
+    return typeof time === "number" && Number.isFinite(time) ? time : null;
+  };
+  const ends = ["cooldownUntil", "disabledUntil", "blockedUntil"].map(timeOf).filter((end) => end !== null);
+  const penalties = PENALTIES.filter((name) => Object.hasOwn(usage, name));
+  return [[id, { lastUsedAt: timeOf("lastUsed"), blockedUntil: ends.length === 0 ? null : Math.max(...ends), penalties }]];
 }
 
 type Entry = ReturnType<typeof profilesIn>[string];
@@ -244,10 +251,9 @@ export function withLogin(image: Secret, credential: Credential): Secret {
   return new Secret(textAt(changeJson(text, changes, "the journal"), ["profiles", "renewed"], "the journal") ?? "null");
 }
 
-const loginShape = z.object({ type: z.literal("oauth"), refresh: z.string().check(z.minLength(1)) });
-
 /** The refresh token in a profile's text; null where there is none. */
 export function refreshTokenIn(image: Secret): Secret | null {
-  const login = loginShape.safeParse(parseJson(image.reveal(), "the journal"));
-  return login.success ? new Secret(login.data.refresh) : null;
+  const login = namedValues(parseJson(image.reveal(), "the journal"));
+  const refresh = login?.["type"] === "oauth" ? login["refresh"] : null;
+  return isText(refresh) ? new Secret(refresh) : null;
 }

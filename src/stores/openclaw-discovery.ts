@@ -3,6 +3,7 @@ import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import * as z from "zod/mini";
 import { StoreError } from "../domain/errors.js";
+import { isJsonObject } from "../io/json-document.js";
 import { readRegularFile } from "../io/regular-file.js";
 import { errnoOf, isAbsent } from "../io/system-error.js";
 import { expandHome, variable, type Environment } from "./environment.js";
@@ -14,7 +15,6 @@ export const MAIN_AGENT = "main";
 /** Names that OpenClaw's state directory had before, which it still uses where only they exist. */
 const LEGACY_STATE_DIRECTORIES = [".clawdbot", ".moldbot", ".moltbot"];
 
-const agentShape = z.looseObject({ id: z.optional(z.string()), agentDir: z.optional(z.string()) });
 const authShape = z.looseObject({
   profiles: z.optional(z.record(z.string(), z.looseObject({ provider: z.optional(z.string()), mode: z.optional(z.string()) }))),
   order: z.optional(z.record(z.string(), z.array(z.string()))),
@@ -24,7 +24,7 @@ const configShape = z.looseObject({
   gateway: z.optional(z.catch(z.looseObject({ port: z.optional(z.number()) }), {})),
   auth: z.optional(z.catch(authShape, {})),
   agents: z.optional(
-    z.looseObject({ list: z.optional(z.array(agentShape)), entries: z.optional(z.record(z.string(), agentShape)) }),
+    z.looseObject({ list: z.optional(z.array(z.unknown())), entries: z.optional(z.record(z.string(), z.unknown())) }),
   ),
 });
 
@@ -84,17 +84,26 @@ export async function discoverOpenclaw(stateDirectory: string, environment: Envi
   const hasStateDatabase = await exists(stateDatabase);
 
   const agents: OpenclawAgent[] = [];
-  const known = new Set<string>();
-  for (const { id, directory } of configured ?? present) {
+  for (const { id, directory } of configured ?? present)
     agents.push({ id, directory, ...(await credentialsOf(directory, hasStateDatabase)), configured: true });
-    known.add(await canonical(directory));
-  }
-  for (const { id, directory } of present) {
-    if (known.has(await canonical(directory)) || !(await hasCredentials(id, directory))) continue;
+  for (const { id, directory } of await othersAmong(present, agents)) {
+    if (!(await hasCredentials(id, directory))) continue;
     agents.push({ id, directory, ...(await credentialsOf(directory, hasStateDatabase)), configured: false });
   }
   const files = [configFile, stateDatabase, agentsDirectory, ...agents.flatMap(filesOf)];
   return { stateDirectory, sharedDatabase: hasStateDatabase ? stateDatabase : null, agents, versionHint, configError, files };
+}
+
+/** The directories that are no agent's yet, under whatever name. */
+async function othersAmong(present: readonly AgentDirectory[], agents: readonly AgentDirectory[]): Promise<AgentDirectory[]> {
+  // Nearly all are known by the very name, and following hundreds of links takes its time.
+  const names = new Set(agents.map(({ directory }) => directory));
+  const unnamed = present.filter(({ directory }) => !names.has(directory));
+  if (unnamed.length === 0) return [];
+  const known = new Set(await Promise.all(agents.map(({ directory }) => canonical(directory))));
+  const others: AgentDirectory[] = [];
+  for (const other of unnamed) if (!known.has(await canonical(other.directory))) others.push(other);
+  return others;
 }
 
 /** Whether there is something to tell of an agent that is not configured: agents inherit from main's database, named or not. */
@@ -143,12 +152,16 @@ async function configuredAgents(path: string, stateDirectory: string, environmen
       : resolve(stateDirectory, expandHome(agentDir.trim(), openclawHome(environment)));
   try {
     const config = await readConfig(path);
-    const { list, entries } = config.agents ?? {};
-    const named = entries === undefined ? (list ?? []).map((agent) => [agent.id, agent] as const) : Object.entries(entries);
+    const { list = [], entries } = config.agents ?? {};
+    const listed = list.map((value, index) => ({ name: null, ...agentIn(value, `agents.list.${String(index)}`, path) }));
+    const named = Object.entries(entries ?? {}).map(([name, value]) => ({
+      ...agentIn(value, `agents.entries.${name}`, path),
+      name,
+    }));
     const agents = new Map<string, AgentDirectory>();
-    for (const [name, agent] of named) {
-      const id = normalizeAgentId(name ?? "");
-      if (!agents.has(id)) agents.set(id, { id, directory: directoryOf(id, agent.agentDir) });
+    for (const { name, id: listedId, agentDir } of entries === undefined ? listed : named) {
+      const id = normalizeAgentId(name ?? listedId ?? "");
+      if (!agents.has(id)) agents.set(id, { id, directory: directoryOf(id, agentDir) });
     }
     if (agents.size === 0) agents.set(MAIN_AGENT, { id: MAIN_AGENT, directory: directoryOf(MAIN_AGENT, undefined) });
     return { configured: [...agents.values()], versionHint: versionIn(config), configError: null };
@@ -169,8 +182,20 @@ async function readConfig(path: string): Promise<z.infer<typeof configShape>> {
   if (file === null) return {};
   const parsed = configShape.safeParse(await parseJson5(file.text, path));
   if (parsed.success) return parsed.data;
-  const place = parsed.error.issues[0]?.path.join(".") ?? "";
-  throw new StoreError(
+  throw misshapen(parsed.error.issues[0]?.path.join(".") ?? "", path);
+}
+
+/** What `openclaw.json` says of one agent, of which there may be hundreds. @throws StoreError */
+function agentIn(value: unknown, place: string, path: string): { readonly id?: string; readonly agentDir?: string } {
+  if (!isJsonObject(value)) throw misshapen(place, path);
+  const { id, agentDir } = value;
+  if (id !== undefined && typeof id !== "string") throw misshapen(`${place}.id`, path);
+  if (agentDir !== undefined && typeof agentDir !== "string") throw misshapen(`${place}.agentDir`, path);
+  return { ...(id === undefined ? {} : { id }), ...(agentDir === undefined ? {} : { agentDir }) };
+}
+
+function misshapen(place: string, path: string): StoreError {
+  return new StoreError(
     "malformed",
     `${path}: ${place} has another shape than OpenClaw gives it`,
     "check it with: openclaw doctor",

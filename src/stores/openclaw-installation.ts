@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { AuthPreferences, ChoicePlace, ChoiceStore } from "../domain/choice.js";
+import type { ChoicePlace, ChoiceStore, InstalledAgent, Installation } from "../domain/choice.js";
 import type { StoreName } from "../domain/store.js";
 import type { Environment } from "./environment.js";
 import { readAuthPreferences } from "./openclaw-auth-config.js";
@@ -8,34 +8,17 @@ import { OpenclawJsonChoice } from "./openclaw-json-choice.js";
 import { PROFILES_FILE } from "./openclaw-json.js";
 import { AGENT_DATABASE, agentLayout, sharedLayout } from "./openclaw-sqlite.js";
 import { OpenclawSqliteChoice } from "./openclaw-sqlite-choice.js";
-import { lookAround, SHARED, type OpenclawSpec } from "./openclaw.js";
-
-/** An agent, or the store that agents share, as something that uses profiles. */
-export interface InstalledAgent {
-  /** Its id; `shared` for the shared store. */
-  readonly agent: string;
-  readonly store: StoreName;
-  /** Null: it has no store of its own. */
-  readonly choice: ChoiceStore | null;
-  /** The store below its own; null: none. */
-  readonly inheritsFrom: StoreName | null;
-  readonly ownComeFirst: boolean;
-}
-
-/** One OpenClaw: its agents, and what its config says of all of them. */
-export interface Installation {
-  readonly stateDirectory: string;
-  readonly agents: readonly InstalledAgent[];
-  readonly preferences: AuthPreferences;
-}
+import { SHARED, type Surroundings } from "./openclaw.js";
 
 /**
- * Finds everyone who uses profiles in an OpenClaw, agents without a store of their own too.
+ * Everyone who uses profiles in an OpenClaw as it was found, agents without a store of their own too.
  *
  * @throws StoreError where `openclaw.json`, or where the shared store is, cannot be understood: whose is what is not known
  */
-export async function openInstallation(spec: OpenclawSpec, environment: Environment): Promise<Installation> {
-  const { layout, shared, nameOf, agents: served } = await lookAround(spec, environment);
+export async function openInstallation(
+  { layout, shared, nameOf, agents: served }: Surroundings,
+  environment: Environment,
+): Promise<Installation> {
   if (layout.configError !== null) throw layout.configError;
   for (const { error } of shared.findings) if (error !== null) throw error;
   const { stateDirectory } = layout;
@@ -57,7 +40,7 @@ export async function openInstallation(spec: OpenclawSpec, environment: Environm
     const choice = new OpenclawSqliteChoice({ name, path, layout: sharedLayout, stateDirectory }, environment);
     agents.unshift({ agent: SHARED, store: name, choice, inheritsFrom: null, ownComeFirst: true });
   }
-  return { stateDirectory, agents, preferences: await readAuthPreferences(stateDirectory) };
+  return { agents, preferences: await readAuthPreferences(stateDirectory) };
 }
 
 function choiceIn(

@@ -6,7 +6,7 @@ import type { FieldChange, Choice, ChoiceStore, Side, StagedChoice } from "../do
 import type { Revision, StoreName } from "../domain/store.js";
 import { stageFile, type StagedFile } from "../io/atomic-file.js";
 import { takeOwnerLock } from "../io/owner-lock.js";
-import { isUnchanged, readRegularFile, type RegularFile } from "../io/regular-file.js";
+import { isUnchanged, readRegularFile, type FileReader, type RegularFile } from "../io/regular-file.js";
 import { isAbsent, toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
 import { LOCK_STALE_MS, LOCK_WAIT_MS, PROFILES_FILE, STATE_FILE } from "./openclaw-json.js";
@@ -38,7 +38,7 @@ export class OpenclawJsonChoice implements ChoiceStore {
   }
 
   async readChoice(): Promise<Choice> {
-    const { texts, profiles } = await this.#read();
+    const { texts, profiles } = await this.#read(this.#environment.files);
     if (profiles !== null) parseOrTorn(profiles, this.path, this.#environment.clock);
     return readChoice(texts, profiles?.identity ?? null, this.path, this.#environment.clock.now());
   }
@@ -102,8 +102,8 @@ export class OpenclawJsonChoice implements ChoiceStore {
     return join(dirname(this.path), STATE_FILE);
   }
 
-  async #read(): Promise<Files> {
-    const [profiles, state] = [await readRegularFile(this.path), await readRegularFile(this.#statePath)];
+  async #read(files: FileReader = { read: readRegularFile }): Promise<Files> {
+    const [profiles, state] = [await files.read(this.path), await files.read(this.#statePath)];
     return {
       profiles,
       state,

@@ -6,7 +6,7 @@ import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, Sto
 import { replaceFile } from "../io/atomic-file.js";
 import { changeJson, parseJson, putJson } from "../io/json-document.js";
 import { withOwnerLock } from "../io/owner-lock.js";
-import { isUnchanged, readRegularFile } from "../io/regular-file.js";
+import { isUnchanged, readRegularFile, type RegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { toStoreError } from "../io/system-error.js";
 import { removeLeftovers } from "../io/temporary-file.js";
@@ -54,11 +54,17 @@ export class OpenclawJsonStore implements CredentialStore {
   }
 
   async read(): Promise<StoreSnapshot> {
-    const file = await readRegularFile(this.path);
+    return this.#snapshot(await this.#environment.files.read(this.path));
+  }
+
+  #snapshot(file: RegularFile | null): StoreSnapshot {
     if (file === null) return { revision: ABSENT, identity: null, changedAt: null, files: [this.path], profiles: [] };
     const root = parseOrTorn(file, this.path, this.#environment.clock);
     return {
-      revision: revisionOf(file.text),
+      // Few of hundreds are written, and only a write asks.
+      get revision() {
+        return revisionOf(file.text);
+      },
       identity: file.identity,
       changedAt: file.changedAt,
       files: file.realPath === this.path ? [this.path] : [this.path, file.realPath],
@@ -88,8 +94,9 @@ export class OpenclawJsonStore implements CredentialStore {
 
   async readActive(): Promise<Readonly<Record<string, ProfileId>>> {
     if (this.#isCopy) return {};
-    const state = await readRegularFile(join(dirname(this.path), STATE_FILE));
-    const profiles = await readRegularFile(this.path);
+    const { files } = this.#environment;
+    const state = await files.read(join(dirname(this.path), STATE_FILE));
+    const profiles = await files.read(this.path);
     // Where both name a profile, the state file counts: OpenClaw moves the keys there at its next save.
     return {
       ...(profiles === null ? {} : activeProfiles(profiles.text, this.path)),
@@ -125,7 +132,7 @@ export class OpenclawJsonStore implements CredentialStore {
     const isStillWanted = (): boolean => ![this.path, ...databases].some((path) => existsSync(path));
     const formatted = `${JSON.stringify(parseJson(text, this.path), null, 2)}\n`;
     if (!isStillWanted() || !(await replaceFile(this.path, formatted, isStillWanted))) throw this.#conflict();
-    return this.read();
+    return this.#readBack();
   }
 
   async #replace(expected: Revision, change: (text: string) => string): Promise<StoreSnapshot> {
@@ -136,9 +143,13 @@ export class OpenclawJsonStore implements CredentialStore {
     if (file.realPath !== this.path) removeLeftovers(dirname(file.realPath));
     // Some commands of OpenClaw write without taking the lock (`models auth paste-token` of 2026.3.11).
     if (!(await replaceFile(file.realPath, text, () => isUnchanged(this.path, file)))) throw this.#conflict();
-    const snapshot = await this.read();
+    const snapshot = await this.#readBack();
     if (snapshot.revision !== revisionOf(text)) throw this.#conflict();
     return snapshot;
+  }
+
+  async #readBack(): Promise<StoreSnapshot> {
+    return this.#snapshot(await readRegularFile(this.path));
   }
 
   /** From 2026.4.7 the notes on the profiles' use are in a file of their own. */

@@ -1,44 +1,18 @@
-import * as z from "zod/mini";
 import type { Account, Credential } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
 import { Secret, SecretReference } from "../domain/secret.js";
 import type { ProfileContent, ProfileId, ProfilePatch, StoredProfile } from "../domain/store.js";
-import { parseJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
+import { namedValues, parseJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
 import { isFenced, readFence } from "./openclaw-fence.js";
 
 /** The only version that OpenClaw's set of profiles ever had, in files and in rows. */
 const KNOWN_VERSION = 1;
 
-/** Only objects are profiles: OpenClaw passes over everything else. */
-const profilesShape = z.record(z.string(), z.unknown());
-const setShape = z.looseObject({
-  version: z.optional(z.unknown()),
-  profiles: profilesShape,
-});
-const entryShape = z.record(z.string(), z.unknown());
-type Entry = z.infer<typeof entryShape>;
+/** A profile's own values. Only objects are profiles: OpenClaw passes over everything else. */
+type Entry = Readonly<Record<string, unknown>>;
 
 /** OpenClaw 2026.5.12 to 5.14 kept tokens of provider openai-codex in encrypted files of their own. */
 const IN_SIDECAR = "its tokens are in an encrypted sidecar, which is not supported";
-
-const secretText = (missing: string) => z.string({ error: missing }).check(z.minLength(1, { error: missing }));
-/** An expiry that is no positive number of ms makes OpenClaw refuse the profile; it counts as not stated. */
-const expiry = z.catch(z.nullable(z.number().check(z.positive())), null);
-const oauthShape = z.object({
-  oauthRef: z.optional(z.undefined({ error: IN_SIDECAR })),
-  access: secretText("it has no access token"),
-  // OpenClaw takes a blank refresh token for none.
-  refresh: z.catch(z.nullable(z.string().check(z.minLength(1))), null),
-  expires: expiry,
-});
-const tokenShape = z.object({ token: secretText("it has no token of its own"), expires: expiry });
-const keyShape = z.object({ key: secretText("it has no key of its own") });
-/** Where OpenClaw finds a secret that is not in the store; it drops a literal beside it at its next save. */
-const referenceShape = z.looseObject({ source: z.string(), id: z.string() });
-const identityShape = z.object({
-  accountId: z.catch(z.nullable(z.string()), null),
-  email: z.catch(z.nullable(z.string()), null),
-});
 
 /** The profiles of a set as OpenClaw keeps it, in a file or in a row. @throws StoreError */
 export function readProfiles(root: unknown, text: string, place: string): StoredProfile[] {
@@ -53,11 +27,12 @@ export function readImage(profile: ProfileId, image: Secret): ProfileContent {
 }
 
 export function profilesIn(root: unknown, place: string): Record<string, Entry> {
-  const set = setShape.safeParse(root);
-  if (!set.success) {
+  const set = namedValues(root);
+  const profiles = namedValues(set?.["profiles"]);
+  if (profiles === null) {
     throw new StoreError("malformed", `${place} holds no set of profiles`, "let OpenClaw repair it: openclaw doctor --fix");
   }
-  const { version, profiles } = set.data;
+  const version = set?.["version"];
   if (version !== undefined && version !== KNOWN_VERSION) {
     throw new StoreError(
       "unsupported",
@@ -67,8 +42,8 @@ export function profilesIn(root: unknown, place: string): Record<string, Entry> 
   }
   return Object.fromEntries(
     Object.entries(profiles).flatMap(([id, value]) => {
-      const entry = entryShape.safeParse(value);
-      return entry.success ? [[id, entry.data]] : [];
+      const entry = namedValues(value);
+      return entry === null ? [] : [[id, entry]];
     }),
   );
 }
@@ -96,54 +71,67 @@ const blanks = { access: 0, refresh: 0, expires: 0, token: 0, tokenRef: 0, key: 
 function readContent(profile: ProfileId, provider: string | null, entry: Entry): ProfileContent {
   switch (typeOf(entry)) {
     case "oauth": {
-      const login = oauthShape.safeParse(entry);
-      if (!login.success) return incomplete(login.error);
-      const { access, refresh, expires } = login.data;
+      if (entry["oauthRef"] !== undefined) return incomplete(IN_SIDECAR);
+      const access = secretText(entry["access"]);
+      if (access === null) return incomplete("it has no access token");
+      // OpenClaw takes a blank refresh token for none.
+      const refresh = secretText(entry["refresh"]);
       const fields = { profile, provider, access, refresh };
       if (isFenced(fields)) {
-        return readFence(fields) ?? { kind: "incomplete", reason: "it holds a refresh marker in a form that is not known" };
+        return readFence(fields) ?? incomplete("it holds a refresh marker in a form that is not known");
       }
       return complete({
         type: "oauth",
         access: new Secret(access),
         refresh: refresh === null ? null : new Secret(refresh),
-        expiresAt: expires,
+        expiresAt: readExpiry(entry["expires"]),
         signInEndsAt: null,
         grant: null,
       });
     }
     case "token": {
-      const reference = readReference(entry["tokenRef"]);
-      if (reference !== null) return complete({ type: "token", token: reference, expiresAt: expiry.parse(entry["expires"]) });
-      const login = tokenShape.safeParse(entry);
-      if (!login.success) return incomplete(login.error);
-      return complete({ type: "token", token: new Secret(login.data.token), expiresAt: login.data.expires });
+      const token = readReference(entry["tokenRef"]) ?? literal(entry["token"]);
+      if (token === null) return incomplete("it has no token of its own");
+      return complete({ type: "token", token, expiresAt: readExpiry(entry["expires"]) });
     }
     case "api_key": {
-      const reference = readReference(entry["keyRef"]);
-      if (reference !== null) return complete({ type: "api_key", key: reference });
-      const login = keyShape.safeParse({ key: entry["key"] ?? entry["apiKey"] });
-      if (!login.success) return incomplete(login.error);
-      return complete({ type: "api_key", key: new Secret(login.data.key) });
+      const key = readReference(entry["keyRef"]) ?? literal(entry["key"] ?? entry["apiKey"]);
+      return key === null ? incomplete("it has no key of its own") : complete({ type: "api_key", key });
     }
     case null:
-      return { kind: "incomplete", reason: "its type is not known" };
+      return incomplete("its type is not known");
   }
 }
 
+/** A text that is not empty. */
+function secretText(value: unknown): string | null {
+  return typeof value === "string" && value !== "" ? value : null;
+}
+
+function literal(value: unknown): Secret | null {
+  const text = secretText(value);
+  return text === null ? null : new Secret(text);
+}
+
+/** An expiry that is no positive number of ms makes OpenClaw refuse the profile; it counts as not stated. */
+function readExpiry(value: unknown): number | null {
+  return typeof value === "number" && Number.isFinite(value) && value > 0 ? value : null;
+}
+
+/** Where OpenClaw finds a secret that is not in the store; it drops a literal beside it at its next save. */
 function readReference(value: unknown): SecretReference | null {
-  const reference = referenceShape.safeParse(value);
-  if (!reference.success) return null;
-  const names = Object.keys(reference.data).sort();
-  return new SecretReference(JSON.stringify(Object.fromEntries(names.map((name) => [name, reference.data[name]]))));
+  const reference = namedValues(value);
+  if (typeof reference?.["source"] !== "string" || typeof reference["id"] !== "string") return null;
+  const names = Object.keys(reference).sort();
+  return new SecretReference(JSON.stringify(Object.fromEntries(names.map((name) => [name, reference[name]]))));
 }
 
 function complete(credential: Credential): ProfileContent {
   return { kind: "credential", credential };
 }
 
-function incomplete({ issues }: z.core.$ZodError): ProfileContent {
-  return { kind: "incomplete", reason: issues[0]?.message ?? "it is not complete" };
+function incomplete(reason: string): ProfileContent {
+  return { kind: "incomplete", reason };
 }
 
 /** OpenClaw also reads `mode` for `type`, and late versions `apiKey` for `api_key`. */
@@ -154,8 +142,8 @@ export function typeOf(entry: Entry): Credential["type"] | null {
 }
 
 function readAccount(entry: Entry): Account | null {
-  const { accountId, email } = identityShape.parse(entry);
-  return accountId === null && email === null ? null : { uuid: accountId, email };
+  const [uuid, email] = [entry["accountId"], entry["email"]].map((value) => (typeof value === "string" ? value : null));
+  return uuid == null && email == null ? null : { uuid: uuid ?? null, email: email ?? null };
 }
 
 /**
@@ -188,7 +176,10 @@ function changesOf({ profile, credential, account }: ProfilePatch, entry: Entry)
 
 /** A profile made after the source's, or with no more than OpenClaw needs. */
 function newEntry({ provider, credential, template }: ProfilePatch, place: string): JsonValue {
-  const entry = entryShape.parse(template === undefined ? {} : parseJson(template.reveal(), place)) as Record<string, JsonValue>;
+  const entry = (template === undefined ? {} : (namedValues(parseJson(template.reveal(), place)) ?? {})) as Record<
+    string,
+    JsonValue
+  >;
   const fields = new Map<string, JsonValue>([
     ["type", credential.type],
     ...(provider === null ? [] : [["provider", provider] as const]),
@@ -244,16 +235,11 @@ function secretChanges(
   return [set, ...others.filter((key) => key in entry).map((key) => ({ path: at(key), value: undefined }))];
 }
 
-const preferencesShape = z.object({
-  lastGood: z.catch(z.record(z.string(), z.unknown()), {}),
-  order: z.catch(z.record(z.string(), z.unknown()), {}),
-});
-
 /** The profile in use for each provider: the first of its stored order, else the one that last worked. */
 export function activeProfiles(text: string, place: string): Record<string, ProfileId> {
-  const preferences = preferencesShape.safeParse(parseJson(text, place));
-  if (!preferences.success) return {};
-  const { lastGood, order } = preferences.data;
+  const preferences = namedValues(parseJson(text, place));
+  const lastGood = namedValues(preferences?.["lastGood"]) ?? {};
+  const order = namedValues(preferences?.["order"]) ?? {};
   const firsts = Object.entries(order).map(([provider, ids]) => [
     provider,
     Array.isArray(ids) ? (ids as unknown[])[0] : undefined,

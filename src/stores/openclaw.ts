@@ -43,9 +43,12 @@ export interface OpenclawSpec {
 /** The OpenClaw of a host that has just one. */
 export const usualOpenclaw: OpenclawSpec = { stateDir: null, label: null };
 
-/** Finds the credential stores of an OpenClaw: every agent's, and the one that they share. */
-export async function locateOpenclaw(spec: OpenclawSpec, environment: Environment): Promise<Location> {
-  const { layout, shared, agents, inheritsFrom, nameOf } = await lookAround(spec, environment);
+/** The credential stores of an OpenClaw as it was found: every agent's, and the one that they share. */
+export function openclawStores(
+  { layout, shared, agents, inheritsFrom, nameOf }: Surroundings,
+  spec: OpenclawSpec,
+  environment: Environment,
+): Omit<Location, "open"> {
   const stores = agents.flatMap((agent): LocatedStore[] => {
     const era = agent.keeps === "json" ? "json" : shared.era;
     const from = era === "json" || nameOf(agent.id) === inheritsFrom ? null : inheritsFrom;

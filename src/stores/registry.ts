@@ -6,10 +6,12 @@ import { CLAUDE_PROFILE, ClaudeCodeStore, claudeDirectories, type ClaudeDirector
 import { ClaudeKeychainStore, keychainDirectory } from "./claude-keychain.js";
 import { expandHome, type Environment } from "./environment.js";
 import type { LocatedSource, Location } from "./located-store.js";
+import { openInstallation } from "./openclaw-installation.js";
 import { openclawGateway, type Gateway } from "./openclaw-gateway.js";
 import {
-  locateOpenclaw,
   locateOpenclawSource,
+  lookAround,
+  openclawStores,
   openclawLockDirectories,
   type OpenclawSourceSpec,
   type OpenclawSpec,
@@ -75,8 +77,10 @@ export async function lockDirectoriesOf(spec: SourceSpec | TargetSpec, environme
 /** Finds a target's stores as they are at this moment. */
 export async function locateTarget(spec: TargetSpec, environment: Environment): Promise<Location> {
   switch (spec.kind) {
-    case "openclaw":
-      return locateOpenclaw(spec.openclaw, environment);
+    case "openclaw": {
+      const around = await lookAround(spec.openclaw, environment);
+      return { ...openclawStores(around, spec.openclaw, environment), open: () => openInstallation(around, environment) };
+    }
     case "claude-code": {
       const directory = resolve(expandHome(spec.dir, environment.home));
       const directories = { storage: directory, accountFile: resolve(directory, ".claude.json") };
@@ -86,6 +90,7 @@ export async function locateTarget(spec: TargetSpec, environment: Environment): 
         stores: [{ store, agent: null, single, creation: null, origin: noOrigin }],
         findings: [],
         files: [store.path],
+        open: null,
       };
     }
   }

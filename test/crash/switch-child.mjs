@@ -57,7 +57,7 @@ const countingJournal = {
 };
 
 await composition.lock.withLock(new AbortController().signal, async () => {
-  const [{ host, stores }] = await readHosts(composition, () => true, []);
+  const [{ host, stores }] = await readHosts(composition, () => true, [], await composition.takeInventory());
   const request = {
     provider: "anthropic",
     profile,

@@ -4,6 +4,7 @@ import { StoreError } from "../../src/domain/errors.js";
 import {
   changeJson,
   isJsonObject,
+  namedValues,
   parseJson,
   putJson,
   textAt,
@@ -362,5 +363,18 @@ describe("the text at a path", () => {
     [["a", "x", "y"], null],
   ])("%j is %j", (path, expected) => {
     expect(textAt('{ "a": { "x" : 1.0 } }', path, PATH)).toBe(expected);
+  });
+});
+
+describe("named values", () => {
+  test("are those of an object, without __proto__", () => {
+    expect(namedValues(JSON.parse(`{"a":1,"b":{}}`))).toEqual({ a: 1, b: {} });
+    const values = namedValues(JSON.parse(`{"__proto__":{"a":1},"b":2}`));
+    expect(Object.keys(values ?? {})).toEqual(["b"]);
+    expect(values?.["a"]).toBeUndefined();
+  });
+
+  test.each([null, undefined, 1, "text", [1]])("are none in %j", (value) => {
+    expect(namedValues(value)).toBeNull();
   });
 });

@@ -165,6 +165,18 @@ describe("a ledger that a crash or a hand has damaged", () => {
     expect(ledger.unreadableLines).toBe(1);
   });
 
+  test.each(["at", "store", "profile", "generation", "issue", "surroundings", "durationMs", "kind", "terms", "carried"])(
+    "passes over a placement whose %s is something else",
+    async (field) => {
+      const path = await ledgerPath();
+      await open(path).append([seen(1)]);
+      appendFileSync(path, `${JSON.stringify({ ...seen(2), [field]: ["else"] })}\n`);
+      const ledger = open(path);
+      expect(placesIn(await ledger.load())).toEqual(["openclaw:1"]);
+      expect(ledger.unreadableLines).toBe(1);
+    },
+  );
+
   test("that is a directory is a failure that names it and says what to do", async () => {
     const path = await ledgerPath();
     await mkdir(path);

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { isUnchanged, readRegularFile } from "../../src/io/regular-file.js";
+import { FilesOfALook, isUnchanged, readRegularFile } from "../../src/io/regular-file.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
 const AN_HOUR_MS = 3_600_000;
@@ -163,5 +163,56 @@ describe("a file that was read", () => {
     expect(isUnchanged(path, null)).toBe(true);
     await writeFile(path, "text");
     expect(isUnchanged(path, null)).toBe(false);
+  });
+});
+
+describe("the files of a look", () => {
+  test("are read once while they stay as they are, there or not", async () => {
+    const path = await newPath();
+    const files = new FilesOfALook();
+    expect(await files.read(path)).toBeNull();
+    await writeFile(path, "text");
+    const first = await files.read(path);
+    expect(first?.text).toBe("text");
+    expect(await files.read(path)).toBe(first);
+  });
+
+  const changes: readonly [string, (path: string) => void][] = [
+    [
+      "was appended to",
+      (path) => {
+        appendFileSync(path, ".");
+      },
+    ],
+    [
+      "was replaced",
+      (path) => {
+        renameSync(`${path}.new`, path);
+      },
+    ],
+    [
+      "went away",
+      (path) => {
+        rmSync(path);
+      },
+    ],
+  ];
+  test.each(changes)("are read again where one %s", async (_, change) => {
+    const path = await newPath();
+    await writeFile(path, "text");
+    await writeFile(`${path}.new`, "other");
+    const files = new FilesOfALook();
+    await files.read(path);
+    change(path);
+    expect(await files.read(path)).toEqual(await readRegularFile(path));
+  });
+
+  test("are read again at the next look", async () => {
+    const path = await newPath();
+    await writeFile(path, "text");
+    const files = new FilesOfALook();
+    const first = await files.read(path);
+    files.forget();
+    expect(await files.read(path)).not.toBe(first);
   });
 });

@@ -109,7 +109,7 @@ async function composed(host: SwitchHome): Promise<Composition> {
 }
 
 async function partsFor(composition: Composition): Promise<SwitchPart[]> {
-  const [read] = await readHosts(composition, () => true, []);
+  const [read] = await readHosts(composition, () => true, [], await composition.takeInventory());
   if (read === undefined) throw new Error("there is no host");
   const request = {
     provider: "anthropic",

@@ -2,7 +2,7 @@ import { mkdir, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { discoverOpenclaw, normalizeAgentId, openclawStateDirectory } from "../../src/stores/openclaw-discovery.js";
-import { locateOpenclaw, usualOpenclaw } from "../../src/stores/openclaw.js";
+import { lookAround, openclawStores, usualOpenclaw } from "../../src/stores/openclaw.js";
 import { environmentIn } from "../support/environment.js";
 import { copyOpenclaw, type OpenclawVersion } from "../support/fixtures.js";
 import { inDatabase } from "../support/raw-database.js";
@@ -172,7 +172,11 @@ describe("the stores of a real OpenClaw", () => {
     const home = await temporaryDirectory();
     const stateDirectory = await copyOpenclaw(version, home);
     await change(stateDirectory);
-    const { stores, findings } = await locateOpenclaw(usualOpenclaw, environmentIn(home));
+    const { stores, findings } = openclawStores(
+      await lookAround(usualOpenclaw, environmentIn(home)),
+      usualOpenclaw,
+      environmentIn(home),
+    );
     return {
       stores: stores.map(({ store }) => `${store.name} ${store.format} ${store.path.replace(`${stateDirectory}/`, "")}`),
       findings: findings.map(({ store, kind, error }) => [store, kind, error?.code ?? "-"].join(" ")),

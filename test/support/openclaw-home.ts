@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { locateOpenclaw, usualOpenclaw } from "../../src/stores/openclaw.js";
+import { lookAround, openclawStores, usualOpenclaw } from "../../src/stores/openclaw.js";
 import { agentLayout, sharedLayout, type SqliteLayout } from "../../src/stores/openclaw-sqlite.js";
 import { environmentOf } from "./composed-daemon.js";
 import { copyOpenclaw, type OpenclawVersion } from "./fixtures.js";
@@ -126,7 +126,7 @@ export interface OpenclawHome {
 export async function openclawHome(version: OpenclawVersion, { generation = 1 }: HomeOptions = {}): Promise<OpenclawHome> {
   const home = await TemporaryHome.create({ generation });
   await copyOpenclaw(version, home.path);
-  const located = await locateOpenclaw(usualOpenclaw, environmentOf(home));
+  const located = openclawStores(await lookAround(usualOpenclaw, environmentOf(home)), usualOpenclaw, environmentOf(home));
   const stores = located.stores.map(({ store: { name, path, format } }) => {
     const layout = format === "openclaw-json" ? null : name === "openclaw:shared" ? sharedLayout : agentLayout;
     return new OpenclawHands(name, path, layout);
