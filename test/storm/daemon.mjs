@@ -9,7 +9,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath, URL } from "node:url";
 import { Measured } from "../bench/program.mjs";
 
-const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+/** The built program. */
+export const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 const PROBE = new URL("probe.mjs", import.meta.url).href;
 const PATIENCE_MS = 60_000;
 
@@ -59,8 +60,14 @@ export class ProbedDaemon extends Measured {
     this.#ended = once(this.child, "exit").then(([code, signal]) => (this.code = code ?? signal));
   }
 
-  get hasEnded() {
-    return this.code !== null;
+  /** How often it said something. @param {string} message */
+  count(message) {
+    return [...this.counts].reduce((sum, [key, count]) => (key.endsWith(`: ${message}`) ? sum + count : sum), 0);
+  }
+
+  /** The processes that it has started and that still run. */
+  get children() {
+    return readFileSync(`/proc/${this.child.pid}/task/${this.child.pid}/children`, "utf8").split(" ").filter(Boolean);
   }
 
   /** What the process itself knows; the measuring of delays begins anew. */

@@ -160,6 +160,16 @@ class Files {
     }
   }
 
+  /** Another content takes the place of what is there, under the lock. */
+  async replace(content, random) {
+    await this.#takeLock(random);
+    try {
+      this.#write(content);
+    } finally {
+      rmSync(this.#lock);
+    }
+  }
+
   async #takeLock(random) {
     for (let attempt = 1; ; attempt++) {
       if (this.#createLock()) return;
@@ -250,6 +260,14 @@ class Database {
     this.#open.prepare("DELETE FROM sessions WHERE id <= (SELECT max(id) FROM sessions) - ?").run(KEPT_SESSIONS);
     this.#open.exec("COMMIT");
     return { generation, waitedMs };
+  }
+
+  /** Another content takes the place of what is there. */
+  async replace({ set, notes }) {
+    this.#open.exec("BEGIN IMMEDIATE");
+    this.#open.prepare("UPDATE auth_profile_store SET store_json = ?").run(JSON.stringify(set));
+    this.#open.prepare("UPDATE auth_profile_state SET state_json = ?").run(JSON.stringify(notes));
+    this.#open.exec("COMMIT");
   }
 
   close() {
