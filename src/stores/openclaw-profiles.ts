@@ -21,9 +21,9 @@ export function readProfiles(root: unknown, text: string, place: string): Stored
 
 /** What a profile's own text holds. @throws StoreError */
 export function readImage(profile: ProfileId, image: Secret): ProfileContent {
-  const entry = entryShape.safeParse(parseJson(image.reveal(), "a backup"));
-  if (!entry.success) throw new StoreError("malformed", "a backup holds no profile", "it is left alone");
-  return readContent(profile, providerOf(entry.data), entry.data);
+  const entry = namedValues(parseJson(image.reveal(), "a backup"));
+  if (entry === null) throw new StoreError("malformed", "a backup holds no profile", "it is left alone");
+  return readContent(profile, providerOf(entry), entry);
 }
 
 export function profilesIn(root: unknown, place: string): Record<string, Entry> {
