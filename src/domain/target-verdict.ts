@@ -170,7 +170,9 @@ function shareFor({ share, held, store }: ObservedTarget, { suspect, wholeAtHand
 function holdsLive(target: ObservedTarget, held: HeldCredential, live: Live, { share }: Context): boolean {
   if (held.issue !== live.issue) return false;
   if (held.credential.type === "oauth" && held.generation !== (share === "full" ? live.generation : null)) return false;
-  return live.expiresAt === null || held.expiresAt === live.expiresAt + target.expiryMarginMs;
+  // An OAuth login without an end is one of which the source does not say it; a token without one lasts for good.
+  if (live.expiresAt === null) return held.credential.type !== "token" || held.expiresAt === null;
+  return held.expiresAt === live.expiresAt + target.expiryMarginMs;
 }
 
 /** A profile that nothing ties to the source: left alone, and shown where it may be a copy of the source's login. */

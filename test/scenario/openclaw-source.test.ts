@@ -105,6 +105,12 @@ describe.each(openclawVersions)("agent main of OpenClaw %s as the source", (vers
       const all = await held(openclaw.others, "anthropic:manual");
       expect(all).toEqual(openclaw.others.map(() => token(openclaw, generation, end)));
     }
+    const endless = token(openclaw, 3, 2);
+    delete endless["expires"];
+    await openclaw.main.writeProfile(endless, "anthropic:manual");
+    await sync(openclaw);
+    expect(await held(openclaw.others, "anthropic:manual")).toEqual(openclaw.others.map(() => endless));
+    expect((await sync(openclaw)).writes).toEqual([]);
   });
 
   test("a reference takes a key's place, and a key a reference's", async () => {
