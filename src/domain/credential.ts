@@ -9,6 +9,8 @@ export interface OauthCredential {
   readonly expiresAt: number | null;
   /** When the sign-in itself ends (epoch ms): no refresh extends it. Null where unknown. */
   readonly signInEndsAt: number | null;
+  /** Says whose it is, for a program that asks; the server gives it with every access token. Null where there is none. */
+  readonly idToken: Secret | null;
   /** What the server granted with it, for a store that must be made anew; null where the store does not say. */
   readonly grant: Grant | null;
 }

@@ -303,7 +303,7 @@ function readLogin(entry: unknown): ProfileContent {
   const refresh = refreshToken === null ? null : new Secret(refreshToken);
   return {
     kind: "credential",
-    credential: { type: "oauth", access, refresh, expiresAt, signInEndsAt: refreshTokenExpiresAt, grant },
+    credential: { type: "oauth", access, refresh, expiresAt, signInEndsAt: refreshTokenExpiresAt, idToken: null, grant },
   };
 }
 

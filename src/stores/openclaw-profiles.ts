@@ -66,7 +66,7 @@ function providerOf(entry: Entry): string | null {
 }
 
 /** In the place of everything that is of the credential itself. */
-const blanks = { access: 0, refresh: 0, expires: 0, token: 0, tokenRef: 0, key: 0, keyRef: 0, apiKey: 0 };
+const blanks = { access: 0, refresh: 0, idToken: 0, expires: 0, token: 0, tokenRef: 0, key: 0, keyRef: 0, apiKey: 0 };
 
 function readContent(profile: ProfileId, provider: string | null, entry: Entry): ProfileContent {
   switch (typeOf(entry)) {
@@ -76,6 +76,7 @@ function readContent(profile: ProfileId, provider: string | null, entry: Entry):
       if (access === null) return incomplete("it has no access token");
       // OpenClaw takes a blank refresh token for none.
       const refresh = secretText(entry["refresh"]);
+      const idToken = secretText(entry["idToken"]);
       const fields = { profile, provider, access, refresh };
       if (isFenced(fields)) {
         return readFence(fields) ?? incomplete("it holds a refresh marker in a form that is not known");
@@ -86,6 +87,7 @@ function readContent(profile: ProfileId, provider: string | null, entry: Entry):
         refresh: refresh === null ? null : new Secret(refresh),
         expiresAt: readExpiry(entry["expires"]),
         signInEndsAt: null,
+        idToken: idToken === null ? null : new Secret(idToken),
         grant: null,
       });
     }
@@ -199,6 +201,10 @@ function credentialChanges(credential: Credential, entry: Entry, at: (key: strin
       return [
         { path: at("access"), value: credential.access.reveal() },
         { path: at("refresh"), value: credential.refresh?.reveal() },
+        // One of another generation says nothing of this one.
+        ...(credential.idToken !== null || "idToken" in entry
+          ? [{ path: at("idToken"), value: credential.idToken?.reveal() }]
+          : []),
         { path: at("expires"), value: credential.expiresAt ?? undefined },
       ];
     case "token":

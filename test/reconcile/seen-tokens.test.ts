@@ -7,7 +7,10 @@ type Fence = Extract<ProfileContent, { kind: "fence" }>;
 
 function login(refresh: string | null): ProfileContent {
   const tokens = { access: new Secret("a"), refresh: refresh === null ? null : new Secret(refresh) };
-  return { kind: "credential", credential: { type: "oauth", ...tokens, expiresAt: null, signInEndsAt: null, grant: null } };
+  return {
+    kind: "credential",
+    credential: { type: "oauth", ...tokens, expiresAt: null, signInEndsAt: null, idToken: null, grant: null },
+  };
 }
 
 function fenceOf(refresh: string): Fence {

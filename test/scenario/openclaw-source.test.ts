@@ -113,6 +113,26 @@ describe.each(openclawVersions)("agent main of OpenClaw %s as the source", (vers
     expect((await sync(openclaw)).writes).toEqual([]);
   });
 
+  test("an id token goes with its login, to an agent that lost its own, too, and stays nowhere without it", async () => {
+    const codex = ({ home }: Pick<OpenclawHome, "home">, generation: number, fields: Json = {}): Json => {
+      return home.profile(generation, { fields: { provider: "openai-codex", accountId: "account", ...fields } });
+    };
+    const id = "openai-codex:default";
+    const openclaw = await openclawSource(version, follows(id), (home) => ({
+      [id]: codex({ home }, 1, { idToken: home.token("id", 1) }),
+    }));
+    const { main, others, home } = openclaw;
+    await sync(openclaw);
+    await others[0]?.writeProfile(codex(openclaw, 1), id);
+    for (const fields of [{ idToken: home.token("id", 2) }, {}]) {
+      const generation = "idToken" in fields ? 2 : 3;
+      await main.writeProfile(codex(openclaw, generation, fields), id);
+      await sync(openclaw);
+      expect(await held(others, id)).toEqual(others.map(() => codex(openclaw, generation, fields)));
+    }
+    expect((await sync(openclaw)).writes).toEqual([]);
+  });
+
   test("a reference takes a key's place, and a key a reference's", async () => {
     const openclaw = await openclawSource(version, follows(KEY), (home) => ({ [KEY]: apiKey({ home }, 1) }));
     await sync(openclaw);

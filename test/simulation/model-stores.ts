@@ -183,11 +183,27 @@ function readLogin(login: ClaudeLogin): ProfileContent {
   const { refreshToken, expiresAt = null, refreshTokenExpiresAt = null } = login;
   if (refreshToken === undefined) {
     if (expiresAt === null) return { kind: "credential", credential: { type: "token", token: access, expiresAt: null } };
-    const credential: Credential = { type: "oauth", access, refresh: null, expiresAt, signInEndsAt: null, grant: GRANT };
+    const credential: Credential = {
+      type: "oauth",
+      access,
+      refresh: null,
+      expiresAt,
+      signInEndsAt: null,
+      idToken: null,
+      grant: GRANT,
+    };
     return { kind: "credential", credential };
   }
   const refresh = new Secret(refreshToken);
-  const credential: Credential = { type: "oauth", access, refresh, expiresAt, signInEndsAt: refreshTokenExpiresAt, grant: GRANT };
+  const credential: Credential = {
+    type: "oauth",
+    access,
+    refresh,
+    expiresAt,
+    signInEndsAt: refreshTokenExpiresAt,
+    idToken: null,
+    grant: GRANT,
+  };
   return { kind: "credential", credential };
 }
 
@@ -259,6 +275,7 @@ function readProfile(id: ProfileId, fields: AgentProfile): ProfileContent {
         refresh: refresh === undefined ? null : new Secret(refresh),
         expiresAt: expires,
         signInEndsAt: null,
+        idToken: null,
         grant: null,
       };
       return { kind: "credential", credential };

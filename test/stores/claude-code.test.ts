@@ -144,6 +144,7 @@ const granted: Credential = {
   refresh: new Secret(loginOf(1).refresh),
   expiresAt: loginOf(1).expires,
   signInEndsAt: null,
+  idToken: null,
   grant: { scopes: SCOPES, subscriptionType: "max", rateLimitTier: null },
 };
 const making: ProfilePatch = { profile: CLAUDE_PROFILE, provider: null, credential: granted, create: true, account: null };

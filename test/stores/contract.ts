@@ -82,6 +82,7 @@ export function oauthOf({ access, refresh, expires }: Login): Credential {
     refresh: refresh === null ? null : new Secret(refresh),
     expiresAt: expires,
     signInEndsAt: null,
+    idToken: null,
     grant: null,
   };
 }

@@ -74,6 +74,7 @@ function patchOf(share: "full" | "access-only"): ProfilePatch {
     refresh: share === "full" ? new Secret("r-live") : null,
     expiresAt: 1_900_000_000_000,
     signInEndsAt: null,
+    idToken: null,
     grant: null,
   };
   return { profile: PROFILE, provider: "anthropic", credential, create: false, account: null };

@@ -53,6 +53,7 @@ export function login(generation: string | null, options: LoginOptions = {}): He
       refresh: generation === null ? null : new Secret(generation),
       expiresAt,
       signInEndsAt,
+      idToken: null,
       grant: null,
     },
     generation,
