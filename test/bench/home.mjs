@@ -24,14 +24,14 @@ export class BenchHome {
     this.stores = stores;
   }
 
-  /** @param {number} agents @returns {Promise<BenchHome>} */
-  static async make(agents) {
+  /** @param {number} agents @param configured whether there is a configuration file @returns {Promise<BenchHome>} */
+  static async make(agents, { configured = true } = {}) {
     const path = await mkdtemp(join(tmpdir(), "credsyncd-bench-"));
     const ids = Array.from({ length: agents }, (_, index) => `agent-${String(index).padStart(4, "0")}`);
     await mkdir(join(path, ".claude"), { mode: 0o700 });
     await mkdir(join(path, ".openclaw"), { mode: 0o700 });
     await mkdir(join(path, ".config", "credsyncd"), { recursive: true, mode: 0o700 });
-    await writeFile(join(path, ".config", "credsyncd", "config.json5"), NO_RESYNC);
+    if (configured) await writeFile(join(path, ".config", "credsyncd", "config.json5"), NO_RESYNC);
     await writeFile(
       join(path, ".openclaw", "openclaw.json"),
       JSON.stringify({ agents: { list: ids.map((id) => ({ id })) } }, null, 2),

@@ -1,6 +1,8 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { createInterface } from "node:readline";
@@ -14,7 +16,21 @@ const TICK_MS = 1000 / Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "
 
 /** One `credsyncd sync` of a home. @param {string} home @returns what `sync --json` prints */
 export function sync(home) {
-  return JSON.parse(execFileSync(process.execPath, [MAIN, "sync", "--json"], { env: environmentOf(home), encoding: "utf8" }));
+  return JSON.parse(
+    execFileSync(process.execPath, [MAIN, "sync", "--json"], { env: environmentOf(home), encoding: "utf8", maxBuffer: 1 << 26 }),
+  );
+}
+
+/** How long `credsyncd` takes from start to end (ms). @param {string} home @param {readonly string[]} words */
+export function programMs(home, words) {
+  return nodeMs([MAIN, ...words], home);
+}
+
+/** How long a node takes from start to end (ms). @param {readonly string[]} words */
+export function nodeMs(words, home = "/") {
+  const startedAt = performance.now();
+  execFileSync(process.execPath, words, { env: environmentOf(home), stdio: ["ignore", "pipe", "inherit"], maxBuffer: 1 << 26 });
+  return performance.now() - startedAt;
 }
 
 /** A process that is measured from outside. */
@@ -57,9 +73,10 @@ export class Daemon extends Measured {
 
   /** @param {string} home @returns {Promise<Daemon>} once it says that it is ready */
   static async start(home) {
-    const daemon = new Daemon(
-      spawn(process.execPath, [MAIN, "run", "--json"], { env: environmentOf(home), stdio: ["ignore", "pipe", "inherit"] }),
-    );
+    return Daemon.ready(new Daemon(spawnIn(home, [process.execPath, MAIN, "run", "--json"])));
+  }
+
+  static async ready(daemon) {
     createInterface(daemon.child.stdout).on("line", (text) => {
       daemon.#lines.push({ at: performance.now(), ...JSON.parse(text) });
       daemon.#onLine();
@@ -79,6 +96,47 @@ export class Daemon extends Measured {
   }
 }
 
+/** Whether system calls can be watched here. */
+export function hasStrace() {
+  return spawnSync("strace", ["-V"], { stdio: "ignore" }).status === 0;
+}
+
+/** The daemon, with all its waiting noted. */
+export class WatchedDaemon extends Daemon {
+  #notes;
+
+  static async start(home) {
+    const notes = join(mkdtempSync(join(tmpdir(), "credsyncd-bench-strace-")), "waits");
+    const words = ["strace", "-f", "-qq", "-ttt", "-e", `trace=${WAITS}`, "-e", "signal=none", "-o", notes];
+    const daemon = new WatchedDaemon(spawnIn(home, [...words, process.execPath, MAIN, "run", "--json"]));
+    daemon.#notes = notes;
+    return Daemon.ready(daemon);
+  }
+
+  /** How often the daemon woke up between two times (epoch ms): what it does one after the other is one waking. */
+  wakeUps(from, until) {
+    const times = readFileSync(this.#notes, "utf8")
+      .split("\n")
+      .map((line) => Number(line.split(/ +/)[1]) * 1000)
+      .filter((at) => at >= from && at < until);
+    return times.filter((at, index) => index === 0 || at - times[index - 1] > AWAKE_MS).length;
+  }
+
+  /** strace passes no signal on, so that the daemon itself is told. */
+  async stop() {
+    const [child] = readFileSync(`/proc/${this.child.pid}/task/${this.child.pid}/children`, "utf8").trim().split(" ");
+    const exited = once(this.child, "exit");
+    process.kill(Number(child), "SIGTERM");
+    await exited;
+    rmSync(dirname(this.#notes), { recursive: true, force: true });
+  }
+}
+
+const AWAKE_MS = 20;
+
+/** Calls in which a thread that has nothing to do waits. */
+const WAITS = "epoll_wait,epoll_pwait,epoll_pwait2,futex,poll,ppoll,select,pselect6,nanosleep,clock_nanosleep";
+
 /** A gateway that writes its sessions into databases. */
 export class SessionWriter extends Measured {
   /** @param {readonly string[]} databases @returns {Promise<SessionWriter>} once each has its first row */
@@ -97,6 +155,10 @@ export class SessionWriter extends Measured {
     await super.stop();
     return Number(this.said.trim().split("\n").at(-1));
   }
+}
+
+function spawnIn(home, [program, ...words]) {
+  return spawn(program, words, { env: environmentOf(home), stdio: ["ignore", "pipe", "inherit"] });
 }
 
 function environmentOf(home) {
