@@ -262,6 +262,30 @@ export async function openclawAuthRules(environment: Environment, configured: st
   }
 }
 
+/** A variable that makes OpenClaw keep what agents inherit somewhere else than in main's directory. */
+export interface AgentDirectoryOverride {
+  readonly variable: string;
+  readonly directory: string;
+}
+
+/** The variable that moves the store of agent main to where no agent is; null where none does. */
+export async function overriddenAgentDirectory(
+  environment: Environment,
+  configured: string | null,
+): Promise<AgentDirectoryOverride | null> {
+  const { agents, sharedDatabase } = await discoverOpenclaw(await openclawStateDirectory(environment, configured), environment);
+  const known = new Set(await Promise.all(agents.map(({ directory }) => canonical(directory))));
+  // Versions with a state database know the first only.
+  const names = ["OPENCLAW_AGENT_DIR", ...(sharedDatabase === null ? ["PI_CODING_AGENT_DIR"] : [])];
+  for (const name of names) {
+    const value = variable(environment, name);
+    if (value === null) continue;
+    const directory = resolve(expandHome(value, openclawHome(environment)));
+    return known.has(await canonical(directory)) ? null : { variable: name, directory };
+  }
+  return null;
+}
+
 /** OpenClaw's rule for agent ids: lower case; what is not allowed becomes `-`; at most 64 characters; empty is `main`. */
 export function normalizeAgentId(name: string): string {
   const lower = name.trim().toLowerCase();

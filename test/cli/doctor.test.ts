@@ -256,4 +256,18 @@ describe("doctor", () => {
     ]);
     expect(await readFile(home.at("asked"), "utf8")).toBe("find-generic-password -s Claude Code-credentials\n");
   });
+
+  test("says that a variable moves OpenClaw's main store to where nobody looks", async () => {
+    const home = await TemporaryHome.create({ agents });
+    const elsewhere = (await examine(home, [], { OPENCLAW_AGENT_DIR: "~/elsewhere" })).of("agent-dir");
+    expect(elsewhere).toMatchObject([{ level: "warning", what: expect.stringContaining(home.at("elsewhere")) as string }]);
+    expect(elsewhere[0]?.fix).toContain("unset OPENCLAW_AGENT_DIR");
+    const main = home.storeFile("main").replace(/\/auth-profiles\.json$/, "");
+    expect((await examine(home, [], { PI_CODING_AGENT_DIR: main })).of("agent-dir")).toEqual([]);
+    const early = (await examine(home, [], { PI_CODING_AGENT_DIR: home.at("elsewhere") })).of("agent-dir");
+    expect(early).toMatchObject([{ what: expect.stringContaining("PI_CODING_AGENT_DIR") as string }]);
+    await mkdir(home.at(".openclaw/state"));
+    await writeFile(home.at(".openclaw/state/openclaw.sqlite"), "");
+    expect((await examine(home, [], { PI_CODING_AGENT_DIR: home.at("elsewhere") })).of("agent-dir")).toEqual([]);
+  });
 });

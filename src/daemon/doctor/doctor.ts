@@ -1,6 +1,6 @@
 import type { DoctorFinding, Patient } from "./finding.js";
 import { clock, locks, permissions, strays, symlinks } from "./files.js";
-import { eras, gateways, stores, whitelists } from "./openclaw.js";
+import { eras, gateways, overrides, stores, whitelists } from "./openclaw.js";
 import { config, daemons, inotify, keychain, ledger, node } from "./system.js";
 
 /** In the order in which they are told: what everything stands on comes first. */
@@ -18,6 +18,7 @@ const checks = [
   ledger,
   inotify,
   eras,
+  overrides,
   whitelists,
   gateways,
 ] as const;

@@ -1,4 +1,4 @@
-import { openclawAuthRules, type AuthRules } from "../../stores/openclaw-discovery.js";
+import { openclawAuthRules, overriddenAgentDirectory, type AuthRules } from "../../stores/openclaw-discovery.js";
 import { RELOAD_TIMEOUT_MS } from "../../stores/openclaw-gateway.js";
 import { failureText } from "../alerter.js";
 import { lagLine } from "../lag.js";
@@ -65,14 +65,34 @@ export const gateways: Check = async ({ composition, report, now, signal }) => {
   return findings;
 };
 
+/** A variable of the environment moves OpenClaw's main store, and is not to be seen in its files. */
+export const overrides: Check = async ({ composition }) => {
+  const findings: DoctorFinding[] = [];
+  for (const stateDir of openclawsOf(composition)) {
+    const override = await overriddenAgentDirectory(composition.environment, stateDir);
+    if (override === null) continue;
+    const { variable, directory } = override;
+    findings.push(
+      found("agent-dir", "warning", {
+        what: `${variable} is set: an OpenClaw with it keeps the store that agents inherit from in ${directory}, which credsyncd does not serve`,
+        why: "what is kept there ends at the next rotation",
+        fix: `unset ${variable}, and name the directory as the agentDir of agent main in openclaw.json: OpenClaw and credsyncd both follow that`,
+      }),
+    );
+  }
+  return findings;
+};
+
+function openclawsOf({ config }: Patient["composition"]): Set<string | null> {
+  const specs = [config.source, ...config.targets.map(({ spec }) => spec)];
+  return new Set(specs.flatMap((spec) => (spec.kind === "openclaw" ? [spec.openclaw.stateDir] : [])));
+}
+
 /** `auth.profiles` in openclaw.json is a whitelist: a profile of a listed provider that is not in it is never used. */
 export const whitelists: Check = async ({ composition, report, result }) => {
-  const { environment, config } = composition;
-  const specs = [config.source, ...config.targets.map(({ spec }) => spec)];
-  const places = new Set(specs.flatMap((spec) => (spec.kind === "openclaw" ? [spec.openclaw.stateDir] : [])));
   const findings: DoctorFinding[] = [];
-  for (const stateDir of places) {
-    const rules = await openclawAuthRules(environment, stateDir);
+  for (const stateDir of openclawsOf(composition)) {
+    const rules = await openclawAuthRules(composition.environment, stateDir);
     for (const profile of followed({ result })) {
       const stored = report.stores.flatMap(({ store, active, profiles }) =>
         profiles.flatMap((each) => (each.profile === profile.id ? [{ store, active }] : [])),
