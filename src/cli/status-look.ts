@@ -20,11 +20,11 @@ export interface StatusLook {
 /** Looks at every store, and asks nobody else. @param files what the composition reads files through */
 export async function lookNow(composition: Composition, files: FilesOfALook): Promise<StatusLook> {
   files.forget();
-  const { config, environment, stateDirectory, gateways, reconciler } = composition;
+  const { config, environment, stateDirectory, gateways, reconciler, ledger } = composition;
   const now = environment.clock.now();
   const { daemon, lags } = await readDaemonStatus(stateDirectory, (await runningDaemon(stateDirectory, now))?.pid ?? null);
   const result = await reconciler.preview(config.policy, noOrders, new AbortController().signal);
-  const alerts = await alertsNow(result, config, stateDirectory, daemon.running, now);
+  const alerts = await alertsNow(result, config, stateDirectory, daemon.running, ledger, now);
   const splitBrain = await findSplitBrains(composition, result.observation.inventory);
   const lagging = await stillLagging(lags, gateways, now);
   const report = await statusOf(result, config, { daemon, lags: lagging, alerts, splitBrain }, now);

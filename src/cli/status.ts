@@ -174,7 +174,8 @@ function alertLines({ alerts }: StatusReport, now: number, { paint }: Output): s
   return alerts.flatMap(({ kind, store, profile, severity, since, message, hint }) => {
     const about = profile === null || store === "claude-code" ? store : `${store} ${profile}`;
     const colour = severity === "error" ? "red" : "yellow";
-    const lines = [`${paint(colour, `alert   ${kind}`)}  ${about}: ${message}  ${paint("dim", `since ${ago(since, now)}`)}`];
+    const age = since === null ? "" : `  ${paint("dim", `since ${ago(since, now)}`)}`;
+    const lines = [`${paint(colour, `alert   ${kind}`)}  ${about}: ${message}${age}`];
     return [...lines, paint("dim", `        ${hint}`)];
   });
 }

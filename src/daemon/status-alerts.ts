@@ -1,6 +1,8 @@
 import type { Config } from "../config/config.js";
-import { advanceAlerts, alertKey, isActive } from "../domain/alerts.js";
+import { advanceAlerts, alertKey, isActive, type Alert, type Condition } from "../domain/alerts.js";
 import { conditionsOf } from "../domain/conditions.js";
+import type { LedgerEvent } from "../domain/ledger.js";
+import type { LedgerFile } from "../io/ledger-file.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { factsOf, OWN_STATE, undecidedIn } from "./alert-facts.js";
 import { readAlerts } from "./alert-memory.js";
@@ -20,6 +22,7 @@ export async function alertsNow(
   config: Config,
   stateDirectory: string,
   isRunning: boolean,
+  ledger: Pick<LedgerFile, "events">,
   now: number,
 ): Promise<StatusAlert[]> {
   const remembered = await readAlerts(stateDirectory);
@@ -28,17 +31,36 @@ export async function alertsNow(
   const { alerts } = advanceAlerts(remembered, { conditions, undecided, isResync: false }, config.alerts.repeatEveryMs, now);
   const present = new Map(conditions.map((condition) => [alertKey(condition), condition]));
   const known = new Map(remembered.map((alert) => [alertKey(alert), alert]));
-  return alerts.filter(isActive).flatMap((alert): StatusAlert[] => {
+  // What no daemon remembers did not begin just because someone looks.
+  const isRemembered = (alert: Alert): boolean => known.get(alertKey(alert))?.resolvedAt === null;
+  const isOfUnknownAge = (alert: Alert): boolean => present.get(alertKey(alert))?.startedAt === null && !isRemembered(alert);
+  const active = alerts.filter(isActive);
+  const events = active.some(isOfUnknownAge) ? await ledger.events() : [];
+  return active.flatMap((alert): StatusAlert[] => {
     const { kind, store, profile } = alert;
-    const since = new Date(alert.since).toISOString();
     const condition = present.get(alertKey(alert));
     if (condition !== undefined) {
-      return [{ kind, store, profile, severity: condition.severity, since, ...wordsFor(condition, alert.since, now) }];
+      const { severity } = condition;
+      const since = isOfUnknownAge(alert) ? heldSince(condition, events) : alert.since;
+      return [{ kind, store, profile, severity, since: iso(since), ...wordsFor(condition, since ?? now, now) }];
     }
     // No look at the stores shows it, or this one could not judge: then the daemon knows.
     const said = known.get(alertKey(alert));
     const isKnownToDaemon = isRunning && (kind === "keep-warm-failed" || store === OWN_STATE || undecided.has(store));
     if (said?.goneSince !== null || !isKnownToDaemon) return [];
-    return [{ kind, store, profile, severity: "warning", since, message: said.message, hint: said.hint }];
+    return [{ kind, store, profile, severity: "warning", since: iso(alert.since), message: said.message, hint: said.hint }];
   });
+}
+
+/** When (epoch ms) a hold was recorded that lasts still; null for what the ledger tells no time of. */
+function heldSince({ kind, reason, store, profile }: Condition, events: readonly LedgerEvent[]): number | null {
+  const last = events.findLast(
+    (event) => event.kind === "hold" && event.store === store && (profile === null || event.profile === profile),
+  );
+  // A compacted ledger knows that it is held, and not since when.
+  return last?.kind === "hold" && last.reason === (reason ?? kind) && last.at > 0 ? last.at : null;
+}
+
+function iso(time: number | null): string | null {
+  return time === null ? null : new Date(time).toISOString();
 }

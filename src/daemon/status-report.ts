@@ -81,7 +81,9 @@ export interface GatewayStatus {
 }
 
 /** An alert that holds now. */
-export interface StatusAlert extends ToldAlert {
+export interface StatusAlert extends Omit<ToldAlert, "since"> {
+  /** Null where nobody saw it begin. */
+  readonly since: string | null;
   readonly hint: string;
 }
 

@@ -51,7 +51,7 @@ const contract = z.looseObject({
       error: z.string().nullable(),
     }),
   ),
-  alerts: z.array(z.looseObject({ kind: z.string(), store: z.string(), since: time, message: z.string() })),
+  alerts: z.array(z.looseObject({ kind: z.string(), store: z.string(), since: z.nullable(time), message: z.string() })),
   summary: z.looseObject({
     stores: z.number(),
     inSync: z.number(),
@@ -256,4 +256,26 @@ describe("status --check", () => {
     await home.writeProfile("work", 1, { expiresAt: Date.now() - HOUR_MS });
     expect(await checkCode(home)).toBe(1);
   });
+});
+
+test("without a daemon's memory, a hold is as old as the ledger says, and of what is nowhere recorded no age is told", async () => {
+  const home = await TemporaryHome.create({ agents: ["main", "work"] });
+  await credsyncd(home, ["sync"]);
+  await home.writeProfile("work", 5);
+  await credsyncd(home, ["sync"]);
+  await writeFile(home.storeFile("main"), "[]");
+  const { stdout } = await credsyncd(home, ["history", "--json"]);
+  const events = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { event: string; at: string; store: string });
+  const hold = events.find(({ event, store }) => event === "held" && store === "openclaw:work");
+  const { alerts } = JSON.parse((await credsyncd(home, ["status", "--json"])).stdout) as { alerts: Record<string, unknown>[] };
+  expect(hold?.at).toMatch(/^\d{4}-/);
+  expect(alerts).toHaveLength(2);
+  expect(alerts).toContainEqual(expect.objectContaining({ kind: "target-newer", since: hold?.at }) as unknown);
+  expect(alerts).toContainEqual(expect.objectContaining({ kind: "store-error", store: "openclaw:main", since: null }) as unknown);
+  const table = (await credsyncd(home, ["status"])).stdout;
+  expect(table).toMatch(/alert +target-newer .* since /);
+  expect(table).not.toMatch(/alert +store-error .* since /);
 });
