@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { onTestFinished } from "vitest";
 import { MAIN } from "./command-line.js";
-import type { TemporaryHome } from "./temporary-home.js";
+import type { AtEnd, TemporaryHome } from "./temporary-home.js";
 
 /** Far more than anything takes; a test waits this long only when it fails. */
 export const PATIENCE_MS = 20_000;
@@ -20,6 +20,8 @@ export interface StartOptions {
   readonly variables?: Readonly<Record<string, string>>;
   /** How long a line of its log is waited for. */
   readonly patienceMs?: number;
+  /** Takes what ends it; by default that is at the end of the test. */
+  readonly atEnd?: AtEnd;
 }
 
 /** The whole daemon, as a supervisor starts it, in a temporary home. It is ended with the test. */
@@ -35,7 +37,10 @@ export class RunningDaemon {
   #isOver = false;
   #onLine: () => void = () => undefined;
 
-  private constructor(home: TemporaryHome, { args = [], variables = {}, patienceMs = PATIENCE_MS }: StartOptions) {
+  private constructor(
+    home: TemporaryHome,
+    { args = [], variables = {}, patienceMs = PATIENCE_MS, atEnd = onTestFinished }: StartOptions,
+  ) {
     this.#patienceMs = patienceMs;
     this.#process = spawn(process.execPath, [MAIN, "run", "--json", ...args], {
       env: home.environment(variables),
@@ -58,7 +63,7 @@ export class RunningDaemon {
       this.#isOver = true;
       this.#onLine();
     });
-    onTestFinished(async () => {
+    atEnd(async () => {
       this.signal("SIGKILL");
       await this.ended;
     });

@@ -215,8 +215,11 @@ export class TemporaryHome {
   /** Marked parts in what was said here and in the files that people and programs may look at. */
   async leaks(): Promise<string[]> {
     const texts = [...this.spoken];
-    for (const name of ["ledger.jsonl", "status.json", "run.lock"])
-      texts.push(await readIfPresent(join(this.stateDirectory, name)));
+    for (const name of ["ledger.jsonl", "status.json", "run.lock"]) {
+      const path = join(this.stateDirectory, name);
+      // A pipe in its place would be waited for.
+      if (statSync(path, { throwIfNoEntry: false })?.isFile() === true) texts.push(await readIfPresent(path));
+    }
     return leaksIn(texts.join("\n"), this.secretParts);
   }
 }
