@@ -1,7 +1,8 @@
+import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { writeFile } from "node:fs/promises";
 import type { Config } from "../config/config.js";
-import { configPath, loadConfig } from "../config/load.js";
+import { configPath } from "../config/load.js";
 import { parseConfig } from "../config/parse.js";
 import { configTemplate, type Choices } from "../config/template.js";
 import { compose } from "../daemon/compose.js";
@@ -26,7 +27,7 @@ export interface ConfigInitOptions extends CommonOptions {
 export async function initConfig(options: ConfigInitOptions): Promise<ExitCode> {
   const environment = systemEnvironment();
   const { path } = configPath(options.config ?? null, environment);
-  await refuseToOverwrite(path);
+  refuseToOverwrite(path);
   const config = parseConfig("{}", path);
   const { reconciler } = await compose(config, environment, "look");
   const result = await reconciler.preview(config.policy, noOrders, new AbortController().signal);
@@ -42,15 +43,8 @@ export async function initConfig(options: ConfigInitOptions): Promise<ExitCode> 
   return exitCodes.done;
 }
 
-async function refuseToOverwrite(path: string): Promise<void> {
-  const environment = systemEnvironment();
-  try {
-    await loadConfig(path, environment);
-  } catch (error) {
-    if (error instanceof Failure && errnoOf(error.cause) === "ENOENT") return;
-    if (error instanceof Failure && errnoOf(error.cause) === "ENOTDIR") return;
-    if (!(error instanceof Failure)) throw error;
-  }
+function refuseToOverwrite(path: string): void {
+  if (!existsSync(path)) return;
   throw new Failure("config", `${path} exists already`, "edit it, move it away, or name another with --config");
 }
 

@@ -1,14 +1,15 @@
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Failure, StoreError } from "../domain/errors.js";
 import { stateDirectoryOf, systemEnvironment } from "../daemon/system.js";
+import { errnoOf } from "../io/system-error.js";
 import { openOutput, type CommonOptions } from "./output.js";
 
 /** Before any command: a switch that a crash interrupted is completed or undone, and that is said. */
 export async function recoverFirst(options: CommonOptions): Promise<void> {
   const environment = systemEnvironment();
   const journal = join(stateDirectoryOf(environment), "journal");
-  if (!existsSync(journal) || !readdirSync(journal).some((name) => name.startsWith("switch-"))) return;
+  if (!namesIn(journal).some((name) => name.startsWith("switch-"))) return;
   const { say } = openOutput(options);
   try {
     const { loadConfig } = await import("../config/load.js");
@@ -22,5 +23,15 @@ export async function recoverFirst(options: CommonOptions): Promise<void> {
     if (!(error instanceof Failure) && !(error instanceof StoreError)) throw error;
     say(`credsyncd: warning: a switch was interrupted and is not settled: ${error.message}`);
     if (error.hint !== null) say(`credsyncd: hint: ${error.hint}`);
+  }
+}
+
+/** None where there is no directory, or where the command itself will say what is wrong with it. */
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    return [];
   }
 }

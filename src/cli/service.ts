@@ -257,6 +257,9 @@ async function otherDirectories(
     );
   const directories: string[] = [];
   JSON.parse(output, (key: string, value: unknown) => {
+    if (key === "agentDirs" && Array.isArray(value)) {
+      for (const each of value as unknown[]) if (typeof each === "string") directories.push(expandHome(each, home));
+    }
     if (typeof value !== "string") return value;
     const path = expandHome(value, home);
     // Claude Code's lock lies beside its directory.

@@ -57,6 +57,7 @@ export const defaults: ConfigFile = {
   targets: [{ kind: "openclaw", share: "full" }],
   bind: "matching",
   create: "never",
+  agentDirs: [],
   agents: {},
   onAgentRotation: "adopt",
   onAccountChange: "hold",
@@ -83,7 +84,7 @@ export function toConfig(path: string | null, written: ConfigFile, compileGlob: 
   return {
     path,
     source: toSource(file, compileGlob),
-    targets: file.targets.map((target) => toTarget(target, labelsOf(file))),
+    targets: file.targets.map((target) => toTarget(target, file)),
     create: file.create,
     policy: { bind, onAgentRotation, onAccountChange },
     bindingOf: bindingsOf(file.agents, compileGlob),
@@ -130,7 +131,7 @@ function toSource(file: ConfigFile, compileGlob: CompileGlob): SourceSpec {
   const isExact = source.profile !== undefined;
   return {
     kind: "openclaw",
-    openclaw: openclawOf(source.stateDir, labelsOf(file)),
+    openclaw: openclawOf(source.stateDir, file),
     agent: source.agent,
     named: globs.flatMap(({ pattern, isGlob }) => (isExact || !isGlob ? [pattern] : [])),
     matches: (profile) => patterns.includes(profile) || (!isExact && globs.some(({ matches }) => matches(profile))),
@@ -144,15 +145,15 @@ function labelsOf({ source, targets }: ConfigFile): boolean {
   return new Set(places).size > 1;
 }
 
-function openclawOf(stateDir: string | undefined, isLabelled: boolean): OpenclawSpec {
-  return { stateDir: stateDir ?? null, label: isLabelled ? (stateDir ?? null) : null };
+function openclawOf(stateDir: string | undefined, file: ConfigFile): OpenclawSpec {
+  return { stateDir: stateDir ?? null, label: labelsOf(file) ? (stateDir ?? null) : null, agentDirs: file.agentDirs };
 }
 
-function toTarget(target: ConfigFile["targets"][number], isLabelled: boolean): Target {
+function toTarget(target: ConfigFile["targets"][number], file: ConfigFile): Target {
   switch (target.kind) {
     case "openclaw":
       return {
-        spec: { kind: "openclaw", openclaw: openclawOf(target.stateDir, isLabelled) },
+        spec: { kind: "openclaw", openclaw: openclawOf(target.stateDir, file) },
         share: target.share,
         expiryMarginMs: parseDurationMs(target.expiryMargin ?? DEFAULT_MARGIN[target.share]) ?? 0,
       };

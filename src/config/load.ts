@@ -1,9 +1,11 @@
-import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { Failure } from "../domain/errors.js";
-import { errnoOf, isAbsent } from "../io/system-error.js";
+import { Failure, StoreError } from "../domain/errors.js";
+import { readRegularBytes } from "../io/regular-file.js";
 import { expandHome, variable, type Environment } from "../stores/environment.js";
 import { defaults, noGlobs, toConfig, type Config } from "./config.js";
+
+/** Far above any configuration. */
+const MAX_BYTES = 4 * 1024 * 1024;
 
 /** Where the configuration is looked for: `--config`, else `$CREDSYNCD_CONFIG`, else the XDG place. */
 export function configPath(option: string | null, environment: Environment): { readonly path: string; readonly named: boolean } {
@@ -20,22 +22,21 @@ export function configPath(option: string | null, environment: Environment): { r
  */
 export async function loadConfig(option: string | null, environment: Environment): Promise<Config> {
   const { path, named } = configPath(option, environment);
-  const text = await readConfig(path, named);
+  const text = readConfig(path, named);
   // What reads a file is loaded where there is one: without it commands start earlier.
   return text === null ? toConfig(null, defaults, noGlobs) : (await import("./parse.js")).parseConfig(text, path);
 }
 
-async function readConfig(path: string, named: boolean): Promise<string | null> {
+function readConfig(path: string, named: boolean): string | null {
+  const hint = "name another with --config, or write one: credsyncd config init";
   try {
-    return await readFile(path, "utf8");
+    // It may well be root's, who made it for this user.
+    const file = readRegularBytes(path, MAX_BYTES);
+    if (file !== null) return file.bytes.toString("utf8");
+    if (!named) return null;
+    throw new Failure("config", `cannot read the configuration ${path}: there is no such file`, hint);
   } catch (error) {
-    if (isAbsent(error) && !named) return null;
-    const reason = isAbsent(error) ? "there is no such file" : (errnoOf(error) ?? "failed");
-    throw new Failure(
-      "config",
-      `cannot read the configuration ${path}: ${reason}`,
-      "name another with --config, or write one: credsyncd config init",
-      error,
-    );
+    if (!(error instanceof StoreError)) throw error;
+    throw new Failure("config", `the configuration cannot be used: ${error.message}`, hint, error);
   }
 }

@@ -3,6 +3,7 @@ import picomatch from "picomatch";
 import type * as z from "zod/mini";
 import { Failure } from "../domain/errors.js";
 import { nearest } from "../domain/nearest.js";
+import { isPresentable } from "../domain/presentable.js";
 import { toConfig, type CompileGlob, type Config } from "./config.js";
 import { configShape } from "./schema.js";
 
@@ -36,17 +37,22 @@ function parseJson5(text: string, path: string): unknown {
 type Issue = z.core.$ZodIssue;
 
 function explain(issue: Issue, path: string): Failure {
-  const place = issue.path.length === 0 ? "the top level" : issue.path.map(String).join(".");
+  const place = issue.path.length === 0 ? "the top level" : issue.path.map(String).map(shown).join(".");
   if (issue.code === "unrecognized_keys") {
     const key = issue.keys[0] ?? "";
     const suggestion = nearest(key, knownKeysAt(issue.path));
     return new Failure(
       "config",
-      `${path}: unknown key "${key}" at ${place}`,
+      `${path}: unknown key "${shown(key)}" at ${place}`,
       suggestion === null ? "remove it" : `did you mean "${suggestion}"?`,
     );
   }
   return new Failure("config", `${path}: ${place} must be ${expectation(issue)}`, "see: credsyncd config schema");
+}
+
+/** A key as it may be told: someone may have put a token in the wrong place. */
+function shown(key: string): string {
+  return isPresentable(key) ? key : "(not shown)";
 }
 
 /** The schema's own words, else zod's finding; without a locale it says "Invalid input" to everything. */

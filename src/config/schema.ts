@@ -5,7 +5,11 @@ import { parseDurationMs } from "./duration.js";
 const duration = z
   .string()
   .check(z.refine((text) => parseDurationMs(text) !== null, { error: 'a duration with its unit, such as "1h" or "90s"' }));
-const text = z.string().check(z.minLength(1, { error: "a text that is not empty" }));
+/** No path, program or name has a NUL in it, and the system takes none. */
+const text = z.string().check(
+  z.minLength(1, { error: "a text that is not empty" }),
+  z.refine((value) => !value.includes("\0"), { error: "a text without a NUL character" }),
+);
 const durationOf = (leastMs: number, error: string): typeof duration =>
   z.string().check(z.refine((text) => (parseDurationMs(text) ?? -1) >= leastMs, { error }));
 /** Without a shell: a program and its arguments. */
@@ -73,6 +77,15 @@ export const configShape = z.strictObject({
     z.enum(["never", "when-provider-missing", "always"], { error: '"never", "when-provider-missing" or "always"' }),
     "never",
   ),
+  /** Directories outside of the home in which `openclaw.json` may put agents (its `agentDir`), or that are such agents'. */
+  agentDirs: z._default(
+    z.array(
+      text.check(
+        z.refine((path) => /^(?:\/|~\/)/.test(path), { error: 'the absolute path of a directory, such as "/srv/agents"' }),
+      ),
+    ),
+    [],
+  ),
   agents: z._default(z.record(text, z.enum(["follow", "pinned", "ignore"], { error: '"follow", "pinned" or "ignore"' })), {}),
   onAgentRotation: z._default(z.enum(["adopt", "hold"], { error: '"adopt" or "hold"' }), "adopt"),
   onAccountChange: z._default(z.enum(["hold", "push"], { error: '"hold" or "push"' }), "hold"),
@@ -106,7 +119,7 @@ export const configShape = z.strictObject({
   metrics: z.optional(
     z.strictObject({
       textfile: z.string().check(
-        z.refine((path) => /^(?:\/|~\/).*\.prom$/.test(path), {
+        z.refine((path) => /^(?:\/|~\/)[^\0]*\.prom$/.test(path), {
           error: 'the absolute path of a file whose name ends in .prom, such as "/var/lib/node_exporter/credsyncd.prom"',
         }),
       ),

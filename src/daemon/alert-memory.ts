@@ -1,22 +1,22 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
 import { alertKinds, type Alert } from "../domain/alerts.js";
-import { replaceOwnFile } from "../io/own-file.js";
-import { isAbsent } from "../io/system-error.js";
+import { isTime } from "../domain/clock.js";
+import { readOwnFile, replaceOwnFile } from "../io/own-file.js";
 import type { AlertWords } from "./alert-words.js";
 
 /** An alert with what was last said of it. */
 export type RememberedAlert = Alert & AlertWords;
 
-const time = z.nullable(z.number());
+const moment = z.number().check(z.refine(isTime));
+const time = z.nullable(moment);
 const fileShape = z.object({
   alerts: z.array(
     z.object({
       kind: z.enum(alertKinds),
       store: z.string(),
       profile: z.nullable(z.string()),
-      since: z.number(),
+      since: moment,
       resyncs: z.number(),
       raisedAt: time,
       saidAt: time,
@@ -32,10 +32,10 @@ const fileShape = z.object({
 /** What was told before, so that a restart repeats nothing; a file that cannot be understood counts as none. */
 export async function readAlerts(stateDirectory: string): Promise<RememberedAlert[]> {
   try {
-    const parsed = fileShape.safeParse(JSON.parse(await readFile(fileIn(stateDirectory), "utf8")));
+    const parsed = fileShape.safeParse(JSON.parse((await readOwnFile(fileIn(stateDirectory))) ?? "null"));
     return parsed.success ? parsed.data.alerts : [];
   } catch (error) {
-    if (isAbsent(error) || error instanceof SyntaxError) return [];
+    if (error instanceof SyntaxError) return [];
     throw error;
   }
 }

@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/config.js";
 import type { FingerprintKey } from "../io/fingerprint.js";
@@ -6,10 +7,11 @@ import { Backups } from "../io/backups.js";
 import { LedgerFile } from "../io/ledger-file.js";
 import { isForsaken, removeForsakenLocks } from "../io/owner-lock.js";
 import { SwitchJournalFile } from "../io/switch-journal.js";
+import { refuseForeignOwner } from "../io/regular-file.js";
 import { makePrivateDirectory } from "../io/private-directory.js";
 import { StateDirectoryLock } from "../io/state-lock.js";
 import { errnoOf } from "../io/system-error.js";
-import { Failure } from "../domain/errors.js";
+import { Failure, StoreError } from "../domain/errors.js";
 import type { Finding, TakeInventory, TargetStore } from "../domain/inventory.js";
 import { isSpent } from "../domain/ledger.js";
 import type { FingerprintOf } from "../domain/generation.js";
@@ -96,8 +98,11 @@ async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
   const path = join(stateDirectory, "key");
   try {
     await makePrivateDirectory(stateDirectory);
+    refuseForeignOwner(stateDirectory, statSync(stateDirectory).uid);
     return (await readKey(path)) ?? (await createKey(path));
   } catch (error) {
+    if (error instanceof StoreError)
+      throw new Failure("permission", error.message, `${error.hint}, or set XDG_STATE_HOME`, error);
     const errno = errnoOf(error);
     if (errno === "EEXIST") return ensureState(stateDirectory);
     if (errno === null) throw error;

@@ -1,15 +1,15 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
 import type { Config } from "../config/config.js";
+import { isTime } from "../domain/clock.js";
 import { StoreError } from "../domain/errors.js";
 import type { Finding } from "../domain/inventory.js";
 import { displayGeneration, placementKey, type LedgerState } from "../domain/ledger.js";
 import { knownGeneration } from "../domain/target-verdict.js";
 import type { Plan, TargetReport } from "../domain/plan.js";
+import { looksLikeToken } from "../domain/presentable.js";
 import type { CredentialStore } from "../domain/store.js";
-import { replaceOwnFile } from "../io/own-file.js";
-import { isAbsent } from "../io/system-error.js";
+import { readOwnFile, replaceOwnFile } from "../io/own-file.js";
 import { mapConcurrently } from "../reconcile/concurrency.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import type {
@@ -26,10 +26,11 @@ import { inheritedProfiles, servedProfiles, withInheritance } from "./inheritanc
 import { gatewayStatus, lagReasons, type Lag } from "./lag.js";
 import { fencedHint, holdHint, RESTORED, restoredHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
 
+const moment = z.number().check(z.refine(isTime));
 const lagShape = z.object({
   gateway: z.string(),
-  since: z.number(),
-  until: z.nullable(z.number()),
+  since: moment,
+  until: z.nullable(moment),
   reason: z.enum(lagReasons),
   listener: z.nullable(z.string()),
 });
@@ -70,10 +71,10 @@ export async function readDaemonStatus(
 
 async function readHeartbeat(path: string): Promise<z.infer<typeof heartbeatShape> | null> {
   try {
-    const parsed = heartbeatShape.safeParse(JSON.parse(await readFile(path, "utf8")));
+    const parsed = heartbeatShape.safeParse(JSON.parse((await readOwnFile(path)) ?? "null"));
     return parsed.success ? parsed.data : null;
   } catch (error) {
-    if (isAbsent(error) || error instanceof SyntaxError) return null;
+    if (error instanceof SyntaxError) return null;
     throw error;
   }
 }
@@ -169,7 +170,11 @@ function foundPaths(findings: readonly Finding[], wanted: Finding["kind"]): Foun
 
 function groupByStore(reports: readonly TargetReport[]): Map<string, TargetReport[]> {
   const groups = new Map<string, TargetReport[]>();
-  for (const report of reports) groups.set(report.target.store, [...(groups.get(report.target.store) ?? []), report]);
+  for (const report of reports) {
+    const group = groups.get(report.target.store);
+    if (group === undefined) groups.set(report.target.store, [report]);
+    else group.push(report);
+  }
   return groups;
 }
 
@@ -368,7 +373,8 @@ function summarize(stores: readonly StoreStatus[]): StatusReport["summary"] {
 export function maskEmail(email: string | null): string | null {
   if (email === null) return null;
   const at = email.lastIndexOf("@");
-  return at <= 0 ? "***" : `${email.slice(0, 1)}***${email.slice(at)}`;
+  const domain = email.slice(at + 1);
+  return at <= 0 || !/^[\w.-]{1,253}$/.test(domain) || looksLikeToken(domain) ? "***" : `${email.slice(0, 1)}***@${domain}`;
 }
 
 function iso(time: number): string {

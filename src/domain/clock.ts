@@ -18,3 +18,11 @@ export function earliest(left: number | null, right: number | null): number | nu
 export function toMonotonic(time: number | null, clock: Clock): number | null {
   return time === null ? null : clock.monotonic() + Math.max(0, time - clock.now());
 }
+
+/** How far from the epoch (ms, both ways) a time may be that a date can name (ECMA-262, time values). */
+export const LAST_TIME_MS = 8.64e15;
+
+/** Whether a number is a time that a date can name. */
+export function isTime(value: number): boolean {
+  return Math.abs(value) <= LAST_TIME_MS;
+}

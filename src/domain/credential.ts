@@ -1,4 +1,8 @@
+import { LAST_TIME_MS } from "./clock.js";
 import type { Secret, SecretReference } from "./secret.js";
+
+/** The last end that a login is taken to have (epoch ms): a day before the last that a date can name, so that a margin fits. */
+export const LAST_EXPIRY_MS = LAST_TIME_MS - 86_400_000;
 
 /** An OAuth login; `refresh` is null where a program was given the access token only. */
 export interface OauthCredential {

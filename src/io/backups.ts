@@ -1,13 +1,14 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, unlinkSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdirSync, unlinkSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
+import { isTime } from "../domain/clock.js";
 import type { Fingerprint } from "../domain/generation.js";
 import type { BackupEntry, BackupMemory } from "../domain/memory.js";
 import { Secret } from "../domain/secret.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
-import { replaceOwnFile } from "./own-file.js";
+import { readOwnFileNow, replaceOwnFile } from "./own-file.js";
 import { makePrivateDirectory } from "./private-directory.js";
 import { isAbsent, toStoreError } from "./system-error.js";
 
@@ -15,7 +16,7 @@ import { isAbsent, toStoreError } from "./system-error.js";
 const KEPT_PER_STORE = 5;
 
 const fileShape = z.object({
-  at: z.number(),
+  at: z.number().check(z.refine(isTime)),
   store: z.string(),
   profile: z.string(),
   fingerprint: z.string(),
@@ -60,7 +61,7 @@ export class Backups implements BackupMemory {
     const backups: Backup[] = [];
     for (const name of await this.#names()) {
       if (store !== null && name.split("-")[1] !== hash(store)) continue;
-      const backup = await this.#read(join(this.#directory, name));
+      const backup = readBackup(join(this.#directory, name));
       if (backup !== null && (store === null || backup.store === store)) backups.push(backup);
     }
     return backups.sort((left, right) => right.at - left.at);
@@ -92,15 +93,6 @@ export class Backups implements BackupMemory {
     }
   }
 
-  async #read(path: string): Promise<Backup | null> {
-    try {
-      return parseBackup(await readFile(path, "utf8"), path);
-    } catch (error) {
-      if (isAbsent(error)) return null;
-      throw error;
-    }
-  }
-
   /** Removes what is beyond the number kept, oldest first; `present` is what was there before the newest. */
   async #prune(present: readonly Backup[], newest: BackupEntry): Promise<void> {
     for (const backup of present.slice(KEPT_PER_STORE - 1)) {
@@ -117,15 +109,15 @@ export class Backups implements BackupMemory {
     const others = readdirSync(this.#directory).filter((name) => name.endsWith(`-${suffix}`));
     return others.some((name) => {
       const path = join(this.#directory, name);
-      return path !== backup.path && parseBackup(readFileSync(path, "utf8"), path)?.fingerprint === backup.fingerprint;
+      return path !== backup.path && readBackup(path)?.fingerprint === backup.fingerprint;
     });
   }
 }
 
-/** @returns null for a file that is none of these */
-function parseBackup(text: string, path: string): Backup | null {
+/** @returns null for what is none of these files */
+function readBackup(path: string): Backup | null {
   try {
-    const parsed = fileShape.safeParse(JSON.parse(text));
+    const parsed = fileShape.safeParse(JSON.parse(readOwnFileNow(path) ?? "null"));
     if (!parsed.success) return null;
     const { issue, image, ...names } = parsed.data;
     return { ...names, ...(issue === undefined ? {} : { issue }), image: new Secret(image), path };

@@ -1,3 +1,4 @@
+import { lstatSync } from "node:fs";
 import { StoreError } from "../domain/errors.js";
 import type { Clock } from "../domain/clock.js";
 import { errnoOf } from "./system-error.js";
@@ -23,7 +24,7 @@ const RETRY_MS = 20;
  * Takes a lock that is a directory, kept alive by its modification time (the protocol of npm proper-lockfile, which
  * Claude Code uses too).
  *
- * @throws StoreError `locked` when it stays held
+ * @throws StoreError `locked` when it stays held, `not-a-file` where something else stands in its place
  */
 export async function takeDirectoryLock(path: string, options: DirectoryLockOptions, signal: AbortSignal): Promise<HeldLock> {
   const { default: lockfile } = await import("proper-lockfile");
@@ -43,12 +44,24 @@ export async function takeDirectoryLock(path: string, options: DirectoryLockOpti
       });
       return { lost: lost.signal, release: () => releaseUnlessLost(release, lost.signal) };
     } catch (error) {
+      if (errnoOf(error) === "ENOTDIR" && isThere(path))
+        throw new StoreError("not-a-file", `${path} is no directory, which this lock is`, "move it away", error);
       if (errnoOf(error) !== "ELOCKED") throw error;
     }
     if (signal.aborted || options.clock.monotonic() >= deadline) {
       throw new StoreError("locked", `${path} is held by another program`, "it is tried again by itself");
     }
     await options.clock.sleep(RETRY_MS, signal);
+  }
+}
+
+/** Not behind links; else some part of the path above it is what is no directory. */
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    return false;
   }
 }
 

@@ -1,8 +1,9 @@
 import { createHash, createHmac, randomBytes } from "node:crypto";
-import { link, readFile, rm, writeFile } from "node:fs/promises";
-import { Failure } from "../domain/errors.js";
+import { link, rm, writeFile } from "node:fs/promises";
+import { Failure, StoreError } from "../domain/errors.js";
 import type { FingerprintOf } from "../domain/generation.js";
-import { errnoOf, isAbsent, isUnlinkable } from "./system-error.js";
+import { readRegularFile } from "./regular-file.js";
+import { isUnlinkable } from "./system-error.js";
 import { temporaryName } from "./temporary-file.js";
 
 /** The key that names secrets; who has it can test guesses, so it never leaves the state directory. */
@@ -23,19 +24,17 @@ export function ephemeralKey(): FingerprintKey {
  * @throws Failure when the file holds something else
  */
 export async function readKey(path: string): Promise<FingerprintKey | null> {
+  const hint = "remove it: a new one is made, and every store is looked at as if for the first time";
   try {
-    const hex = (await readFile(path, "utf8")).trim();
+    const file = await readRegularFile(path);
+    if (file === null) return null;
+    const hex = file.text.trim();
     if (/^[0-9a-f]{64}$/.test(hex)) return keyFrom(hex);
-    throw new Failure(
-      "bad-data",
-      `${path} does not hold a fingerprint key`,
-      "remove it: a new one is made, and every store is looked at as if for the first time",
-    );
+    throw new Failure("bad-data", `${path} does not hold a fingerprint key`, hint);
   } catch (error) {
-    if (isAbsent(error)) return null;
-    const errno = errnoOf(error);
-    if (errno === null) throw error;
-    throw new Failure("permission", `cannot read ${path}: ${errno}`, "run credsyncd as the user that owns it", error);
+    if (!(error instanceof StoreError)) throw error;
+    if (error.code !== "permission" && error.code !== "foreign-owner") throw new Failure("bad-data", error.message, hint, error);
+    throw new Failure("permission", error.message, "run credsyncd as the user that owns it", error);
   }
 }
 

@@ -200,9 +200,16 @@ function propertyOf(node: Node, key: string, path: string): Node | null {
   return matches[0] ?? null;
 }
 
-/** Counts brackets outside strings in one pass; a text that is no JSON is found by its parser. */
 function refuseDepth(text: string, path: string): void {
-  if (hasFewBrackets(text)) return;
+  if (isTooDeep(text)) throw malformed(path, "is nested too deeply");
+}
+
+/**
+ * Whether a text is nested more deeply than recursive code should be given; a text that is no JSON is found by its parser.
+ * Brackets outside strings are counted in one pass.
+ */
+export function isTooDeep(text: string): boolean {
+  if (hasFewBrackets(text)) return false;
   let depth = 0;
   let inString = false;
   for (let index = 0; index < text.length; index++) {
@@ -213,8 +220,9 @@ function refuseDepth(text: string, path: string): void {
     } else if (code === QUOTE) inString = true;
     else if (code === OPEN_BRACKET || code === OPEN_BRACE) depth += 1;
     else if (code === CLOSE_BRACKET || code === CLOSE_BRACE) depth -= 1;
-    if (depth > MAX_DEPTH) throw malformed(path, "is nested too deeply");
+    if (depth > MAX_DEPTH) return true;
   }
+  return false;
 }
 
 /** Fewer than would be too deep, which the runtime finds out faster than a look at each character. */

@@ -1,7 +1,8 @@
-import { open, readFile, stat, type FileHandle } from "node:fs/promises";
+import { open, stat, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod/mini";
 import { alertKinds } from "../domain/alerts.js";
+import { isTime } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
 import {
   compactLedger,
@@ -14,11 +15,12 @@ import {
 import type { LedgerMemory } from "../domain/memory.js";
 import { syncDirectory } from "./atomic-file.js";
 import { isJsonObject } from "./json-document.js";
-import { replaceOwnFile } from "./own-file.js";
-import { errnoOf, isAbsent } from "./system-error.js";
+import { OWN_MAX_BYTES, replaceOwnFile } from "./own-file.js";
+import { readRegularBytes, refuseForeignOwner } from "./regular-file.js";
+import { errnoOf, isAbsent, toStoreError } from "./system-error.js";
 
 const text = z.string();
-const time = z.number();
+const time = z.number().check(z.refine(isTime));
 const account = z.nullable(z.object({ uuid: z.nullable(text), email: z.nullable(text) }));
 const member = { at: time, sourceProfile: text, chain: text, generation: text, issue: text, expiresAt: z.nullable(time) };
 const stub = z.object({ replaced: z.nullable(text), timeLimit: z.boolean() });
@@ -99,7 +101,7 @@ export class LedgerFile implements LedgerMemory {
     if (file === null) {
       this.#forget();
     } else if (file.ino !== this.#read.inode || file.size !== this.#read.bytes) {
-      await this.#readAgain(file.ino);
+      this.#readAgain(file.ino);
     }
     return this.#ownState();
   }
@@ -125,9 +127,8 @@ export class LedgerFile implements LedgerMemory {
   }
 
   /** Every event that is on disk, oldest first. */
-  async events(): Promise<LedgerEvent[]> {
-    const parsed = await readEvents(this.#path);
-    return parsed?.events ?? [];
+  events(): Promise<LedgerEvent[]> {
+    return Promise.resolve(readEvents(this.#path)?.events ?? []);
   }
 
   /** Fingerprints made with another key say nothing: everything is at first sight again. */
@@ -141,8 +142,8 @@ export class LedgerFile implements LedgerMemory {
     this.#read = { inode: 0, bytes: 0 };
   }
 
-  async #readAgain(inode: number): Promise<void> {
-    const parsed = await readEvents(this.#path);
+  #readAgain(inode: number): void {
+    const parsed = readEvents(this.#path);
     if (parsed === null) {
       this.#forget();
       return;
@@ -172,7 +173,7 @@ export class LedgerFile implements LedgerMemory {
         this.#read = { inode: ino, bytes: size };
       } else {
         // Another process wrote since the last look: its events stand before, between or after these.
-        await this.#readAgain(ino);
+        this.#readAgain(ino);
       }
     } finally {
       await file.close();
@@ -193,14 +194,9 @@ interface ParsedLedger {
   readonly unreadableLines: number;
 }
 
-async function readEvents(path: string): Promise<ParsedLedger | null> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    if (isAbsent(error)) return null;
-    throw new Failure("general", `cannot read ${path}: ${errnoOf(error) ?? "failed"}`, "check its permissions", error);
-  }
+function readEvents(path: string): ParsedLedger | null {
+  const bytes = readBytes(path);
+  if (bytes === null) return null;
   const events: LedgerEvent[] = [];
   let unreadableLines = 0;
   for (const line of bytes.toString("utf8").split("\n")) {
@@ -210,6 +206,27 @@ async function readEvents(path: string): Promise<ParsedLedger | null> {
     else events.push(event);
   }
   return { events, bytes: bytes.length, unreadableLines };
+}
+
+/** @throws Failure where what is there cannot be the ledger, or must not be read */
+function readBytes(path: string): Buffer | null {
+  try {
+    const file = readRegularBytes(path, OWN_MAX_BYTES, ({ uid }) => {
+      refuseForeignOwner(path, uid);
+    });
+    return file?.bytes ?? null;
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+function unreadable(path: string, error: unknown): Failure {
+  const failure = toStoreError(error, path, "read");
+  const isForbidden = failure.code === "permission" || failure.code === "foreign-owner";
+  const hint = isForbidden
+    ? failure.hint
+    : "move it away: a new one is made, and every store is looked at as if for the first time";
+  return new Failure("general", failure.message, hint, error);
 }
 
 function parseLine(line: string): LedgerEvent | null {
@@ -254,6 +271,6 @@ async function statIfPresent(path: string): Promise<{ ino: number; size: number 
     return await stat(path);
   } catch (error) {
     if (isAbsent(error)) return null;
-    throw error;
+    throw unreadable(path, error);
   }
 }

@@ -1,6 +1,39 @@
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { StoreError } from "../domain/errors.js";
 import { syncDirectory } from "./atomic-file.js";
+import { decodeText, readRegularBytes, refuseForeignOwner } from "./regular-file.js";
+
+/** Far above what credsyncd itself writes into one file. */
+export const OWN_MAX_BYTES = 256 * 1024 * 1024;
+
+/**
+ * The text of a file of credsyncd's own.
+ *
+ * @returns null where there is none
+ * @throws StoreError for what is no file of this user's, too large, or no UTF-8
+ */
+export function readOwnText(path: string): string | null {
+  const file = readRegularBytes(path, OWN_MAX_BYTES, ({ uid }) => {
+    refuseForeignOwner(path, uid);
+  });
+  return file === null ? null : decodeText(file.bytes, path);
+}
+
+/** The same; null also for what cannot be a file of its own, where that can be done without. */
+export function readOwnFile(path: string): Promise<string | null> {
+  return Promise.resolve(readOwnFileNow(path));
+}
+
+/** As `readOwnFile`, without a moment for others. */
+export function readOwnFileNow(path: string): string | null {
+  try {
+    return readOwnText(path);
+  } catch (error) {
+    if (error instanceof StoreError) return null;
+    throw error;
+  }
+}
 
 /** Replaces a file of credsyncd's own state (0600): a reader, and a power cut, finds the old content or the new. */
 export async function replaceOwnFile(path: string, text: string): Promise<void> {

@@ -1,21 +1,11 @@
-import {
-  closeSync,
-  existsSync,
-  linkSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, existsSync, linkSync, openSync, readdirSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod/mini";
 import type { Clock } from "../domain/clock.js";
 import { StoreError } from "../domain/errors.js";
 import { isAlive, startTimeOf } from "./process-identity.js";
+import { readRegularBytes } from "./regular-file.js";
 import { errnoOf, isAbsent, isUnlinkable, toStoreError } from "./system-error.js";
 import { removeLeftovers, temporaryName } from "./temporary-file.js";
 
@@ -63,6 +53,8 @@ function nameOf(payload: string): string | null {
 
 /** No version of OpenClaw holds a lock longer than this without having written who it is. */
 const NAMELESS_STALE_MS = 180_000;
+/** Far above what any program writes into a lock. */
+const PAYLOAD_MAX_BYTES = 64 * 1024;
 const FIRST_RETRY_MS = 10;
 const LONGEST_RETRY_MS = 250;
 /** `statfs` types of file systems whose holders may be on another host: NFS, SMB, CIFS, SMB2, 9p, FUSE, Ceph. */
@@ -111,23 +103,21 @@ export async function takeOwnerLock(path: string, options: LockOptions, signal: 
 
 /** Whether a lock is there whose holder is surely dead. */
 export function isForsaken(path: string): boolean {
-  try {
-    const payload = parsePayload(readFileSync(path, "utf8"));
-    return payload !== null && !isAlive(payload.pid, payload.starttime ?? null);
-  } catch (error) {
-    if (errnoOf(error) === null) throw error;
-    return false;
-  }
+  const payload = parsePayload(payloadAt(path) ?? "");
+  return payload !== null && !isAlive(payload.pid, payload.starttime ?? null);
 }
 
 /** Removes the locks in a directory, if there is such a directory, that killed credsyncds left, and what they left half done. */
 export function removeForsakenLocks(directory: string, predecessors: Predecessors): void {
-  if (!existsSync(directory)) return;
-  removeLeftovers(directory);
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (!entry.isFile() || !entry.name.endsWith(".lock")) continue;
-    const path = join(directory, entry.name);
-    if (predecessors.include(readFileSync(path, "utf8"))) rmSync(path, { force: true });
+  try {
+    removeLeftovers(directory);
+    for (const name of readdirSync(directory)) {
+      const path = join(directory, name);
+      if (name.endsWith(".lock") && predecessors.include(payloadAt(path) ?? "")) rmSync(path, { force: true });
+    }
+  } catch (error) {
+    // Where this user may not look or write, no credsyncd of theirs did.
+    if (errnoOf(error) === null) throw error;
   }
 }
 
@@ -234,11 +224,12 @@ function writeNew(path: string, text: string): void {
 async function breakStale(path: string, { staleMs, clock, predecessors, onBroken }: LockOptions): Promise<boolean> {
   try {
     const before = look(path);
+    if (before === null) return true;
     if (!predecessors.include(before.text) && !isStale(before, staleMs, clock.now())) return false;
     if (NETWORK_FILE_SYSTEMS.has((await statfs(dirname(path))).type)) return false;
     // Another waiter may have broken it meanwhile, and hold a lock of its own by now; nothing waits from this look on.
     const now = look(path);
-    if (now.inode !== before.inode || now.text !== before.text) return true;
+    if (now?.inode !== before.inode || now.text !== before.text) return true;
     unlinkSync(path);
     onBroken?.(before.text);
     return true;
@@ -254,9 +245,21 @@ interface LockFile {
   readonly inode: number;
 }
 
-function look(path: string): LockFile {
-  const { mtimeMs, ino } = statSync(path);
-  return { text: readFileSync(path, "utf8"), changedAt: mtimeMs, inode: ino };
+/** @throws StoreError for what is no lock file, or cannot be read */
+function look(path: string): LockFile | null {
+  const file = readRegularBytes(path, PAYLOAD_MAX_BYTES);
+  if (file === null) return null;
+  return { text: file.bytes.toString("utf8"), changedAt: file.stat.mtimeMs, inode: file.stat.ino };
+}
+
+/** What stands in a lock; null where there is none, or where that is no lock of anyone's. */
+function payloadAt(path: string): string | null {
+  try {
+    return look(path)?.text ?? null;
+  } catch (error) {
+    if (error instanceof StoreError) return null;
+    throw error;
+  }
 }
 
 function isStale({ text, changedAt }: LockFile, staleMs: number, now: number): boolean {
@@ -281,7 +284,7 @@ function parsePayload(text: string): z.infer<typeof payloadShape> | null {
 /** Removes the lock unless someone took it away: a holder that was too slow must not remove the next one's. */
 function release(path: string, payload: string): void {
   try {
-    if (readFileSync(path, "utf8") === payload) unlinkSync(path);
+    if (payloadAt(path) === payload) unlinkSync(path);
   } catch (error) {
     if (!isAbsent(error)) throw error;
   }

@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, statSync, type Stats } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { StoreError } from "../domain/errors.js";
 import { isAbsent, toStoreError } from "./system-error.js";
@@ -70,11 +71,49 @@ export class FilesOfALook implements FileReader {
 }
 
 function readNow(path: string, maxBytes: number): RegularFile | null {
+  const file = readRegularBytes(path, maxBytes, ({ uid }) => {
+    refuseForeignOwner(path, uid);
+  });
+  if (file === null) return null;
+  const { bytes, stat } = file;
+  try {
+    return {
+      text: decodeText(bytes, path),
+      realPath: realpathSync.native(path),
+      identity: identityOf(stat),
+      bytes: stat.size,
+      mode: stat.mode,
+      changedAt: stat.mtimeMs,
+    };
+  } catch (error) {
+    if (isAbsent(error)) return null;
+    throw toStoreError(error, path, "read");
+  }
+}
+
+/** A file's bytes, and what the system says of them. */
+export interface RegularBytes {
+  readonly bytes: Buffer;
+  readonly stat: Stats;
+}
+
+/**
+ * Reads a file that may be anyone's, without waiting for anything.
+ *
+ * @param check is asked before anything is read, and throws where it must not be
+ * @returns null where nothing is there
+ * @throws StoreError for a device or pipe, too many bytes or a failed read; `torn` where another program writes it all the time
+ */
+export function readRegularBytes(
+  path: string,
+  maxBytes: number,
+  check: (stat: Stats) => void = () => undefined,
+): RegularBytes | null {
   try {
     // O_NONBLOCK: opening a pipe must not wait for its writer.
     const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      return readWhole(descriptor, path, maxBytes);
+      return readWhole(descriptor, path, maxBytes, check);
     } finally {
       closeSync(descriptor);
     }
@@ -84,34 +123,28 @@ function readNow(path: string, maxBytes: number): RegularFile | null {
   }
 }
 
-function readWhole(descriptor: number, path: string, maxBytes: number): RegularFile {
+function readWhole(descriptor: number, path: string, maxBytes: number, check: (stat: Stats) => void): RegularBytes {
   for (let attempt = 1; attempt <= MAX_READS; attempt++) {
-    const file = readOnce(descriptor, path, maxBytes);
+    const file = readOnce(descriptor, path, maxBytes, check);
     if (file !== null) return file;
   }
   throw new StoreError("torn", `${path} is being written`, "it is read again in a moment");
 }
 
 /** @returns null where the file changed meanwhile */
-function readOnce(descriptor: number, path: string, maxBytes: number): RegularFile | null {
+function readOnce(descriptor: number, path: string, maxBytes: number, check: (stat: Stats) => void): RegularBytes | null {
   const stat = fstatSync(descriptor);
-  if (!stat.isFile()) throw new StoreError("not-a-file", `${path} is not a regular file`, "replace it by the program's own file");
-  refuseForeignOwner(path, stat.uid);
+  if (!stat.isFile())
+    throw new StoreError("not-a-file", `${path} is not a regular file`, "put the program's own file there, or move it away");
+  check(stat);
   if (stat.size > maxBytes) {
-    const hint = "no credential file is that large: move it away and sign in again, or restore it";
+    const hint = "nothing makes it that large: move it away, then sign in again or restore it";
     throw new StoreError("too-large", `${path} has ${String(stat.size)} bytes, more than ${String(maxBytes)}`, hint);
   }
   const bytes = Buffer.alloc(stat.size);
   const length = readSync(descriptor, bytes, 0, stat.size, 0);
   if (length < stat.size || !hasSameContent(fstatSync(descriptor), stat.mtimeMs, stat.size)) return null;
-  return {
-    text: decode(bytes, path),
-    realPath: realpathSync.native(path),
-    identity: identityOf(stat),
-    bytes: stat.size,
-    mode: stat.mode,
-    changedAt: stat.mtimeMs,
-  };
+  return { bytes, stat };
 }
 
 /** Whether nothing was put in a file's place and nothing was written into it since it was read; null: still absent. */
@@ -129,6 +162,20 @@ function identityOf({ dev, ino }: Stats): string {
   return `${String(dev)}:${String(ino)}`;
 }
 
+/** Who owns a directory may put any file, or a link, in the place of one in it. The system's own ones are taken as they are. */
+export function refuseForeignDirectory(path: string): void {
+  const directory = dirname(path);
+  try {
+    const uid = statSync(directory, { throwIfNoEntry: false })?.uid ?? SYSTEM;
+    if (uid !== SYSTEM) refuseForeignOwner(directory, uid);
+  } catch (error) {
+    throw toStoreError(error, directory, "read");
+  }
+}
+
+/** The user that the system's own files belong to. */
+const SYSTEM = 0;
+
 /** Another user's file is theirs: writing it would change its owner, and following it would trust them. */
 export function refuseForeignOwner(path: string, uid: number): void {
   const own = process.geteuid?.();
@@ -142,7 +189,8 @@ export function refuseForeignOwner(path: string, uid: number): void {
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-function decode(bytes: Buffer, path: string): string {
+/** @throws StoreError `malformed` for bytes that are no UTF-8 */
+export function decodeText(bytes: Uint8Array, path: string): string {
   try {
     return strictUtf8.decode(bytes);
   } catch (error) {

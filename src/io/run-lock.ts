@@ -1,9 +1,9 @@
-import { readFile, rmdir, stat } from "node:fs/promises";
+import { rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
 import type { Clock } from "../domain/clock.js";
 import { Failure, StoreError } from "../domain/errors.js";
-import { replaceOwnFile } from "./own-file.js";
+import { readOwnFile, replaceOwnFile } from "./own-file.js";
 import { takeDirectoryLock, type HeldLock } from "./directory-lock.js";
 import { isAlive, ownIdentity, type ProcessIdentity } from "./process-identity.js";
 import { errnoOf, isAbsent } from "./system-error.js";
@@ -16,7 +16,7 @@ const TURN_STALE_MS = 5000;
 const TURN_WAIT_MS = 15_000;
 
 const holderShape = z.object({
-  pid: z.number(),
+  pid: z.int32().check(z.positive()),
   startTime: z.nullable(z.number()),
   host: z.string(),
   bootId: z.nullable(z.string()),
@@ -52,7 +52,7 @@ async function takeTurn(stateDirectory: string, clock: Clock, signal: AbortSigna
   try {
     return await takeDirectoryLock(path, { staleMs: TURN_STALE_MS, touchMs: 1000, waitMs: TURN_WAIT_MS, clock }, signal);
   } catch (error) {
-    if (error instanceof StoreError) throw alreadyRunning(await readHolder(stateDirectory), stateDirectory);
+    if (error instanceof StoreError) throw await refusal(error, stateDirectory);
     if (errnoOf(error) === null) throw error;
     throw new Failure(
       "permission",
@@ -72,6 +72,7 @@ async function takeInTurn(stateDirectory: string, clock: Clock, signal: AbortSig
       return await signed(held, record);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
+      if (error.code !== "locked") throw await refusal(error, stateDirectory);
     }
     const holder = await readHolder(stateDirectory);
     if (attempt > 0 || holder === null || !isGone(holder)) throw alreadyRunning(holder, stateDirectory);
@@ -87,10 +88,10 @@ async function signed(held: HeldLock, record: string): Promise<RunLock> {
 /** Who has, or last had, the state directory; null where nobody ever did. */
 export async function readHolder(stateDirectory: string): Promise<ProcessIdentity | null> {
   try {
-    const parsed = holderShape.safeParse(JSON.parse(await readFile(join(stateDirectory, "run.lock"), "utf8")));
+    const parsed = holderShape.safeParse(JSON.parse((await readOwnFile(join(stateDirectory, "run.lock"))) ?? "null"));
     return parsed.success ? parsed.data : null;
   } catch (error) {
-    if (isAbsent(error) || error instanceof SyntaxError) return null;
+    if (error instanceof SyntaxError) return null;
     throw error;
   }
 }
@@ -121,6 +122,11 @@ async function removeHeartbeat(heartbeat: string): Promise<void> {
   } catch (error) {
     if (!isAbsent(error)) throw error;
   }
+}
+
+async function refusal(error: StoreError, stateDirectory: string): Promise<Failure> {
+  if (error.code === "locked") return alreadyRunning(await readHolder(stateDirectory), stateDirectory);
+  return new Failure("general", error.message, error.hint, error);
 }
 
 function alreadyRunning(holder: ProcessIdentity | null, stateDirectory: string): Failure {

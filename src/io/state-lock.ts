@@ -47,7 +47,10 @@ export class StateDirectoryLock implements StateLock {
       if (failure.code === "locked") {
         throw new Failure("busy", "another credsyncd is writing at this moment", "try again in a moment", error);
       }
-      const hint = "free space and check its directory: nothing is pushed until it can be made";
+      const hint =
+        failure.code === "not-a-file"
+          ? `${failure.hint}: nothing is pushed until then`
+          : "free space and check its directory: nothing is pushed until it can be made";
       throw new Failure("general", failure.message, hint, error);
     }
   }

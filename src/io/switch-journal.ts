@@ -1,13 +1,14 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile, unlink } from "node:fs/promises";
+import { readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
-import { Failure, StoreError } from "../domain/errors.js";
+import { isTime } from "../domain/clock.js";
+import { Failure } from "../domain/errors.js";
 import { Secret } from "../domain/secret.js";
 import type { FieldChange, SwitchJournal, SwitchRecord } from "../domain/choice.js";
-import { replaceOwnFile } from "./own-file.js";
+import { readOwnText, replaceOwnFile } from "./own-file.js";
 import { makePrivateDirectory } from "./private-directory.js";
-import { errnoOf, isAbsent, toStoreError } from "./system-error.js";
+import { isAbsent, toStoreError } from "./system-error.js";
 
 const NAME = /^switch-[\w-]+\.json$/;
 /** What write-file-atomic puts a text into before it has its name. */
@@ -26,7 +27,7 @@ const placeShape = z.object({ name: z.string(), format: z.string(), path: z.stri
 const recordShape = z.object({
   version: z.literal(VERSION),
   id: z.string().check(z.regex(/^[\w-]+$/)),
-  at: z.number(),
+  at: z.number().check(z.refine(isTime)),
   phase: z.enum(["prepared", "committing", "undoing"]),
   provider: z.string(),
   profile: z.string(),
@@ -73,7 +74,7 @@ export class SwitchJournalFile implements SwitchJournal {
   async list(): Promise<SwitchRecord[]> {
     const records: SwitchRecord[] = [];
     for (const name of (await this.#names()).filter((each) => NAME.test(each))) {
-      const record = await this.#read(join(this.#directory, name));
+      const record = this.#read(join(this.#directory, name));
       if (record !== null) records.push(record);
     }
     return records.sort((left, right) => left.at - right.at);
@@ -96,18 +97,19 @@ export class SwitchJournalFile implements SwitchJournal {
       return await readdir(this.#directory);
     } catch (error) {
       if (isAbsent(error)) return [];
-      throw this.#unreadable(this.#directory, error);
+      throw unreadable(this.#directory, error);
     }
   }
 
   /** @returns null where another process has just finished it */
-  async #read(path: string): Promise<SwitchRecord | null> {
+  #read(path: string): SwitchRecord | null {
     try {
-      const parsed = recordShape.safeParse(JSON.parse(await readFile(path, "utf8")));
+      const text = readOwnText(path);
+      if (text === null) return null;
+      const parsed = recordShape.safeParse(JSON.parse(text));
       if (parsed.success) return fromFile(parsed.data);
     } catch (error) {
-      if (isAbsent(error)) return null;
-      if (!(error instanceof SyntaxError)) throw this.#unreadable(path, error);
+      if (!(error instanceof SyntaxError)) throw unreadable(path, error);
     }
     throw new Failure(
       "bad-data",
@@ -115,16 +117,14 @@ export class SwitchJournalFile implements SwitchJournal {
       "run the version that wrote it, or move it away and look at every agent: credsyncd status",
     );
   }
+}
 
-  #unreadable(path: string, error: unknown): Failure {
-    if (error instanceof StoreError || errnoOf(error) === null) throw error;
-    return new Failure(
-      "permission",
-      `cannot read ${path}: ${errnoOf(error) ?? ""}`,
-      "run credsyncd as the user that owns it",
-      error,
-    );
+function unreadable(path: string, error: unknown): Failure {
+  const failure = toStoreError(error, path, "read");
+  if (failure.code !== "permission" && failure.code !== "foreign-owner") {
+    return new Failure("bad-data", failure.message, "move it away, and look at every agent: credsyncd status", error);
   }
+  return new Failure("permission", failure.message, "run credsyncd as the user that owns it", error);
 }
 
 function toFile(record: SwitchRecord): z.infer<typeof recordShape> {

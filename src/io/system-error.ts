@@ -44,10 +44,16 @@ function explain(errno: string, path: string, action: "read" | "write"): { code:
       return { code: "symlink", reason: "its symbolic links lead in a circle", hint: "replace the link by the file" };
     case "ENOENT":
       return { code: "conflict", reason: "it is not there any more", hint: "it is looked at again by itself" };
+    case "ENOTDIR":
+      return { code: "not-a-file", reason: "a part of its path is no directory", hint: "move what stands there away" };
     case "EISDIR":
       return { code: "not-a-file", reason: "it is a directory", hint: "move the directory away" };
     case "ENXIO":
-      return { code: "not-a-file", reason: "it is a socket or a device", hint: "replace it by the program's own file" };
+      return {
+        code: "not-a-file",
+        reason: "it is a socket or a device",
+        hint: "put the program's own file there, or move it away",
+      };
     default:
       return { code: "io", reason: errno, hint: "it is tried again by itself; see the system log if it lasts" };
   }

@@ -14,7 +14,7 @@ export function temporaryName(path: string): string {
  * that nobody is at work on them; whoever only wants the lock makes another temporary file when its own is gone.
  */
 export function removeLeftovers(directory: string): void {
-  for (const name of readdirSync(directory)) {
-    if (OWN_TEMPORARY.test(name)) rmSync(join(directory, name), { force: true });
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isFile() && OWN_TEMPORARY.test(entry.name)) rmSync(join(directory, entry.name), { force: true });
   }
 }

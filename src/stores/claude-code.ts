@@ -1,7 +1,7 @@
 import { lstat, mkdir, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import * as z from "zod/mini";
-import type { Account, Credential } from "../domain/credential.js";
+import { LAST_EXPIRY_MS, type Account, type Credential } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
 import { Secret, SecretReference } from "../domain/secret.js";
 import type {
@@ -17,7 +17,7 @@ import type {
 import { replaceFile } from "../io/atomic-file.js";
 import { takeDirectoryLock, type HeldLock } from "../io/directory-lock.js";
 import { changeJson, parseJson, putJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
-import { isUnchanged, readRegularFile, type RegularFile } from "../io/regular-file.js";
+import { isUnchanged, readRegularFile, refuseForeignDirectory, type RegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
 import { removeLeftovers } from "../io/temporary-file.js";
@@ -38,9 +38,8 @@ const fileShape = z.looseObject({ claudeAiOauth: z.optional(z.unknown()) });
 /** The login's fields, whatever they are. */
 const fieldsShape = z.catch(z.record(z.string(), z.unknown()), {});
 const lacksScope = `the login lacks the scope ${REQUIRED_SCOPE}, so that Claude Code takes it for logged out`;
-const isTime = z
-  .number({ error: "expiresAt is not a time in milliseconds" })
-  .check(z.gt(FIRST_PLAUSIBLE_MS, { error: "expiresAt is not a time in milliseconds" }));
+const noTime = { error: "expiresAt is not a time in milliseconds" };
+const time = z.number(noTime).check(z.gt(FIRST_PLAUSIBLE_MS, noTime), z.lte(LAST_EXPIRY_MS, noTime));
 /** A field that may be absent or null, which mean the same. */
 const optional = <Shape extends z.ZodMiniType>(shape: Shape) => z._default(z.nullable(shape), null);
 /** Logged out: the tokens are blank, the rest stays. */
@@ -56,8 +55,8 @@ const loginShape = z.object(
     scopes: z
       .array(z.string(), { error: lacksScope })
       .check(z.refine((scopes) => scopes.includes(REQUIRED_SCOPE), { error: lacksScope })),
-    expiresAt: optional(isTime),
-    refreshTokenExpiresAt: z.catch(optional(isTime), null),
+    expiresAt: optional(time),
+    refreshTokenExpiresAt: z.catch(optional(time), null),
     subscriptionType: z.catch(optional(z.string()), null),
     rateLimitTier: z.catch(optional(z.string()), null),
   },
@@ -140,8 +139,10 @@ export class ClaudeCodeStore implements CredentialStore {
   }
 
   /** The login as it is now, wherever it is kept; null where there is none. */
-  protected load(): Promise<RegularFile | null> {
-    return readRegularFile(this.path);
+  protected async load(): Promise<RegularFile | null> {
+    const file = await readRegularFile(this.path);
+    if (file !== null) refuseForeignDirectory(file.realPath);
+    return file;
   }
 
   /**
@@ -218,7 +219,10 @@ export class ClaudeCodeStore implements CredentialStore {
     try {
       await mkdir(directory, { mode: 0o700 });
     } catch (error) {
-      if (errnoOf(error) === "EEXIST") return;
+      if (errnoOf(error) === "EEXIST") {
+        refuseForeignDirectory(this.path);
+        return;
+      }
       if (!isAbsent(error)) throw error;
       throw new StoreError(
         "permission",

@@ -3,7 +3,7 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { StoreName } from "../domain/store.js";
-import type { RegularFile } from "../io/regular-file.js";
+import { decodeText, type RegularFile } from "../io/regular-file.js";
 import { revisionOf } from "../io/revision.js";
 import { runCommand, type CommandOutcome } from "../io/run-command.js";
 import { ClaudeCodeStore, type ClaudeDirectories } from "./claude-code.js";
@@ -97,7 +97,7 @@ export class ClaudeKeychainStore extends ClaudeCodeStore {
     if (outcome.kind !== "done") throw this.#failure(outcome, "read");
     const text = outcome.output.replace(/\n$/, "");
     // What is not plain text is printed as its bytes.
-    return /^(?:[0-9a-f]{2})+$/i.test(text) ? Buffer.from(text, "hex").toString("utf8") : text;
+    return /^(?:[0-9a-f]{2})+$/i.test(text) ? decodeText(Buffer.from(text, "hex"), `the keychain item ${service}`) : text;
   }
 
   async #put(text: string): Promise<void> {

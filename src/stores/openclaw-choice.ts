@@ -7,7 +7,7 @@ import { changeJson, isJsonObject, keyAfter, namedValues, parseJson, putJson, te
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { PENALTIES } from "./openclaw-penalties.js";
 import { isFenced, readFence } from "./openclaw-fence.js";
-import { profileChanges, profilesIn, typeOf } from "./openclaw-profiles.js";
+import { profileChanges, profilesIn, refuseUnpresentable, typeOf } from "./openclaw-profiles.js";
 
 /** The texts that say what a store holds and which of it is used. */
 export interface ChoiceTexts {
@@ -51,6 +51,8 @@ export function readChoice(texts: ChoiceTexts, identity: string | null, path: st
   const root = parseJson(profiles, path);
   // Where both places name something, the notes' own place counts: OpenClaw moves the keys there at its next save.
   const [beside, apart] = [stateIn(root), state === null ? emptyState : stateIn(parseJson(state, path))];
+  for (const { order, lastGood } of [beside, apart])
+    refuseUnpresentable([...Object.entries(order), ...Object.entries(lastGood)].flat(2), path);
   const notes = { ...beside.usageStats, ...apart.usageStats };
   return {
     // Few of hundreds are changed, and only a change asks.

@@ -1,15 +1,16 @@
 import { stat } from "node:fs/promises";
 import { StoreError } from "../domain/errors.js";
-import { refuseForeignOwner } from "../io/regular-file.js";
+import { refuseForeignDirectory, refuseForeignOwner } from "../io/regular-file.js";
 import { SqliteDatabase } from "../io/sqlite-database.js";
 import { isAbsent, toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
 
 /**
- * Which file a database of OpenClaw's is, so that another in its place is noticed.
+ * Which file a database of OpenClaw's is, so that another in its place is noticed; to be asked before it is opened, which
+ * would wait for the writer of a pipe.
  *
  * @returns null where there is none
- * @throws StoreError for anything but a regular file of this user's
+ * @throws StoreError for anything but a regular file of this user's in a directory of theirs
  */
 export async function identifyDatabase(path: string, environment: Environment): Promise<string | null> {
   try {
@@ -17,6 +18,7 @@ export async function identifyDatabase(path: string, environment: Environment): 
     if (!file.isFile())
       throw new StoreError("not-a-file", `${path} is not a regular file`, "let OpenClaw repair it: openclaw doctor --fix");
     refuseForeignOwner(path, file.uid);
+    refuseForeignDirectory(path);
     return `${String(file.dev)}:${String(file.ino)}`;
   } catch (error) {
     if (!isAbsent(error)) throw toStoreError(error, path, "read");

@@ -1,11 +1,12 @@
 import { existsSync, realpathSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import * as z from "zod/mini";
 import { StoreError } from "../domain/errors.js";
+import { isPresentable } from "../domain/presentable.js";
 import { isJsonObject } from "../io/json-document.js";
 import { readRegularFile } from "../io/regular-file.js";
-import { errnoOf, isAbsent } from "../io/system-error.js";
+import { errnoOf } from "../io/system-error.js";
 import { expandHome, variable, type Environment } from "./environment.js";
 import { GOLDEN_FILE, PROFILES_FILE } from "./openclaw-json.js";
 import { AGENT_DATABASE, STATE_DATABASE } from "./openclaw-sqlite.js";
@@ -15,9 +16,12 @@ export const MAIN_AGENT = "main";
 /** Names that OpenClaw's state directory had before, which it still uses where only they exist. */
 const LEGACY_STATE_DIRECTORIES = [".clawdbot", ".moldbot", ".moltbot"];
 
+const presentable = z.string().check(z.refine(isPresentable));
 const authShape = z.looseObject({
-  profiles: z.optional(z.record(z.string(), z.looseObject({ provider: z.optional(z.string()), mode: z.optional(z.string()) }))),
-  order: z.optional(z.record(z.string(), z.array(z.string()))),
+  profiles: z.optional(
+    z.record(presentable, z.looseObject({ provider: z.optional(presentable), mode: z.optional(presentable) })),
+  ),
+  order: z.optional(z.record(presentable, z.array(presentable))),
 });
 const configShape = z.looseObject({
   meta: z.optional(z.catch(z.looseObject({ lastTouchedVersion: z.optional(z.string()) }), {})),
@@ -39,6 +43,8 @@ export interface OpenclawAgent {
   readonly hasGolden: boolean;
   /** Whether `openclaw.json` names it, or has no list at all. */
   readonly configured: boolean;
+  /** Why its directory is not even looked at, or null. */
+  readonly refusal: StoreError | null;
 }
 
 export interface OpenclawLayout {
@@ -71,24 +77,36 @@ function openclawHome(environment: Environment): string {
   return resolve(expandHome(variable(environment, "OPENCLAW_HOME") ?? environment.home, environment.home));
 }
 
-/** Finds the agents of an OpenClaw and where each keeps its credentials; a state directory that does not exist has none. */
-export async function discoverOpenclaw(stateDirectory: string, environment: Environment): Promise<OpenclawLayout> {
+/**
+ * Finds the agents of an OpenClaw and where each keeps its credentials; a state directory that does not exist has none.
+ *
+ * @param agentDirs where agents are allowed that are neither in the home nor in the state directory
+ */
+export async function discoverOpenclaw(
+  stateDirectory: string,
+  agentDirs: readonly string[],
+  environment: Environment,
+): Promise<OpenclawLayout> {
   const configFile = join(stateDirectory, "openclaw.json");
   const agentsDirectory = join(stateDirectory, "agents");
   if (!(await exists(stateDirectory))) {
     return { stateDirectory, sharedDatabase: null, agents: [], versionHint: null, configError: null, files: [configFile] };
   }
   const present = await agentDirectoriesIn(agentsDirectory);
-  const { configured, versionHint, configError } = await configuredAgents(configFile, stateDirectory, environment);
+  const allowed = [...homes(environment), stateDirectory, ...agentDirs.map((path) => expandHome(path, environment.home))];
+  const { configured, versionHint, configError } = await configuredAgents(configFile, stateDirectory, allowed, environment);
   const stateDatabase = join(stateDirectory, STATE_DATABASE);
   const hasStateDatabase = await exists(stateDatabase);
 
   const agents: OpenclawAgent[] = [];
-  for (const { id, directory } of configured ?? present)
-    agents.push({ id, directory, ...(await credentialsOf(directory, hasStateDatabase)), configured: true });
-  for (const { id, directory } of await othersAmong(present, agents)) {
+  for (const { id, directory, refusal } of configured ?? present) {
+    const kept = refusal === null ? await credentialsOf(directory, hasStateDatabase) : unseen;
+    agents.push({ id, directory, ...kept, configured: true, refusal });
+  }
+  const served = agents.filter(({ refusal }) => refusal === null);
+  for (const { id, directory } of await othersAmong(present, served)) {
     if (!(await hasCredentials(id, directory))) continue;
-    agents.push({ id, directory, ...(await credentialsOf(directory, hasStateDatabase)), configured: false });
+    agents.push({ id, directory, ...(await credentialsOf(directory, hasStateDatabase)), configured: false, refusal: null });
   }
   const files = [configFile, stateDatabase, agentsDirectory, ...agents.flatMap(filesOf)];
   return { stateDirectory, sharedDatabase: hasStateDatabase ? stateDatabase : null, agents, versionHint, configError, files };
@@ -113,6 +131,7 @@ async function hasCredentials(id: string, directory: string): Promise<boolean> {
 
 /** What to watch for an agent: its credentials, and the database whose arrival retires them. */
 function filesOf(agent: OpenclawAgent): string[] {
+  if (agent.refusal !== null) return [];
   return agent.configured || agent.id === MAIN_AGENT
     ? [PROFILES_FILE, GOLDEN_FILE, AGENT_DATABASE].map((name) => join(agent.directory, name))
     : [];
@@ -135,6 +154,43 @@ async function credentialsOf(
 interface AgentDirectory {
   readonly id: string;
   readonly directory: string;
+  readonly refusal: StoreError | null;
+}
+
+/** What is not looked at keeps nothing that is known of. */
+const unseen = { keeps: "json", hasFile: false, hasGolden: false } as const;
+
+/** Where this user's programs keep their files. A home that is the root of everything, as in some containers, tells nothing. */
+function homes(environment: Environment): string[] {
+  return [environment.home, openclawHome(environment)].filter((path) => path !== "/");
+}
+
+/**
+ * Why an agent's directory that `openclaw.json` names is not served: whoever may write that file could have a login put
+ * anywhere, so the user says in a file of their own where else agents may be.
+ */
+function refusalOf(id: string, directory: string, allowed: readonly string[]): StoreError | null {
+  const real = realPathOf(directory);
+  if (allowed.some((place) => isInside(real, realPathOf(place)))) return null;
+  return new StoreError(
+    "permission",
+    `the agentDir of ${id} in openclaw.json leads to ${real}, outside of this user's home`,
+    `if that is meant, add it to the config of credsyncd: agentDirs: [${JSON.stringify(real)}]`,
+  );
+}
+
+function isInside(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory.endsWith("/") ? directory : `${directory}/`);
+}
+
+/** Where a path leads behind links, as far as it exists. */
+function realPathOf(path: string): string {
+  try {
+    return realpathSync.native(path);
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    return dirname(path) === path ? path : join(realPathOf(dirname(path)), basename(path));
+  }
 }
 
 interface ConfiguredAgents {
@@ -145,11 +201,22 @@ interface ConfiguredAgents {
 }
 
 /** Agents are configured, not scanned for: by `agents.entries`, else by `agents.list`, else there is just `main`. */
-async function configuredAgents(path: string, stateDirectory: string, environment: Environment): Promise<ConfiguredAgents> {
-  const directoryOf = (id: string, agentDir: string | undefined): string =>
-    agentDir === undefined || agentDir.trim() === ""
-      ? join(stateDirectory, "agents", id, "agent")
-      : resolve(stateDirectory, expandHome(agentDir.trim(), openclawHome(environment)));
+async function configuredAgents(
+  path: string,
+  stateDirectory: string,
+  allowed: readonly string[],
+  environment: Environment,
+): Promise<ConfiguredAgents> {
+  const placeOf = (id: string, agentDir = ""): AgentDirectory => {
+    const usual = join(stateDirectory, "agents", id, "agent");
+    if (agentDir.trim() === "") return { id, directory: usual, refusal: null };
+    if (!isPresentable(agentDir)) {
+      const what = `the agentDir of ${id} in openclaw.json is no path that can be shown`;
+      return { id, directory: usual, refusal: new StoreError("malformed", what, "check it with: openclaw doctor") };
+    }
+    const directory = resolve(stateDirectory, expandHome(agentDir.trim(), openclawHome(environment)));
+    return { id, directory, refusal: refusalOf(id, directory, allowed) };
+  };
   try {
     const config = await readConfig(path);
     const { list = [], entries } = config.agents ?? {};
@@ -161,9 +228,9 @@ async function configuredAgents(path: string, stateDirectory: string, environmen
     const agents = new Map<string, AgentDirectory>();
     for (const { name, id: listedId, agentDir } of entries === undefined ? listed : named) {
       const id = normalizeAgentId(name ?? listedId ?? "");
-      if (!agents.has(id)) agents.set(id, { id, directory: directoryOf(id, agentDir) });
+      if (!agents.has(id)) agents.set(id, placeOf(id, agentDir));
     }
-    if (agents.size === 0) agents.set(MAIN_AGENT, { id: MAIN_AGENT, directory: directoryOf(MAIN_AGENT, undefined) });
+    if (agents.size === 0) agents.set(MAIN_AGENT, placeOf(MAIN_AGENT, undefined));
     return { configured: [...agents.values()], versionHint: versionIn(config), configError: null };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
@@ -182,7 +249,7 @@ async function readConfig(path: string): Promise<z.infer<typeof configShape>> {
   if (file === null) return {};
   const parsed = configShape.safeParse(await parseJson5(file.text, path));
   if (parsed.success) return parsed.data;
-  throw misshapen(parsed.error.issues[0]?.path.join(".") ?? "", path);
+  throw misshapen((parsed.error.issues[0]?.path ?? []).map(String).join("."), path);
 }
 
 /** What `openclaw.json` says of one agent, of which there may be hundreds. @throws StoreError */
@@ -195,9 +262,10 @@ function agentIn(value: unknown, place: string, path: string): { readonly id?: s
 }
 
 function misshapen(place: string, path: string): StoreError {
+  const keys = place.split(".").map((key) => (isPresentable(key) ? key : "(a key)"));
   return new StoreError(
     "malformed",
-    `${path}: ${place} has another shape than OpenClaw gives it`,
+    `${path}: ${keys.join(".")} has another shape than OpenClaw gives it`,
     "check it with: openclaw doctor",
   );
 }
@@ -273,7 +341,11 @@ export async function overriddenAgentDirectory(
   environment: Environment,
   configured: string | null,
 ): Promise<AgentDirectoryOverride | null> {
-  const { agents, sharedDatabase } = await discoverOpenclaw(await openclawStateDirectory(environment, configured), environment);
+  const { agents, sharedDatabase } = await discoverOpenclaw(
+    await openclawStateDirectory(environment, configured),
+    [],
+    environment,
+  );
   const known = new Set(await Promise.all(agents.map(({ directory }) => canonical(directory))));
   // Versions with a state database know the first only.
   const names = ["OPENCLAW_AGENT_DIR", ...(sharedDatabase === null ? ["PI_CODING_AGENT_DIR"] : [])];
@@ -301,12 +373,12 @@ async function agentDirectoriesIn(agentsDirectory: string): Promise<AgentDirecto
   try {
     const entries = await readdir(agentsDirectory, { withFileTypes: true });
     return entries
-      .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
-      .map((entry) => ({ id: entry.name, directory: join(agentsDirectory, entry.name, "agent") }));
+      .filter((entry) => (entry.isDirectory() || entry.isSymbolicLink()) && isPresentable(entry.name))
+      .map((entry) => ({ id: entry.name, directory: join(agentsDirectory, entry.name, "agent"), refusal: null }));
   } catch (error) {
     // A directory that cannot be listed hides nothing that openclaw.json names.
-    if (isAbsent(error) || errnoOf(error) === "EACCES") return [];
-    throw error;
+    if (errnoOf(error) === null) throw error;
+    return [];
   }
 }
 

@@ -3,12 +3,13 @@ import type { ChoicePlace, ChoiceStore, InstalledAgent, Installation } from "../
 import type { StoreName } from "../domain/store.js";
 import type { Environment } from "./environment.js";
 import { readAuthPreferences } from "./openclaw-auth-config.js";
-import { MAIN_AGENT } from "./openclaw-discovery.js";
+import { MAIN_AGENT, type OpenclawAgent } from "./openclaw-discovery.js";
 import { OpenclawJsonChoice } from "./openclaw-json-choice.js";
 import { PROFILES_FILE } from "./openclaw-json.js";
 import { AGENT_DATABASE, agentLayout, sharedLayout } from "./openclaw-sqlite.js";
 import { OpenclawSqliteChoice } from "./openclaw-sqlite-choice.js";
 import { SHARED, type Surroundings } from "./openclaw.js";
+import { unreachableChoice } from "./unreachable-store.js";
 
 /**
  * Everyone who uses profiles in an OpenClaw as it was found, agents without a store of their own too.
@@ -25,12 +26,12 @@ export async function openInstallation(
   const users = layout.agents.filter((agent) => agent.configured || served.includes(agent));
   const main = users.find(({ id, keeps }) => id === MAIN_AGENT && keeps !== "inherits");
   const below = shared.store !== null ? nameOf(SHARED) : main === undefined ? null : nameOf(main.id);
-  const agents = users.map(({ id, keeps, directory }): InstalledAgent => {
+  const agents = users.map(({ id, keeps, directory, refusal }): InstalledAgent => {
     const store = nameOf(id);
     return {
       agent: id,
       store,
-      choice: keeps === "inherits" ? null : choiceIn(store, keeps, directory, stateDirectory, environment),
+      choice: keeps === "inherits" ? null : choiceIn({ store, keeps, directory, stateDirectory, refusal }, environment),
       inheritsFrom: below === store ? null : below,
       ownComeFirst: keeps === "sqlite",
     };
@@ -43,13 +44,17 @@ export async function openInstallation(
   return { agents, preferences: await readAuthPreferences(stateDirectory) };
 }
 
+interface ChoiceLocation extends Pick<OpenclawAgent, "directory" | "refusal"> {
+  readonly store: StoreName;
+  readonly keeps: "json" | "sqlite";
+  readonly stateDirectory: string;
+}
+
 function choiceIn(
-  name: StoreName,
-  keeps: "json" | "sqlite",
-  directory: string,
-  stateDirectory: string,
+  { store: name, keeps, directory, stateDirectory, refusal }: ChoiceLocation,
   environment: Environment,
 ): ChoiceStore {
+  if (refusal !== null) return unreachableChoice({ name, path: directory, stateDirectory }, refusal);
   if (keeps === "json") return new OpenclawJsonChoice(name, join(directory, PROFILES_FILE), stateDirectory, environment);
   const path = join(directory, AGENT_DATABASE);
   return new OpenclawSqliteChoice({ name, path, layout: agentLayout, stateDirectory }, environment);

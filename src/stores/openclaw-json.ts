@@ -6,7 +6,7 @@ import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, Sto
 import { replaceFile } from "../io/atomic-file.js";
 import { changeJson, parseJson, putJson } from "../io/json-document.js";
 import { withOwnerLock } from "../io/owner-lock.js";
-import { isUnchanged, readRegularFile, type RegularFile } from "../io/regular-file.js";
+import { isUnchanged, readRegularFile, refuseForeignDirectory, type RegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { toStoreError } from "../io/system-error.js";
 import { removeLeftovers } from "../io/temporary-file.js";
@@ -59,6 +59,7 @@ export class OpenclawJsonStore implements CredentialStore {
 
   #snapshot(file: RegularFile | null): StoreSnapshot {
     if (file === null) return { revision: ABSENT, identity: null, changedAt: null, files: [this.path], profiles: [] };
+    refuseForeignDirectory(file.realPath);
     const root = parseOrTorn(file, this.path, this.#environment.clock);
     return {
       // Few of hundreds are written, and only a write asks.
@@ -128,6 +129,7 @@ export class OpenclawJsonStore implements CredentialStore {
 
   /** Makes the file in the shape that OpenClaw gives it; never beside a database, where it would be in OpenClaw's way. */
   async #create(text: string): Promise<StoreSnapshot> {
+    refuseForeignDirectory(this.path);
     const databases = [join(dirname(this.path), AGENT_DATABASE), join(this.#stateDirectory, STATE_DATABASE)];
     const isStillWanted = (): boolean => ![this.path, ...databases].some((path) => existsSync(path));
     const formatted = `${JSON.stringify(parseJson(text, this.path), null, 2)}\n`;
@@ -141,8 +143,10 @@ export class OpenclawJsonStore implements CredentialStore {
     const text = change(file.text);
     // The lock was taken where the name is; behind a link is another directory.
     if (file.realPath !== this.path) removeLeftovers(dirname(file.realPath));
-    // Some commands of OpenClaw write without taking the lock (`models auth paste-token` of 2026.3.11).
-    if (!(await replaceFile(file.realPath, text, () => isUnchanged(this.path, file)))) throw this.#conflict();
+    // Some commands of OpenClaw write without taking the lock (`models auth paste-token` of 2026.3.11). A link may have been
+    // put in the way since, too.
+    const isUntouched = (): boolean => isUnchanged(this.path, file) && isUnchanged(file.realPath, file);
+    if (!(await replaceFile(file.realPath, text, isUntouched))) throw this.#conflict();
     const snapshot = await this.#readBack();
     if (snapshot.revision !== revisionOf(text)) throw this.#conflict();
     return snapshot;

@@ -20,7 +20,7 @@ export const PENALTIES = [
 export function withoutPenalties(text: string, healed: readonly ProfileId[], place: string): string | null {
   // Most texts hold no notes, and this is asked of hundreds at every rotation.
   if (!text.includes("usageStats")) return null;
-  const usage = readUsage(text, place);
+  const usage = understood(() => namedValues(namedValues(parseJson(text, place))?.["usageStats"])) ?? null;
   if (usage === null) return null;
   const changes = healed.flatMap((profile) => {
     const stats = namedValues(Object.hasOwn(usage, profile) ? usage[profile] : null);
@@ -30,14 +30,15 @@ export function withoutPenalties(text: string, healed: readonly ProfileId[], pla
       value: undefined,
     }));
   });
-  return changes.length === 0 ? null : changeJson(text, changes, place);
+  return changes.length === 0 ? null : (understood(() => changeJson(text, changes, place)) ?? null);
 }
 
-function readUsage(text: string, place: string): Readonly<Record<string, unknown>> | null {
+/** Undefined for a text that is no JSON, or in which a key stands twice. */
+function understood<Result>(action: () => Result): Result | undefined {
   try {
-    return namedValues(namedValues(parseJson(text, place))?.["usageStats"]);
+    return action();
   } catch (error) {
-    if (error instanceof StoreError) return null;
+    if (error instanceof StoreError) return undefined;
     throw error;
   }
 }

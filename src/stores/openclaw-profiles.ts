@@ -1,5 +1,6 @@
-import type { Account, Credential } from "../domain/credential.js";
+import { LAST_EXPIRY_MS, type Account, type Credential } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
+import { isPresentable } from "../domain/presentable.js";
 import { Secret, SecretReference } from "../domain/secret.js";
 import type { ProfileContent, ProfileId, ProfilePatch, StoredProfile } from "../domain/store.js";
 import { namedValues, parseJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
@@ -43,8 +44,24 @@ export function profilesIn(root: unknown, place: string): Record<string, Entry> 
   return Object.fromEntries(
     Object.entries(profiles).flatMap(([id, value]) => {
       const entry = namedValues(value);
-      return entry === null ? [] : [[id, entry]];
+      if (entry === null) return [];
+      refuseUnpresentable([id, entry["provider"]], place);
+      return [[id, entry]];
     }),
+  );
+}
+
+/**
+ * Refuses names that must not get into a log: everything that is told of a store is told by these.
+ *
+ * @throws StoreError `malformed`
+ */
+export function refuseUnpresentable(names: readonly unknown[], place: string): void {
+  if (names.every((name) => typeof name !== "string" || isPresentable(name))) return;
+  throw new StoreError(
+    "malformed",
+    `${place} has a profile or a provider whose name must not be shown: it is built like a token, or holds control characters`,
+    "give it another name with its own program; the store is left alone until then",
   );
 }
 
@@ -115,9 +132,12 @@ function literal(value: unknown): Secret | null {
   return text === null ? null : new Secret(text);
 }
 
-/** An expiry that is no positive number of ms makes OpenClaw refuse the profile; it counts as not stated. */
+/**
+ * An expiry that is no positive number of ms makes OpenClaw refuse the profile; it counts as not stated. One that no date
+ * can name is the last that one can.
+ */
 function readExpiry(value: unknown): number | null {
-  return typeof value === "number" && Number.isFinite(value) && value > 0 ? value : null;
+  return typeof value === "number" && Number.isFinite(value) && value > 0 ? Math.min(value, LAST_EXPIRY_MS) : null;
 }
 
 /** Where OpenClaw finds a secret that is not in the store; it drops a literal beside it at its next save. */
@@ -250,8 +270,9 @@ export function activeProfiles(text: string, place: string): Record<string, Prof
     provider,
     Array.isArray(ids) ? (ids as unknown[])[0] : undefined,
   ]);
-  return Object.fromEntries([...Object.entries(lastGood), ...firsts].filter(([, id]) => typeof id === "string")) as Record<
-    string,
-    ProfileId
-  >;
+  return Object.fromEntries(
+    [...Object.entries(lastGood), ...firsts].filter((names) =>
+      names.every((name) => typeof name === "string" && isPresentable(name)),
+    ),
+  ) as Record<string, ProfileId>;
 }

@@ -1,9 +1,8 @@
-import { stat } from "node:fs/promises";
 import * as z from "zod/mini";
 import { StoreError } from "../domain/errors.js";
 import { NEWEST_STATE_SCHEMA, refuseUnknownSchema } from "./openclaw-schema.js";
 import { parseJson } from "../io/json-document.js";
-import { toStoreError } from "../io/system-error.js";
+import { identifyDatabase } from "./openclaw-database-file.js";
 import type { Environment } from "./environment.js";
 
 const TABLE = "config_machine_state";
@@ -29,7 +28,10 @@ export interface SharedStorePlace {
  * @throws StoreError `unsupported` for a word that is not known: nothing shared may be written then
  */
 export async function sharedStorePlace(stateDatabase: string, environment: Environment): Promise<SharedStorePlace> {
-  const database = await environment.databases.reader(stateDatabase, await identityOf(stateDatabase));
+  const identity = await identifyDatabase(stateDatabase, environment);
+  if (identity === null)
+    throw new StoreError("conflict", `${stateDatabase} is not there any more`, "it is looked at again by itself");
+  const database = await environment.databases.reader(stateDatabase, identity);
   refuseUnknownSchema(database, NEWEST_STATE_SCHEMA, stateDatabase);
   const hasFences = Number(database.row("PRAGMA user_version")?.["user_version"]) > LAST_SCHEMA_WITHOUT_FENCES;
   if (!database.hasTable(TABLE)) return { location: "legacy-main", hasFences };
@@ -42,13 +44,4 @@ export async function sharedStorePlace(stateDatabase: string, environment: Envir
     `${stateDatabase} says in a way that is not known where the shared store is`,
     "update credsyncd; the shared store is left alone",
   );
-}
-
-async function identityOf(path: string): Promise<string> {
-  try {
-    const { dev, ino } = await stat(path);
-    return `${String(dev)}:${String(ino)}`;
-  } catch (error) {
-    throw toStoreError(error, path, "read");
-  }
 }

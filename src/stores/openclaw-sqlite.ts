@@ -3,6 +3,7 @@ import { StoreError } from "../domain/errors.js";
 import type { Secret } from "../domain/secret.js";
 import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, StoreSnapshot } from "../domain/store.js";
 import { changeJson, parseJson, putJson } from "../io/json-document.js";
+import { decodeText } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { WAL_SUFFIX, type SqliteDatabase, type Questioned } from "../io/sqlite-database.js";
 import { toStoreError } from "../io/system-error.js";
@@ -12,6 +13,9 @@ import { activeProfiles, profileChanges, readProfiles } from "./openclaw-profile
 import { withoutPenalties } from "./openclaw-penalties.js";
 import { NEWEST_STATE_SCHEMA, refuseMissingTable, refuseUnknownSchema } from "./openclaw-schema.js";
 import { refreshedBy, withRefreshLocks, type RefreshedProfile } from "./openclaw-refresh-lock.js";
+
+/** Far above any real set of profiles, as for a file. */
+const MAX_ROW_BYTES = 4 * 1024 * 1024;
 
 /** An agent's database, in its directory. */
 export const AGENT_DATABASE = "openclaw-agent.sqlite";
@@ -181,20 +185,45 @@ export interface Row {
 /** @returns null where the row, or its table, does not exist: no profiles of its own */
 export function readRow(database: Questioned, place: RowPlace, path: string): Row | null {
   if (!database.hasTable(place.table)) return null;
+  refuseTriggers(database, place.table, path);
+  const bytes = `CAST(${place.valueColumn} AS BLOB)`;
   const row = database.row(
-    // A time beyond what a number can hold is no reason not to read the row.
-    `SELECT ${place.valueColumn} AS text, CAST(${place.timeColumn} AS REAL) AS time FROM ${place.table} WHERE ${place.keyColumn} = ?`,
+    // As bytes: read as text, what is no UTF-8 would be mended on the way, and written back so. A time beyond what a
+    // number can hold is no reason not to read the row.
+    `SELECT typeof(${place.valueColumn}) AS type, length(${bytes}) AS size, CAST(${place.timeColumn} AS REAL) AS time,
+      CASE WHEN length(${bytes}) <= ${String(MAX_ROW_BYTES)} THEN ${bytes} END AS bytes
+      FROM ${place.table} WHERE ${place.keyColumn} = ?`,
     place.key,
   );
   if (row === null) return null;
-  if (typeof row["text"] !== "string") {
+  const { type, size, bytes: value, time } = row;
+  if (type !== "text") {
     throw new StoreError(
       "unsupported",
       `${path} keeps ${place.table} in another shape`,
       "update credsyncd; the store is left alone",
     );
   }
-  return { text: row["text"], updatedAt: Number(row["time"]) };
+  if (Number(size) > MAX_ROW_BYTES) {
+    const hint = "nothing makes it that large: let OpenClaw repair it, openclaw doctor --fix";
+    throw new StoreError("too-large", `${path} has ${String(size)} bytes in one row of ${place.table}`, hint);
+  }
+  return { text: value instanceof Uint8Array ? decodeText(value, path) : "", updatedAt: Number(time) };
+}
+
+/**
+ * OpenClaw has none on these tables; one would run in the middle of a write, and may do anything there, or never end.
+ *
+ * @throws StoreError `unsupported`
+ */
+function refuseTriggers(database: Questioned, table: string, path: string): void {
+  if (database.row("SELECT 1 AS found FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = ? LIMIT 1", table) === null)
+    return;
+  throw new StoreError(
+    "unsupported",
+    `${path} has a trigger on ${table}`,
+    "drop it: OpenClaw makes none; the store is left alone",
+  );
 }
 
 function writeRow(database: SqliteDatabase, place: RowPlace, text: string, now: number): void {

@@ -38,10 +38,12 @@ export interface OpenclawSpec {
   readonly stateDir: string | null;
   /** Tells its stores' names from another OpenClaw's; null where there is no other. */
   readonly label: string | null;
+  /** Where the user allows agents outside of the home. */
+  readonly agentDirs: readonly string[];
 }
 
 /** The OpenClaw of a host that has just one. */
-export const usualOpenclaw: OpenclawSpec = { stateDir: null, label: null };
+export const usualOpenclaw: OpenclawSpec = { stateDir: null, label: null, agentDirs: [] };
 
 /** The credential stores of an OpenClaw as it was found: every agent's, and the one that they share. */
 export function openclawStores(
@@ -75,9 +77,13 @@ export function openclawStores(
 }
 
 /** The directories in which writing to the stores of an OpenClaw makes lock files. */
-export async function openclawLockDirectories({ stateDir }: OpenclawSpec, environment: Environment): Promise<string[]> {
-  const { stateDirectory, agents } = await discoverOpenclaw(await openclawStateDirectory(environment, stateDir), environment);
-  return [refreshLockDirectory(stateDirectory), ...agents.map(({ directory }) => directory)];
+export async function openclawLockDirectories(
+  { stateDir, agentDirs }: OpenclawSpec,
+  environment: Environment,
+): Promise<string[]> {
+  const layout = await discoverOpenclaw(await openclawStateDirectory(environment, stateDir), agentDirs, environment);
+  const served = layout.agents.filter(({ refusal }) => refusal === null);
+  return [refreshLockDirectory(layout.stateDirectory), ...served.map(({ directory }) => directory)];
 }
 
 /** An agent of an OpenClaw, or its shared store, as the source. */
@@ -118,9 +124,9 @@ export interface Surroundings {
   readonly nameOf: (agent: string) => StoreName;
 }
 
-export async function lookAround({ stateDir, label }: OpenclawSpec, environment: Environment): Promise<Surroundings> {
+export async function lookAround({ stateDir, label, agentDirs }: OpenclawSpec, environment: Environment): Promise<Surroundings> {
   const nameOf = (agent: string): StoreName => `openclaw:${agent}${label === null ? "" : `@${label}`}`;
-  const layout = await discoverOpenclaw(await openclawStateDirectory(environment, stateDir), environment);
+  const layout = await discoverOpenclaw(await openclawStateDirectory(environment, stateDir), agentDirs, environment);
   const shared = await findShared(layout, nameOf(SHARED), environment);
   const agents = layout.agents.filter((agent) => isServed(agent, shared));
   return { layout, shared, agents, inheritsFrom: sharedName(agents, shared, nameOf), nameOf };
@@ -142,10 +148,10 @@ function openSource(
   const inherits = id === SHARED || agent !== undefined;
   if (inherits && inherited !== null) return [inherited];
   // Nothing is there yet: what a first sign-in makes is awaited.
-  const usual = { id, directory: join(layout.stateDirectory, "agents", id, "agent"), keeps: "json" as const };
+  const usual = { id, directory: join(layout.stateDirectory, "agents", id, "agent"), keeps: "json" as const, refusal: null };
   if (layout.agents.length === 0) return [openStore(usual, nameOf, layout, environment)];
   const error = (inherits ? shared.findings[0]?.error : null) ?? noSuchAgent(id, layout);
-  return [unreachableStore({ name: nameOf(id), format: "openclaw", path: layout.stateDirectory }, error)];
+  return [unreachableStore({ name: nameOf(id), path: layout.stateDirectory }, error)];
 }
 
 function noSuchAgent(id: string, { stateDirectory, agents }: OpenclawLayout): StoreError {
@@ -192,6 +198,7 @@ function creationOf(
   nameOf: (agent: string) => StoreName,
   inheritsFrom: StoreName | null,
 ): LocatedStore["creation"] {
+  if (agent.refusal !== null) return null;
   const name = nameOf(agent.id);
   const main = nameOf(MAIN_AGENT);
   if (agent.keeps === "json") {
@@ -214,12 +221,13 @@ function sharedName(served: readonly OpenclawAgent[], shared: Shared, nameOf: (a
 }
 
 function openStore(
-  agent: Pick<OpenclawAgent, "id" | "directory" | "keeps">,
+  agent: Pick<OpenclawAgent, "id" | "directory" | "keeps" | "refusal">,
   nameOf: (agent: string) => StoreName,
   { stateDirectory }: OpenclawLayout,
   environment: Environment,
 ): CredentialStore {
   const name = nameOf(agent.id);
+  if (agent.refusal !== null) return unreachableStore({ name, path: agent.directory }, agent.refusal);
   if (agent.keeps === "json") return new OpenclawJsonStore(name, agent.directory, stateDirectory, environment);
   return new OpenclawSqliteStore(
     { name, path: join(agent.directory, AGENT_DATABASE), layout: agentLayout, stateDirectory },

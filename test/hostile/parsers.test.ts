@@ -3,7 +3,7 @@ import { mkdir, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
-import { parseConfig } from "../../src/config/load.js";
+import { parseConfig } from "../../src/config/parse.js";
 import { readAlerts } from "../../src/daemon/alert-memory.js";
 import { readDaemonStatus } from "../../src/daemon/status.js";
 import { Failure, StoreError } from "../../src/domain/errors.js";

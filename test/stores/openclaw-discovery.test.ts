@@ -22,7 +22,7 @@ async function makeOpenclaw(config: string | null, files: readonly string[] = []
 /** What is found, a line an agent, with paths below the home. */
 async function find(home: string, variables: Record<string, string> = {}): Promise<string[]> {
   const environment = environmentIn(home, variables);
-  const { agents } = await discoverOpenclaw(await openclawStateDirectory(environment, null), environment);
+  const { agents } = await discoverOpenclaw(await openclawStateDirectory(environment, null), [], environment);
   return agents.map(({ id, directory, keeps, hasFile, configured }) => {
     const notes = `${hasFile && keeps !== "json" ? " retired" : ""}${configured ? "" : " unconfigured"}`;
     return `${id} ${keeps}${notes} ${directory.replace(`${home}/`, "")}`;
@@ -62,7 +62,7 @@ describe("the agents of an OpenClaw", () => {
   test.each(["/elsewhere", "~/elsewhere"])("have ~ expanded to OPENCLAW_HOME, here %s", async (openclawHome) => {
     const home = await makeOpenclaw(`{"agents":{"list":[{"id":"work","agentDir":"~/work"}]}}`);
     const environment = environmentIn(home, { OPENCLAW_HOME: openclawHome });
-    const { agents } = await discoverOpenclaw(join(home, ".openclaw"), environment);
+    const { agents } = await discoverOpenclaw(join(home, ".openclaw"), [], environment);
     expect(agents.map(({ directory }) => directory)).toEqual([`${openclawHome.replace("~", home)}/work`]);
     expect(await openclawStateDirectory(environment, null)).toBe(`${openclawHome.replace("~", home)}/.openclaw`);
   });
@@ -87,14 +87,14 @@ describe("the agents of an OpenClaw", () => {
     async (config) => {
       const home = await makeOpenclaw(config, ["agents/work/agent/auth-profiles.json"]);
       expect(await find(home)).toEqual(agentsIn("work"));
-      const { configError } = await discoverOpenclaw(join(home, ".openclaw"), environmentIn(home));
+      const { configError } = await discoverOpenclaw(join(home, ".openclaw"), [], environmentIn(home));
       expect(configError).toMatchObject({ code: "malformed", hint: expect.any(String) as string });
     },
   );
 
   test("show nothing of a config that is broken", async () => {
     const home = await makeOpenclaw(`{ "gateway": { "token": "a-secret" `);
-    const { configError } = await discoverOpenclaw(join(home, ".openclaw"), environmentIn(home));
+    const { configError } = await discoverOpenclaw(join(home, ".openclaw"), [], environmentIn(home));
     expect(configError?.message).not.toContain("a-secret");
   });
 
