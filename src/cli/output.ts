@@ -1,5 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import type { Failure, FailureCode } from "../domain/errors.js";
+import { spelledOut } from "../domain/presentable.js";
 
 /** Exit codes: the first four are credsyncd's own, the others those of sysexits.h. */
 export const exitCodes = {
@@ -46,14 +47,25 @@ export function openOutput(options: CommonOptions): Output {
   return {
     json,
     result: (text, value) => {
-      const line = json ? JSON.stringify(value, null, 2) : text;
+      const line = json ? JSON.stringify(value, null, 2) : fenced(text, wantsColour);
       if (line !== "") process.stdout.write(`${line}\n`);
     },
     say: (text) => {
-      if (options.quiet !== true) process.stderr.write(`${text}\n`);
+      if (options.quiet !== true) process.stderr.write(`${fenced(text, wantsColour)}\n`);
     },
     paint: (colour, text) => (wantsColour ? `\u001b[${CODES[colour]}m${text}\u001b[0m` : text),
   };
+}
+
+const OWN_COLOUR = new RegExp(`(\\u001b\\[(?:${[...Object.values(CODES), "0"].join("|")})m)`);
+
+/** A text that holds names of other programs' making: a terminal gets none of it to obey but the colours. */
+function fenced(text: string, hasColour: boolean): string {
+  if (!hasColour) return spelledOut(text);
+  return text
+    .split(OWN_COLOUR)
+    .map((part) => (OWN_COLOUR.test(part) ? part : spelledOut(part)))
+    .join("");
 }
 
 /** Prints a failure and returns its exit code; with `--json` the failure is on stdout too. */
@@ -62,8 +74,8 @@ export function printFailure(failure: Failure, json: boolean): ExitCode {
     process.stdout.write(
       `${JSON.stringify({ schemaVersion: 1, error: { code: failure.code, message: failure.message, hint: failure.hint } })}\n`,
     );
-  process.stderr.write(`credsyncd: error: ${failure.message}\n`);
-  if (failure.hint !== null) process.stderr.write(`credsyncd: hint: ${failure.hint}\n`);
+  process.stderr.write(`credsyncd: error: ${spelledOut(failure.message)}\n`);
+  if (failure.hint !== null) process.stderr.write(`credsyncd: hint: ${spelledOut(failure.hint)}\n`);
   return exitCodeOf(failure.code);
 }
 

@@ -1,5 +1,6 @@
 import { fstatSync } from "node:fs";
 import { destination, pino, type Logger } from "pino";
+import { spelledOut } from "../domain/presentable.js";
 
 export type LogFormat = "auto" | "json" | "pretty" | "journald";
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -49,7 +50,7 @@ export function openAlertLine(
   const isJournaled = isJournal(variables["JOURNAL_STREAM"], STDERR);
   return (line, severity) => {
     const level = severity === "warning" ? "warn" : severity;
-    stderr.write(`${isJournaled ? `<${String(SEVERITIES[level] ?? 6)}>` : ""}${line}\n`);
+    stderr.write(`${isJournaled ? `<${String(SEVERITIES[level] ?? 6)}>` : ""}${spelledOut(line).replaceAll("\n", " ")}\n`);
   };
 }
 
@@ -72,7 +73,8 @@ function isJournal(stream: string | undefined, descriptor: number): boolean {
 
 function toText(line: string, format: "pretty" | "journald"): string {
   const { level, time, msg, ...fields } = JSON.parse(line) as { level: string; time: string; msg: string };
-  const text = [msg, ...Object.entries(fields).map(([name, value]) => `${name}=${quote(value)}`)].join(" ");
+  const words = [msg, ...Object.entries(fields).map(([name, value]) => `${name}=${quote(value)}`)];
+  const text = spelledOut(words.join(" "));
   return format === "journald"
     ? `<${String(SEVERITIES[level] ?? 6)}>${text}\n`
     : `${time.slice(11, 19)} ${level.padEnd(5)} ${text}\n`;

@@ -81,7 +81,9 @@ interface Applied {
 
 /** What happens to one profile of a store. */
 interface Change {
-  readonly patch: ProfilePatch;
+  readonly profile: ProfileId;
+  /** @throws StoreError where the source's own text of the profile cannot be taken out of its store */
+  readonly patch: () => ProfilePatch;
   /** Names what is put into the backups first; null for nothing. */
   readonly backup: Fingerprint | null;
   /** To be recorded once it is done. */
@@ -99,7 +101,8 @@ function adoptionChange(adoption: Adoption, head: ObservedSource, { clock }: App
   const observed = head.state === "present" ? head.observed : null;
   const held = observed?.held.kind === "credential" ? (observed.held.generation ?? observed.held.issue) : "unknown";
   return {
-    patch: { profile, provider: observed?.provider ?? null, credential, create: false, account: null },
+    profile,
+    patch: () => ({ profile, provider: observed?.provider ?? null, credential, create: false, account: null }),
     backup: backup ? held : null,
     eventsAfter: (durationMs) => [
       {
@@ -145,9 +148,12 @@ function writeChange(write: PlannedWrite, originals: ReadonlyMap<string, Origina
   const { store, profile, provider, held } = target;
   const original = originals.get(placementKey(from.store, from.profile));
   const account = replaceAccount ? (original?.account ?? null) : null;
-  const template = create ? original?.template : undefined;
   return {
-    patch: { profile, provider, credential, create, template, account },
+    profile,
+    patch: () => {
+      const template = create ? original?.template?.() : undefined;
+      return { profile, provider, credential, create, template, account };
+    },
     backup: backup && held.kind === "credential" ? (held.generation ?? held.issue) : null,
     eventsAfter: (durationMs) => {
       const place = { at: clock.now(), store, profile };
@@ -164,7 +170,7 @@ interface Original {
   /** For identity fields that name the previous one. */
   readonly account: Account | null;
   /** For a profile that is made anew. */
-  readonly template: Secret | undefined;
+  readonly template: (() => Secret) | undefined;
 }
 
 function originalsIn({ sourceReads, inventory }: Observation): Map<string, Original> {
@@ -172,7 +178,7 @@ function originalsIn({ sourceReads, inventory }: Observation): Map<string, Origi
   const originals = new Map<string, Original>();
   for (const { store, snapshot } of sourceReads) {
     for (const { id, account, image } of snapshot.profiles)
-      originals.set(placementKey(store.name, id), { account, template: isSameFormat ? image() : undefined });
+      originals.set(placementKey(store.name, id), { account, template: isSameFormat ? image : undefined });
   }
   return originals;
 }
@@ -194,17 +200,17 @@ async function applyToStore(
   const startedAt = ports.clock.monotonic();
   const outcome = (error: StoreError | null): WriteOutcome => {
     const durationMs = Math.round((ports.clock.monotonic() - startedAt) * 10) / 10;
-    return { store: store.name, profiles: changes.map(({ patch }) => patch.profile), error, durationMs };
+    return { store: store.name, profiles: changes.map(({ profile }) => profile), error, durationMs };
   };
   try {
-    for (const { patch, backup } of changes) {
-      const stored = snapshot.profiles.find(({ id }) => id === patch.profile);
+    for (const { profile, backup } of changes) {
+      const stored = snapshot.profiles.find(({ id }) => id === profile);
       if (backup === null || stored === undefined) continue;
-      const entry = { store: store.name, profile: patch.profile, fingerprint: backup, image: stored.image() };
+      const entry = { store: store.name, profile, fingerprint: backup, image: stored.image() };
       await ports.backups.save(entry, ports.clock.now());
     }
     await store.write(
-      changes.map(({ patch }) => patch),
+      changes.map(({ patch }) => patch()),
       snapshot.revision,
       signal,
     );

@@ -49,6 +49,7 @@ describe("doctor", () => {
         "permissions",
         "stores",
         "symlinks",
+        "hard links",
         "locks",
         "clock",
         "ledger",

@@ -1,5 +1,5 @@
 import type { DoctorFinding, Patient } from "./finding.js";
-import { clock, locks, permissions, strays, symlinks } from "./files.js";
+import { clock, hardLinks, locks, permissions, strays, symlinks } from "./files.js";
 import { eras, gateways, overrides, stores, whitelists } from "./openclaw.js";
 import { config, daemons, inotify, keychain, ledger, node } from "./system.js";
 
@@ -11,6 +11,7 @@ const checks = [
   permissions,
   stores,
   symlinks,
+  hardLinks,
   keychain,
   strays,
   locks,

@@ -2,7 +2,8 @@ import { constants, type Stats } from "node:fs";
 import { lstat, open, readdir, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { formatDuration } from "../../config/duration.js";
-import { errnoOf, isAbsent } from "../../io/system-error.js";
+import { UNREACHABLE } from "../../stores/unreachable-store.js";
+import { errnoOf } from "../../io/system-error.js";
 import { found, ok, type Check, type DoctorFinding, type Patient } from "./finding.js";
 
 /** No program holds a lock as long (ms); OpenClaw's on a refresh are the longest. */
@@ -36,7 +37,9 @@ async function credentialPaths({ composition, result }: Patient): Promise<Creden
 }
 
 function storesOf({ observation }: Patient["result"]): { readonly name: string; readonly path: string }[] {
-  return [...observation.inventory.source.stores, ...observation.reads.map(({ target }) => target.store)];
+  const all = [...observation.inventory.source.stores, ...observation.reads.map(({ target }) => target.store)];
+  // What is refused is no store of this user's, so that nothing there is judged, and nothing mended.
+  return all.filter(({ format }) => format !== UNREACHABLE);
 }
 
 /** Credentials that others may read, and directories in which others may put files in a credential's place. */
@@ -62,7 +65,8 @@ const REASONS = {
 /** @param refused the permission bits that nobody else may have */
 async function exposed(path: string, refused: number, kind: keyof typeof REASONS, { fixes }: Patient): Promise<DoctorFinding[]> {
   const stats = await lookAt(path);
-  if (stats === null || (!stats.isFile() && !stats.isDirectory()) || (stats.mode & refused) === 0) return [];
+  if (stats === null || (kind === "directory" ? !stats.isDirectory() : !stats.isFile()) || (stats.mode & refused) === 0)
+    return [];
   const mode = stats.mode & 0o777;
   const wanted = mode & ~refused;
   const finding = found("permissions", "error", {
@@ -106,6 +110,23 @@ export const symlinks: Check = async ({ result }) => {
     );
   }
   return findings.length > 0 ? findings : [ok("symlinks", "no credential file is a link")];
+};
+
+/** Other names of a credential file, which every replacement of it leaves behind. */
+export const hardLinks: Check = async ({ result }) => {
+  const findings: DoctorFinding[] = [];
+  for (const { name, path } of storesOf(result)) {
+    const stats = await lookAt(path);
+    if (stats?.isFile() !== true || stats.nlink < 2 || path.endsWith(".sqlite")) continue;
+    findings.push(
+      found("hard links", "warning", {
+        what: `${name}: ${path} has ${String(stats.nlink)} names (hard links)`,
+        why: "its program and credsyncd replace the file: this name gets the new login, the others keep the old one for good",
+        fix: `find them: find / -xdev -samefile ${quoted(path)} - and remove those that are not needed`,
+      }),
+    );
+  }
+  return findings.length > 0 ? findings : [ok("hard links", "no credential file has another name")];
 };
 
 /** Locks whose holder is gone: the owning program waits for each before it breaks it, if it does. */
@@ -229,8 +250,8 @@ async function lookAt(path: string): Promise<Stats | null> {
   try {
     return await lstat(path);
   } catch (error) {
-    if (isAbsent(error) || errnoOf(error) === "EACCES") return null;
-    throw error;
+    if (errnoOf(error) === null) throw error;
+    return null;
   }
 }
 
