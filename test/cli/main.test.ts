@@ -62,8 +62,8 @@ describe("the command line", () => {
     await home.makeDirectory(`${home.stateDirectory}/key`);
     for (const command of ["status", "sync"]) {
       const { code, stderr } = await credsyncd(home, [command]);
-      expect(code).toBe(77);
-      expect(stderr).toMatch(/^credsyncd: error: cannot read .*\/key: EISDIR\ncredsyncd: hint: .*\n$/);
+      expect(code).toBe(65);
+      expect(stderr).toMatch(/^credsyncd: error: .*\/key is not a regular file\ncredsyncd: hint: .*\n$/);
     }
   });
 

@@ -218,7 +218,7 @@ export class TemporaryHome {
     for (const name of ["ledger.jsonl", "status.json", "run.lock"]) {
       const path = join(this.stateDirectory, name);
       // A pipe in its place would be waited for.
-      if (statSync(path, { throwIfNoEntry: false })?.isFile() === true) texts.push(await readIfPresent(path));
+      if (existsSync(path) && statSync(path).isFile()) texts.push(await readIfPresent(path));
     }
     return leaksIn(texts.join("\n"), this.secretParts);
   }
