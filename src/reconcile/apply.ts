@@ -125,7 +125,8 @@ function restorationChange(restoration: Restoration, head: ObservedSource, { clo
   const { store, profile } = restoration.into;
   const observed = head.state === "present" ? head.observed : null;
   return {
-    patch: { profile, provider: observed?.provider ?? null, credential, create: false, account: null },
+    profile,
+    patch: () => ({ profile, provider: observed?.provider ?? null, credential, create: false, account: null }),
     backup: null,
     eventsAfter: (durationMs) => [
       {
