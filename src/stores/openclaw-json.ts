@@ -134,7 +134,7 @@ export class OpenclawJsonStore implements CredentialStore {
     const isStillWanted = (): boolean => ![this.path, ...databases].some((path) => existsSync(path));
     const formatted = `${JSON.stringify(parseJson(text, this.path), null, 2)}\n`;
     if (!isStillWanted() || !(await replaceFile(this.path, formatted, isStillWanted))) throw this.#conflict();
-    return this.#readBack();
+    return this.#snapshot(await readRegularFile(this.path));
   }
 
   async #replace(expected: Revision, change: (text: string) => string): Promise<StoreSnapshot> {
@@ -147,13 +147,9 @@ export class OpenclawJsonStore implements CredentialStore {
     // put in the way since, too.
     const isUntouched = (): boolean => isUnchanged(this.path, file) && isUnchanged(file.realPath, file);
     if (!(await replaceFile(file.realPath, text, isUntouched))) throw this.#conflict();
-    const snapshot = await this.#readBack();
-    if (snapshot.revision !== revisionOf(text)) throw this.#conflict();
-    return snapshot;
-  }
-
-  async #readBack(): Promise<StoreSnapshot> {
-    return this.#snapshot(await readRegularFile(this.path));
+    const written = await readRegularFile(this.path);
+    if (written?.text !== text) throw this.#conflict();
+    return this.#snapshot(written);
   }
 
   /** From 2026.4.7 the notes on the profiles' use are in a file of their own. */
