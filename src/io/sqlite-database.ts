@@ -34,7 +34,7 @@ export const WAL_SUFFIX = "-wal";
 /** How long a statement waits for another writer before it gives up (ms). It blocks the process, so it is short. */
 const BUSY_TIMEOUT_MS = 50;
 
-/** One connection to a database that another program owns: no pragma is changed, nothing is created or compacted. */
+/** One connection to a database that another program owns: nothing that it keeps is set, created or compacted. */
 export class SqliteDatabase {
   readonly #database: DatabaseSync;
   readonly #path: string;
@@ -55,6 +55,8 @@ export class SqliteDatabase {
     try {
       const database = access === "read" ? new DatabaseSync(path, { readOnly: true }) : openForWriting(DatabaseSync, path);
       database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+      // The package is compiled so that a commit to a log does not wait for the disk, and a power cut would undo it.
+      if (access === "write") database.exec("PRAGMA synchronous = FULL");
       return new SqliteDatabase(database, path);
     } catch (error) {
       throw toSqliteError(error, path, access);

@@ -47,6 +47,16 @@ describe("a database", () => {
     expect(database.row("SELECT text FROM t WHERE n = ?", 2)).toBeNull();
   });
 
+  test("with a log is on the disk when it was written, whichever SQLite does it", async () => {
+    const path = await makeDatabase();
+    await inDatabase(path, (database) => {
+      database.exec("PRAGMA journal_mode = WAL");
+    });
+    const database = await open(path, "write");
+    expect(database.change("UPDATE t SET text = 'two'")).toBe(1);
+    expect(database.row("PRAGMA synchronous")).toEqual({ synchronous: 2 });
+  });
+
   test("that was opened for reading is not written", async () => {
     const database = await open(await makeDatabase(), "read");
     expect(() => database.change("DELETE FROM t")).toThrow(expect.objectContaining({ code: "permission" }) as Error);
