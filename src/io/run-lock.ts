@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
@@ -75,7 +76,9 @@ async function takeInTurn(stateDirectory: string, clock: Clock, signal: AbortSig
       if (error.code !== "locked") throw await refusal(error, stateDirectory);
     }
     const holder = await readHolder(stateDirectory);
-    if (attempt > 0 || holder === null || !isGone(holder)) throw alreadyRunning(holder, stateDirectory);
+    // Signing is part of a turn, and this is ours: whoever took the heartbeat and never signed was killed in between.
+    const isGoneForGood = holder === null ? !existsSync(record) : isGone(holder);
+    if (attempt > 0 || !isGoneForGood) throw alreadyRunning(holder, stateDirectory);
     await removeHeartbeat(heartbeat);
   }
 }

@@ -72,6 +72,14 @@ describe("the run lock", () => {
     expect(await readHolder(directory)).toEqual(ownIdentity());
   });
 
+  test("is taken over at once from one that was killed before it ever signed", async () => {
+    const directory = await temporaryDirectory();
+    await leaveBehind(directory, {});
+    await rm(join(directory, "run.lock"));
+    await take(directory);
+    expect(await readHolder(directory)).toEqual(ownIdentity());
+  });
+
   test("of another host is kept while its heartbeat is fresh, and taken over once it is not", async () => {
     const directory = await temporaryDirectory();
     await leaveBehind(directory, { host: "elsewhere", pid: DEAD_PID }, 60_000);
