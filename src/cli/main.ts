@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { Failure, StoreError } from "../domain/errors.js";
+import { toFailure } from "../io/system-error.js";
 import { exitCodes, printFailure, type CommonOptions, type ExitCode } from "./output.js";
 import type { AdoptOptions } from "./adopt.js";
 import type { ConfigInitOptions } from "./config-init.js";
@@ -221,7 +222,8 @@ function withSwitchOptions(command: Command): Command {
     .option("--dry-run", "say what would be changed, and change nothing");
 }
 
-function codeOf(error: unknown): ExitCode {
+function codeOf(caught: unknown): ExitCode {
+  const error = toFailure(caught);
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
   if (error instanceof Failure) return printFailure(error, process.argv.includes("--json"));
   if (error instanceof StoreError)

@@ -1,7 +1,16 @@
 import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { overwrittenBy } from "../daemon/reload.js";
-import { fencedHint, holdHint, RESTORED, restoredHint, SUSPECT, suspectHint, waitText } from "../daemon/reporter.js";
+import {
+  fencedHint,
+  holdHint,
+  RESTORED,
+  restoredHint,
+  STUCK_HINT,
+  SUSPECT,
+  suspectHint,
+  waitText,
+} from "../daemon/reporter.js";
 import { systemEnvironment } from "../daemon/system.js";
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
@@ -38,6 +47,10 @@ export async function sync(options: SyncOptions): Promise<ExitCode> {
       : await settled(reconciler, environment.clock, config.policy, orders, signal);
   const output = openOutput(options);
   const gateways = await tellGateways(overwrittenBy(result), composition, output);
+  for (const { error } of environment.predecessors.removeStuck()) {
+    output.say(`credsyncd: warning: ${error.message}`);
+    output.say(`credsyncd: hint: ${STUCK_HINT}`);
+  }
   const report = { ...syncReport(result, options.dryRun === true), gateways };
   output.result(describe(report, output), report);
   return exitCodeOf(result, report);

@@ -7,7 +7,7 @@ import { Failure } from "../domain/errors.js";
 import { noOrders } from "../domain/observation.js";
 import type { StoreName } from "../domain/store.js";
 import { removeOwnLeftovers } from "../io/own-file.js";
-import { errnoOf } from "../io/system-error.js";
+import { errnoOf, toFailure } from "../io/system-error.js";
 import { takeRunLock } from "../io/run-lock.js";
 import { ReconcileLoop } from "../reconcile/loop.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
@@ -174,7 +174,8 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
     }
     return { lookAgain: lookAgain || restarted.size > 0 };
   };
-  const onFailure = async (error: unknown): Promise<void> => {
+  const onFailure = async (caught: unknown): Promise<void> => {
+    const error = toFailure(caught);
     news.looked({ isDecided: false });
     reporter.fail(error);
     supervisor.status(() => (error instanceof Error ? error.message : "the reconcile failed"));
@@ -193,7 +194,9 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
       const orders = { ...noOrders, restarted };
       restarted = new Set();
       const result = await reconciler.reconcile(config.policy, orders, abort);
-      return settled ? result : { ...result, again: result.again ?? "soon" };
+      const stuck = environment.predecessors.removeStuck();
+      reporter.stuck(stuck);
+      return settled && stuck.length === 0 ? result : { ...result, again: result.again ?? "soon" };
     },
     onResult,
     onFailure,

@@ -4,7 +4,11 @@ import type { Finding } from "../domain/inventory.js";
 import { displayGeneration, flowId } from "../domain/ledger.js";
 import type { Plan } from "../domain/plan.js";
 import type { SourceVerdict } from "../domain/source-verdict.js";
+import type { StuckLock } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
+
+/** What a person does about a lock that credsyncd is done with. */
+export const STUCK_HINT = "remove it: other programs wait for it, and nobody holds it; it is tried again by itself";
 
 /**
  * Turns reconciles into log lines: one for what was pushed, and one for each state that began or ended. What stays as it
@@ -16,6 +20,8 @@ export class Reporter {
   #said = new Map<string, string>();
   #reconcileId = 0;
   #isReady = false;
+  /** The paths of the locks that were said to be stuck. */
+  #stuck: ReadonlySet<string> = new Set();
 
   constructor(log: Logger) {
     this.#log = log;
@@ -39,6 +45,16 @@ export class Reporter {
     if (this.#isReady) return;
     this.#isReady = true;
     this.#log.info(fields, "ready");
+  }
+
+  /** Locks that cannot be removed, each said once. */
+  stuck(locks: readonly StuckLock[]): void {
+    for (const { path, error } of locks) {
+      if (this.#stuck.has(path)) continue;
+      this.#log.warn({ path, reason: error.message, hint: STUCK_HINT }, "lock not removed");
+    }
+    for (const path of this.#stuck) if (!locks.some((lock) => lock.path === path)) this.#log.info({ about: path }, "resolved");
+    this.#stuck = new Set(locks.map(({ path }) => path));
   }
 
   /** A reconcile that failed as a whole; a failure that is no `Failure` is a bug and is thrown on. */

@@ -27,12 +27,21 @@ export interface LockOptions {
   readonly onBroken?: (payload: string) => void;
 }
 
+/** A lock that its holder could not remove, though it is done with it. */
+export interface StuckLock {
+  readonly path: string;
+  readonly error: StoreError;
+}
+
 /**
  * The processes that were killed while they wrote, as told by the lock on the state directory that they left: only
- * credsyncd takes that one, and it takes it before any other. Their locks on other programs' stores are broken at once.
+ * credsyncd takes that one, and it takes it before any other. Their locks on other programs' stores are broken at once,
+ * and so are those that this process itself could not remove when it was done.
  */
 export class Predecessors {
   readonly #known = new Set<string>();
+  /** What stands in them, by their paths. */
+  readonly #stuck = new Map<string, string>();
 
   /** The holder of a broken lock; one without a start time cannot be told from a later process with its pid. */
   add(payload: string): void {
@@ -43,6 +52,39 @@ export class Predecessors {
   include(payload: string): boolean {
     const name = nameOf(payload);
     return name !== null && this.#known.has(name);
+  }
+
+  /** Whether this process holds the lock in name only. */
+  hasLeft(path: string, payload: string): boolean {
+    return this.#stuck.get(path) === payload;
+  }
+
+  /**
+   * Removes a lock of this process unless someone took it away: a holder that was too slow must not remove the next one's.
+   * One that cannot be removed is no failure of what was done under it; it is kept in mind for `removeStuck`.
+   */
+  release(path: string, payload: string): void {
+    if (unlock(path, payload) === null) this.#stuck.delete(path);
+    else this.#stuck.set(path, payload);
+  }
+
+  /** Tries once more. @returns those that still cannot be removed, which keep other programs waiting */
+  removeStuck(): StuckLock[] {
+    return [...this.#stuck].flatMap(([path, payload]) => {
+      const error = unlock(path, payload);
+      if (error === null) this.#stuck.delete(path);
+      return error === null ? [] : [{ path, error }];
+    });
+  }
+}
+
+/** @returns why it is still there; null once it is not there, or somebody else's */
+function unlock(path: string, payload: string): StoreError | null {
+  try {
+    if (look(path)?.text === payload) unlinkSync(path);
+    return null;
+  } catch (error) {
+    return isAbsent(error) ? null : toStoreError(error, path, "write");
   }
 }
 
@@ -97,7 +139,7 @@ export async function withOwnerLock<Result>(
 export async function takeOwnerLock(path: string, options: LockOptions, signal: AbortSignal): Promise<() => void> {
   const payload = await acquire(path, options, signal);
   return () => {
-    release(path, payload);
+    options.predecessors.release(path, payload);
   };
 }
 
@@ -142,7 +184,7 @@ export class SharedOwnerLocks {
     } finally {
       lock.users -= 1;
       if (lock.users === 0) this.#held.delete(path);
-      if (lock.users === 0 && payload !== null) release(path, payload);
+      if (lock.users === 0 && payload !== null) options.predecessors.release(path, payload);
     }
   }
 }
@@ -185,15 +227,23 @@ function create(path: string, clock: Clock): string | null {
     writeNew(signed, payload);
     linkSync(signed, path);
   } catch (error) {
+    rmSync(signed, { force: true });
     // Another took the lock, or took this for what a dead one had left behind.
     if (errnoOf(error) === "EEXIST" || (errnoOf(error) === "ENOENT" && existsSync(dirname(path)))) return null;
     if (!isUnlinkable(error)) throw error;
     return createInPlace(path, payload);
-  } finally {
-    rmSync(signed, { force: true });
   }
-  removeLeftovers(dirname(path));
+  tidyUp(dirname(path));
   return payload;
+}
+
+/** Who holds a lock must get to know it, so nothing may fail here; what stays is removed by the next one that takes it. */
+function tidyUp(directory: string): void {
+  try {
+    removeLeftovers(directory);
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+  }
 }
 
 /** Where there are no hard links: the payload follows the name without a pause in between. */
@@ -225,7 +275,8 @@ async function breakStale(path: string, { staleMs, clock, predecessors, onBroken
   try {
     const before = look(path);
     if (before === null) return true;
-    if (!predecessors.include(before.text) && !isStale(before, staleMs, clock.now())) return false;
+    const isOwn = predecessors.hasLeft(path, before.text);
+    if (!isOwn && !predecessors.include(before.text) && !isStale(before, staleMs, clock.now())) return false;
     if (NETWORK_FILE_SYSTEMS.has((await statfs(dirname(path))).type)) return false;
     // Another waiter may have broken it meanwhile, and hold a lock of its own by now; nothing waits from this look on.
     const now = look(path);
@@ -278,14 +329,5 @@ function parsePayload(text: string): z.infer<typeof payloadShape> | null {
   } catch (error) {
     if (error instanceof SyntaxError) return null;
     throw error;
-  }
-}
-
-/** Removes the lock unless someone took it away: a holder that was too slow must not remove the next one's. */
-function release(path: string, payload: string): void {
-  try {
-    if (payloadAt(path) === payload) unlinkSync(path);
-  } catch (error) {
-    if (!isAbsent(error)) throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { StoreError, type StoreErrorCode } from "../domain/errors.js";
+import { Failure, StoreError, type StoreErrorCode } from "../domain/errors.js";
 
 /** The system's error code (`ENOENT`, …), or null for anything that is not a system error. */
 export function errnoOf(error: unknown): string | null {
@@ -20,6 +20,20 @@ export function toStoreError(error: unknown, path: string, action: "read" | "wri
   if (errno === null) throw error;
   const { code, reason, hint } = explain(errno, path, action);
   return new StoreError(code, `cannot ${action} ${path}: ${reason}`, hint, error);
+}
+
+/** Calls of Node that change nothing. */
+const READING = new Set(["open", "read", "stat", "lstat", "fstat", "scandir", "readlink", "realpath", "access"]);
+
+/**
+ * Turns a system error that nobody expected where it came up into a `Failure`, which is told and tried again; anything
+ * else is returned as it is.
+ */
+export function toFailure(error: unknown): unknown {
+  if (errnoOf(error) === null) return error;
+  const { path, syscall = "" } = error as NodeJS.ErrnoException;
+  const { message, hint } = toStoreError(error, path ?? "a file", READING.has(syscall) ? "read" : "write");
+  return new Failure("general", message, hint, error);
 }
 
 function explain(errno: string, path: string, action: "read" | "write"): { code: StoreErrorCode; reason: string; hint: string } {

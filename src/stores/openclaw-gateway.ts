@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { runCommand, type CommandOutcome } from "../io/run-command.js";
-import { isAbsent } from "../io/system-error.js";
+import { errnoOf } from "../io/system-error.js";
 import { expandHome, variable, type Environment } from "./environment.js";
 import { configuredGatewayPort, openclawStateDirectory } from "./openclaw-discovery.js";
 
@@ -70,7 +70,8 @@ async function readTable(path: string): Promise<string | null> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (isAbsent(error)) return null;
+    // Who listens is only a help; without it the reload itself tells.
+    if (errnoOf(error) !== null) return null;
     throw error;
   }
 }

@@ -126,6 +126,19 @@ const scenarios = {
     const outcome = await outcomeOf(() => takeOwnerLock(lock, options, signal));
     return { outcome, left: existsSync(lock) };
   },
+  async "lock-released-read-only"() {
+    mount("--bind", directory, directory);
+    const lock = join(directory, "lock");
+    const predecessors = new Predecessors();
+    const options = { staleMs: 30_000, waitMs: 0, clock: systemClock, predecessors };
+    const release = await takeOwnerLock(lock, options, signal);
+    mount("-o", "remount,bind,ro", directory);
+    const released = await outcomeOf(release);
+    const stuck = predecessors.removeStuck().map(({ error }) => error.message);
+    mount("-o", "remount,bind,rw", directory);
+    const taken = await outcomeOf(async () => (await takeOwnerLock(lock, options, signal))());
+    return { released, stuck, taken, stuckAfter: predecessors.removeStuck().length, left: readdirSync(directory) };
+  },
   async "ledger-on-full-disk"() {
     mountSmallDisk("");
     const ledgerPath = join(directory, "ledger.jsonl");

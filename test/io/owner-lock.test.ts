@@ -242,6 +242,28 @@ describe("on a full disk", () => {
   });
 });
 
+describe("a lock that cannot be removed", () => {
+  test("fails nothing, is told of, and is taken again at once by who left it", async (context) => {
+    const script = new URL("mounted.mjs", import.meta.url);
+    const directory = await temporaryDirectory();
+    const outcome = await runMounted(context, script, "lock-released-read-only", directory);
+    const reason = `cannot write ${join(directory, "lock")}: the file system is read-only`;
+    expect(outcome).toEqual({ released: "done", stuck: [reason], taken: "done", stuckAfter: 0, left: [] });
+  });
+
+  test("is not taken away once it is somebody else's", async () => {
+    const path = await lockPath();
+    const predecessors = new Predecessors();
+    await mkdir(path);
+    predecessors.release(path, "ours");
+    expect(predecessors.removeStuck()).toHaveLength(1);
+    await rm(path, { recursive: true });
+    await writeFile(path, "theirs");
+    expect(predecessors.removeStuck()).toEqual([]);
+    expect(await readFile(path, "utf8")).toBe("theirs");
+  });
+});
+
 describe("several processes", () => {
   test("that count one file up lose nothing, OpenClaw's own among them", async () => {
     const path = await lockPath();
