@@ -1,10 +1,17 @@
+import { constants } from "node:os";
 import { Failure, StoreError, type StoreErrorCode } from "../domain/errors.js";
 
 /** The system's error code (`ENOENT`, …), or null for anything that is not a system error. */
 export function errnoOf(error: unknown): string | null {
   if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return null;
   // Other errors carry a `code` too: this program's own, and Node's for wrong arguments (`ERR_…`), which is a bug.
-  return /^E[A-Z0-9]+$/.test(error.code) ? error.code : null;
+  if (/^E[A-Z0-9]+$/.test(error.code)) return error.code;
+  return error.code.startsWith("Unknown system error") && "errno" in error ? nameOf(Number(error.errno)) : null;
+}
+
+/** Node has no name for some, such as that of a full quota (EDQUOT), and says them negated. */
+function nameOf(number: number): string {
+  return Object.entries(constants.errno).find(([, each]) => each === -number)?.[0] ?? `E${String(-number)}`;
 }
 
 /** Whether nothing is at the path, which is an answer and not a failure. */

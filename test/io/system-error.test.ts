@@ -1,6 +1,7 @@
+import { constants } from "node:os";
 import { describe, expect, test } from "vitest";
 import { Failure, isTransient, StoreError } from "../../src/domain/errors.js";
-import { errnoOf, isAbsent, toStoreError } from "../../src/io/system-error.js";
+import { errnoOf, isAbsent, toFailure, toStoreError } from "../../src/io/system-error.js";
 
 function withCode(code: unknown): Error {
   return Object.assign(new Error("of the system"), { code });
@@ -19,6 +20,13 @@ describe("the system's error code", () => {
     [new Failure("busy", "busy", null), null],
   ])("of %s is %s", (error, expected) => {
     expect(errnoOf(error)).toBe(expected);
+  });
+
+  test("is found where Node has no name for it, as for a full quota", () => {
+    const quota = -constants.errno.EDQUOT;
+    const unnamed = Object.assign(withCode(`Unknown system error ${String(quota)}`), { errno: quota });
+    expect(errnoOf(unnamed)).toBe("EDQUOT");
+    expect(errnoOf(Object.assign(withCode("Unknown system error -4000"), { errno: -4000 }))).toBe("E4000");
   });
 
   test.each([
@@ -62,4 +70,20 @@ describe("a failed file operation", () => {
       expect(() => toStoreError(error, "/path", "read")).toThrow(error instanceof Error ? error.message : error);
     },
   );
+});
+
+describe("a system error that nobody expected where it came up", () => {
+  test("is a failure that names the thing, the reason and the next step", () => {
+    const error = Object.assign(withCode("EMFILE"), { syscall: "scandir", path: "/home/a/agents" });
+    const hint = expect.stringContaining("tried again") as string;
+    expect(toFailure(error)).toMatchObject({ code: "general", message: "cannot read /home/a/agents: EMFILE", hint });
+    expect(toFailure(error)).toBeInstanceOf(Failure);
+  });
+
+  test("is told apart from a bug, which stays what it is", () => {
+    const bug = new TypeError("a bug");
+    expect(toFailure(bug)).toBe(bug);
+    const known = new StoreError("locked", "busy", "wait");
+    expect(toFailure(known)).toBe(known);
+  });
 });
