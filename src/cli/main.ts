@@ -19,6 +19,9 @@ import type { SyncOptions } from "./sync.js";
 
 /** The command line. It is the only place that ends the process; each command is loaded when it is called. */
 async function main(): Promise<void> {
+  // A write beyond a limit on the size of files is to fail as any other; packages that tidy up at an end take the signal
+  // for one where nobody listens.
+  process.on("SIGXFSZ", () => undefined);
   const state: { code: ExitCode } = { code: exitCodes.done };
   const program = commands((code) => {
     state.code = code;

@@ -61,6 +61,12 @@ function explain(errno: string, path: string, action: "read" | "write"): { code:
     case "ENOSPC":
     case "EDQUOT":
       return { code: "no-space", reason: "no space is left", hint: "free some space; it is tried again by itself" };
+    case "EFBIG":
+      return {
+        code: "no-space",
+        reason: "a file may not be that large here",
+        hint: "raise the limit (ulimit -f, or LimitFSIZE= of a unit); it is tried again by itself",
+      };
     case "ELOOP":
       return { code: "symlink", reason: "its symbolic links lead in a circle", hint: "replace the link by the file" };
     case "ENOENT":

@@ -45,6 +45,7 @@ describe("a failed file operation", () => {
     ["EROFS", "permission", false],
     ["ENOSPC", "no-space", true],
     ["EDQUOT", "no-space", true],
+    ["EFBIG", "no-space", true],
     ["ELOOP", "symlink", false],
     ["EISDIR", "not-a-file", false],
     ["ENXIO", "not-a-file", false],

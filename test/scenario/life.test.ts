@@ -1,3 +1,4 @@
+import { execFileSync, spawnSync } from "node:child_process";
 import { readdir, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -50,6 +51,25 @@ describe("a steady state", () => {
     const daemon = await RunningDaemon.start(home, { args: ["-v"] });
     for (let wake = 0; wake < 3; wake++) await daemon.said("looked");
     expect(daemon.news.map(({ msg }) => msg)).toEqual(["credential pushed", "ready"]);
+  });
+});
+
+describe("a limit on the size of files", () => {
+  const limit = (pid: number, bytes: string): void => {
+    execFileSync("prlimit", ["--pid", String(pid), `--fsize=${bytes}:unlimited`]);
+  };
+  const canLimit = spawnSync("prlimit", ["--version"]).status === 0;
+
+  test.skipIf(!canLimit)("does not end the daemon: it is told, and waited for", async () => {
+    const home = await TemporaryHome.create({ agents });
+    const daemon = await RunningDaemon.start(home);
+    limit(daemon.pid, "1");
+    await home.writeLogin(2);
+    const reason = `cannot write ${join(home.stateDirectory, "state.lock")}: a file may not be that large here`;
+    await daemon.said("reconcile failed", { reason });
+    limit(daemon.pid, "unlimited");
+    await daemon.said("credential pushed", { reason: "rotation", failed: 0 });
+    expect(await home.generations(agents)).toEqual([2, 2]);
   });
 });
 
