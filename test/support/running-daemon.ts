@@ -18,6 +18,8 @@ export interface LogLine {
 export interface StartOptions {
   readonly args?: readonly string[];
   readonly variables?: Readonly<Record<string, string>>;
+  /** Whether its log is JSON, and so is understood; it is by default. */
+  readonly isJson?: boolean;
   /** How long a line of its log is waited for. */
   readonly patienceMs?: number;
   /** Takes what ends it; by default that is at the end of the test. */
@@ -39,10 +41,10 @@ export class RunningDaemon {
 
   private constructor(
     home: TemporaryHome,
-    { args = [], variables = {}, patienceMs = PATIENCE_MS, atEnd = onTestFinished }: StartOptions,
+    { args = [], variables = {}, isJson = true, patienceMs = PATIENCE_MS, atEnd = onTestFinished }: StartOptions,
   ) {
     this.#patienceMs = patienceMs;
-    this.#process = spawn(process.execPath, [MAIN, "run", "--json", ...args], {
+    this.#process = spawn(process.execPath, [MAIN, "run", ...(isJson ? ["--json"] : []), ...args], {
       env: home.environment(variables),
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -52,7 +54,7 @@ export class RunningDaemon {
     });
     createInterface(this.#process.stdout).on("line", (line) => {
       home.spoken.push(line);
-      this.lines.push(JSON.parse(line) as LogLine);
+      if (isJson) this.lines.push(JSON.parse(line) as LogLine);
       this.#onLine();
     });
     this.#process.stderr.setEncoding("utf8").on("data", (text: string) => {
