@@ -1,149 +1,208 @@
 // Kills the built program at every system call that changes a disk, in the middle of pushing a rotation to five JSON and
 // three SQLite stores, and looks at what is left: at once, and after the next start.
 //   npm run crash                        every call of `sync` and of the daemon; a table to stdout
+//   npm run crash -- --out docs/crash.md the table goes there
 //   npm run crash -- --every 10 --json   only each tenth call; the outcomes as JSON
 //   npm run crash -- --call rename       only this system call
 // Needs strace, which injects the kill right before the call is carried out; exit code 69 where there is none.
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { readdirSync } from "node:fs";
+import { writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import process from "node:process";
-import { createInterface } from "node:readline";
-import { fileURLToPath, URL } from "node:url";
 import { parseArgs } from "node:util";
 import { CrashHome } from "./home.mjs";
+import { canTrace, groupBy, inParallel, Program, ranges, subjectOf, threads, Tracer } from "./traced.mjs";
 
-const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
-const ALL_CALLS = ["write", "pwrite64", "fsync", "fdatasync", "link", "rename", "unlink", "mkdir", "rmdir"];
-/** One thread for the calls that wait, so that the n-th call is the same one each time. */
-const ONE_THREAD = { UV_THREADPOOL_SIZE: "1" };
-const LONGEST_RUN_MS = 60_000;
+/** Those that change what is on a disk; making a file is an `openat`. */
+const ALL_CALLS = [
+  "openat",
+  "write",
+  "pwrite64",
+  "ftruncate",
+  "fsync",
+  "fdatasync",
+  "link",
+  "rename",
+  "unlink",
+  "mkdir",
+  "rmdir",
+  "fchown",
+  "fchmod",
+  "utimensat",
+];
+const OLD = 1;
+const NEW = 2;
 
 const { values: options } = parseArgs({
-  options: { every: { type: "string", default: "1" }, call: { type: "string" }, json: { type: "boolean", default: false } },
+  options: {
+    every: { type: "string", default: "1" },
+    call: { type: "string" },
+    out: { type: "string" },
+    json: { type: "boolean", default: false },
+  },
 });
 
+const EVERY = Number(options.every);
 const CALLS = options.call === undefined ? ALL_CALLS : [options.call];
 
-const starts = {
-  /** @param {string[]} wrapper what the program is started by */
-  async sync(home, wrapper) {
-    const { signal, status } = spawnSync(...commandOf(wrapper, "sync"), { env: environmentOf(home), timeout: LONGEST_RUN_MS });
-    return signal === "SIGKILL" ? "killed" : status;
-  },
-
-  /** Until it is ready, which is after its first reconcile, or killed. */
-  async run(home, wrapper) {
-    const [file, args] = commandOf(wrapper, "run");
-    const child = spawn(file, [...args, "--json"], { env: environmentOf(home), stdio: ["ignore", "pipe", "inherit"] });
-    const exited = once(child, "exit");
-    createInterface(child.stdout).on("line", (line) => {
-      // With -D strace is not its parent, so the signal reaches the program itself.
-      if (JSON.parse(line).msg === "ready") child.kill("SIGTERM");
-    });
-    const [status, signal] = await exited;
-    return signal === "SIGKILL" ? "killed" : status;
-  },
+/** What each command does until it has done its work; `run` is stopped when it is ready, after its first reconcile. */
+const commands = {
+  sync: { words: ["sync"], untilDone: () => undefined },
+  run: { words: ["run", "--json"], untilDone: stopWhenReady },
 };
 
-function commandOf(wrapper, verb) {
-  const [file, ...args] = [...wrapper, process.execPath, MAIN, verb];
-  return [file, args];
+async function stopWhenReady(program) {
+  await program.said(({ stdout }) => stdout.includes(`"msg":"ready"`));
+  program.kill("SIGTERM");
 }
 
-function environmentOf(home) {
-  return { HOME: home.path, PATH: process.env.PATH, ...ONE_THREAD };
-}
-
-function killAt(call, index) {
-  const injection = `inject=${call}:signal=SIGKILL:when=${index}`;
-  return ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", `trace=${call}`, "-e", injection];
+async function runFreely(home, { words, untilDone }) {
+  const program = new Program(home.path, words);
+  void untilDone(program);
+  return program.ended();
 }
 
 /** What a start leaves behind that nothing interrupted. */
-async function namesAfterCleanRun(template, start) {
+async function namesAfterCleanRun(template, command) {
   const home = template.copy();
   try {
-    const status = await start(home, []);
+    const status = await runFreely(home, command);
     if (status !== 0) throw new Error(`an uninterrupted start ended with ${status}`);
-    return new Set(namesIn(home));
+    return new Set(home.names());
   } finally {
     home.remove();
   }
 }
 
-function namesIn({ path }) {
-  // A database's log comes and goes with whoever has it open.
-  return readdirSync(path, { recursive: true }).filter((name) => !/-(wal|shm)$/.test(name));
+/** @returns how the program ended and what it called, as strace wrote it; nothing is done to it without an injection */
+async function runTraced(home, { words, untilDone }, { thread, call }, inject) {
+  const program = await Program.start(home.path, words);
+  const tracer = await Tracer.attach(program.threads[thread], call, inject);
+  void untilDone(program);
+  program.goOn();
+  const end = await program.ended();
+  const calls = await tracer.gone();
+  return { end, calls: calls.filter((line) => line.startsWith(`${call}(`)) };
 }
 
-async function crashAt(template, start, call, index, clean) {
+/** @returns null where the program ended before it made that many of the calls */
+async function crashAt({ template, clean }, command, place, index) {
   const home = template.copy();
   try {
-    const end = await start(home, killAt(call, index));
-    if (end !== "killed") return null;
-    const { stores: before, torn } = home.look();
-    const status = await start(home, []);
-    const { stores: after, torn: tornAfter } = home.look();
+    const { end, calls } = await runTraced(home, command, place, `signal=SIGKILL:when=${index}`);
+    if (end !== "SIGKILL") return null;
+    const before = home.look();
+    const locks = home.locks();
+    const restart = await runFreely(home, command);
+    const after = home.look();
     return {
-      call,
-      index,
-      pushed: before.filter((generation) => generation === "new").length,
-      torn: [...torn, ...tornAfter],
-      restart: status,
-      behind: after.filter((generation) => generation !== "new").length,
-      leftovers: namesIn(home).filter((name) => !clean.has(name)),
+      subject: subjectOf(calls.at(-1) ?? ""),
+      pushed: before.filter(({ name, generation }) => name !== "source" && generation === NEW).length,
+      torn: [...before, ...after].filter(({ generation }) => ![OLD, NEW].includes(generation)).map(({ name }) => name),
+      nameless: locks.filter(({ named }) => !named).map(({ name }) => name),
+      locks: locks.length,
+      restart,
+      behind: after.filter(({ generation }) => generation !== NEW).length,
+      leftovers: home.names().filter((name) => !clean.has(name)),
     };
   } finally {
     home.remove();
   }
 }
 
-async function crashes(verb, every) {
+/** At every index that a run without a kill has of the call, and one more: the order of some differs from run to run. */
+async function crashesAtEach(start, verb, place) {
+  const home = start.template.copy();
+  const { calls } = await runTraced(home, commands[verb], place, null);
+  home.remove();
+  const outcomes = [];
+  for (let index = 1; index <= calls.length + 1; index += EVERY) {
+    if (!calls.slice(Math.max(0, index - 2), index + 1).some(changesDisk)) continue;
+    const outcome = await crashAt(start, commands[verb], place, index);
+    if (outcome !== null) outcomes.push({ verb, ...place, index, ...outcome });
+  }
+  return outcomes;
+}
+
+/** Not a file that is only read, nor a thread that wakes another. */
+function changesDisk(line) {
+  return line.startsWith("openat(") ? line.includes("O_CREAT") : subjectOf(line) !== "no file";
+}
+
+async function allCrashes() {
   const template = await CrashHome.make();
   try {
-    const start = starts[verb];
-    await template.inStep(() => start(template, []));
-    const clean = await namesAfterCleanRun(template, start);
-    const outcomes = [];
-    for (const call of CALLS) outcomes.push(...(await crashesAtEach(call, every, { template, start, clean })));
-    return outcomes.map((outcome) => ({ verb, ...outcome }));
+    await runFreely(template, commands.sync);
+    template.rotate(NEW);
+    const actions = [];
+    for (const [verb, command] of Object.entries(commands)) {
+      const clean = await namesAfterCleanRun(template, command);
+      const places = CALLS.flatMap((call) => threads.map((thread) => ({ thread, call })));
+      actions.push(...places.map((place) => () => crashesAtEach({ template, clean }, verb, place)));
+    }
+    return await inParallel(actions, availableParallelism());
   } finally {
     template.remove();
   }
 }
 
-/** Until the program ends before it makes that many of the calls. */
-async function crashesAtEach(call, every, { template, start, clean }) {
-  const outcomes = [];
-  for (let index = 1; ; index += every) {
-    const outcome = await crashAt(template, start, call, index, clean);
-    if (outcome === null) return outcomes;
-    outcomes.push(outcome);
-  }
+function wrongsOf({ torn, nameless, restart, behind, leftovers }) {
+  return [
+    ...torn.map((name) => `torn: ${name}`),
+    ...nameless.map((name) => `a lock that names nobody: ${name}`),
+    ...(restart === 0 ? [] : [`the next start ended with ${restart}`]),
+    ...(behind === 0 ? [] : [`${behind} behind after the next start`]),
+    ...leftovers.map((name) => `left over: ${name}`),
+  ];
 }
 
-function isGood({ torn, restart, behind, leftovers }) {
-  return torn.length === 0 && restart === 0 && behind === 0 && leftovers.length === 0;
+function outcomeOf(outcome) {
+  const wrongs = wrongsOf(outcome);
+  return wrongs.length === 0
+    ? "whole; the next start brings all 8 to the new login and leaves nothing behind"
+    : wrongs.join("; ");
 }
 
 function tableOf(outcomes) {
-  const lines = ["| command | system call | killed at | stores pushed before | torn | restart | behind after | left over |"];
-  lines.push("| --- | --- | --: | --: | --- | --- | --: | --- |");
-  for (const { verb, call, index, pushed, torn, restart, behind, leftovers } of outcomes) {
-    const words = [torn, leftovers].map((names) => (names.length === 0 ? "none" : names.join(", ")));
-    lines.push(`| ${verb} | ${call} | ${index} | ${pushed} of 8 | ${words[0]} | exit ${restart} | ${behind} | ${words[1]} |`);
+  const lines = ["| command | system call | on | thread: index | stores pushed before | locks left by the kill | outcome |"];
+  lines.push("| --- | --- | --- | --- | --- | --- | --- |");
+  const inOrder = outcomes.toSorted((left, right) => orderOf(left) - orderOf(right));
+  for (const group of groupBy(inOrder, ({ verb, call, subject, ...rest }) => [verb, call, subject, outcomeOf(rest)].join())) {
+    const [{ verb, call, subject }] = group;
+    const byThread = groupBy(group, ({ thread }) => thread);
+    const indices = byThread.map((same) => `${same[0].thread}: ${ranges(same.map(({ index }) => index))}`).join("; ");
+    const counts = ["pushed", "locks"].map((name) => ranges(group.map((outcome) => outcome[name])));
+    lines.push(`| \`${verb}\` | ${call} | ${subject} | ${indices} | ${counts[0]} of 8 | ${counts[1]} | ${outcomeOf(group[0])} |`);
   }
   return lines.join("\n");
 }
 
-if (spawnSync("strace", ["-V"]).error) {
+function orderOf({ verb, call, thread, index }) {
+  const places = [Object.keys(commands).indexOf(verb), ALL_CALLS.indexOf(call), threads.indexOf(thread), index];
+  return places.reduce((sum, place) => sum * 10_000 + place, 0);
+}
+
+const INTRODUCTION = `# Killed at every system call
+
+Made by \`npm run crash -- --out docs/crash.md\` (Node ${process.version}, ${process.platform}).
+
+A login was rotated; \`sync\`, or the daemon (\`run\`, until it was ready and then stopped), pushes it to five agents with a JSON
+store and three with a database. strace kills it with SIGKILL right before the n-th of one system call of one thread: \`main\`, or
+\`pool\`, the one that makes the calls that may wait (\`UV_THREADPOOL_SIZE=1\`). After each kill every store and the source are
+read: each is whole, with the old login or the new, and every lock that lies about names its dead holder. Then the same
+command is started once more, and everything is looked at again. Every index counts whose call changes a disk (of \`openat\`
+those that make a file), and its neighbours, as the order of calls differs a little from run to run; so "no file", a call on a
+pipe or an event descriptor, comes up too. Rows with the same outcome are one row, with the indices of all of them.
+`;
+
+if (!canTrace()) {
   process.stderr.write("strace is not installed: nothing was tried\n");
   process.exitCode = 69;
 } else {
-  const outcomes = [...(await crashes("sync", Number(options.every))), ...(await crashes("run", Number(options.every)))];
-  const bad = outcomes.filter((outcome) => !isGood(outcome));
-  process.stdout.write(options.json ? JSON.stringify({ outcomes, bad }) : `${tableOf(outcomes)}\n`);
-  process.stderr.write(`${outcomes.length} crashes, ${bad.length} of them left something wrong\n`);
+  const outcomes = await allCrashes();
+  const bad = outcomes.filter((outcome) => wrongsOf(outcome).length > 0);
+  const summary = `${outcomes.length} crashes, ${bad.length} of them left something wrong`;
+  if (options.out !== undefined) writeFileSync(options.out, `${INTRODUCTION}\n${summary}.\n\n${tableOf(outcomes)}\n`);
+  else process.stdout.write(options.json ? JSON.stringify({ outcomes, bad }) : `${tableOf(outcomes)}\n`);
+  process.stderr.write(`${summary}\n`);
   process.exitCode = bad.length === 0 ? 0 : 1;
 }

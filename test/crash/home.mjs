@@ -1,4 +1,14 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -7,10 +17,12 @@ const { DatabaseSync } = await import("node:sqlite").catch(() => import("@photos
 const HOUR_MS = 3_600_000;
 const JSON_AGENTS = ["main", "ada", "bob", "cleo", "dan"];
 const SQLITE_AGENTS = ["eve", "fay", "gus"];
-const NO_RESYNC = '{ resync: "0 0 1 1 *", reload: { openclaw: "off" } }\n';
+const CONFIG = '{ resync: "0 0 1 1 *", settle: { quietMs: 20, capMs: 200 }, reload: { openclaw: "off" } }\n';
 
 /** A throw-away home: a made-up login, five agents with a JSON store and three with a database, one of each in disgrace. */
 export class CrashHome {
+  #readers = new Map();
+
   /** @param {string} path */
   constructor(path) {
     this.path = path;
@@ -21,19 +33,24 @@ export class CrashHome {
     for (const directory of [".claude", ".openclaw", ".config/credsyncd"]) {
       mkdirSync(join(home.path, directory), { recursive: true, mode: 0o700 });
     }
-    writeFileSync(join(home.path, ".config", "credsyncd", "config.json5"), NO_RESYNC);
+    writeFileSync(join(home.path, ".config", "credsyncd", "config.json5"), CONFIG);
     const list = [...JSON_AGENTS, ...SQLITE_AGENTS].map((id) => ({ id }));
     writeFileSync(join(home.path, ".openclaw", "openclaw.json"), JSON.stringify({ agents: { list } }, null, 2));
-    for (const agent of JSON_AGENTS) home.#makeFile(agent);
-    for (const agent of SQLITE_AGENTS) home.#makeDatabase(agent);
+    for (const agent of JSON_AGENTS) home.makeFile(agent, 1);
+    for (const agent of SQLITE_AGENTS) home.makeDatabase(agent);
     home.#writeLogin(1);
     return home;
   }
 
-  /** Lets credsyncd see the first generation everywhere, and then rotates the login. */
-  async inStep(sync) {
-    await sync();
-    this.#writeLogin(2);
+  /** The login is renewed. */
+  rotate(generation) {
+    this.#writeLogin(generation);
+  }
+
+  /** An event that brings nothing new: credsyncd looks at everything again, as it does at every resync. */
+  nudge() {
+    const now = new Date();
+    utimesSync(join(this.path, ".claude", ".credentials.json"), now, now);
   }
 
   copy() {
@@ -42,46 +59,62 @@ export class CrashHome {
     return new CrashHome(path);
   }
 
+  /** Keeps the databases open from now on, as gateways do: looking at them then changes no file beside them. */
+  keepOpen() {
+    for (const agent of SQLITE_AGENTS) {
+      const path = this.databaseOf(agent);
+      this.#readers.set(path, new DatabaseSync(path, { readOnly: true }));
+    }
+  }
+
   remove() {
+    for (const reader of this.#readers.values()) reader.close();
     rmSync(this.path, { recursive: true, force: true });
   }
 
-  /** What every store holds, `new`, `old` or `torn`, and the names of the torn ones. */
+  /** The generation that every store holds, or `torn`; the source is the first. */
   look() {
-    const texts = [
-      ...JSON_AGENTS.map((agent) => [agent, () => readFileSync(this.#fileOf(agent), "utf8")]),
+    return [
+      ["source", () => this.#readLogin()],
+      ...JSON_AGENTS.map((agent) => [agent, () => readFileSync(this.fileOf(agent), "utf8")]),
       ...SQLITE_AGENTS.map((agent) => [agent, () => this.#readDatabase(agent)]),
-    ];
-    const stores = texts.map(([agent, read]) => [agent, generationIn(read)]);
-    return {
-      stores: stores.map(([, generation]) => generation),
-      torn: stores.filter(([, generation]) => generation === "torn").map(([agent]) => agent),
-    };
+    ].map(([name, read]) => ({ name, generation: generationIn(read) }));
   }
 
-  #directoryOf(agent) {
+  /** The locks that lie about; `named`: whoever meets it can tell that its holder is dead. */
+  locks() {
+    const names = this.names().filter((name) => /(?<!run)\.lock$/.test(name));
+    return names.map((name) => ({ name, named: /"pid": ?\d+/.test(readFileSync(join(this.path, name), "utf8")) }));
+  }
+
+  /** Every file and directory in it; a database's log comes and goes with whoever has it open. */
+  names() {
+    return readdirSync(this.path, { recursive: true }).filter((name) => !/-(wal|shm)$/.test(name));
+  }
+
+  directoryOf(agent) {
     return join(this.path, ".openclaw", "agents", agent, "agent");
   }
 
-  #fileOf(agent) {
-    return join(this.#directoryOf(agent), "auth-profiles.json");
+  fileOf(agent) {
+    return join(this.directoryOf(agent), "auth-profiles.json");
   }
 
-  #databaseOf(agent) {
-    return join(this.#directoryOf(agent), "openclaw-agent.sqlite");
+  databaseOf(agent) {
+    return join(this.directoryOf(agent), "openclaw-agent.sqlite");
   }
 
-  #makeFile(agent) {
-    mkdirSync(this.#directoryOf(agent), { recursive: true, mode: 0o700 });
-    writeFileSync(this.#fileOf(agent), `${JSON.stringify(profiles(1), null, 2)}\n`, { mode: 0o600 });
+  makeFile(agent, generation) {
+    mkdirSync(this.directoryOf(agent), { recursive: true, mode: 0o700 });
+    writeFileSync(this.fileOf(agent), `${JSON.stringify(profiles(generation), null, 2)}\n`, { mode: 0o600 });
     if (agent === "ada")
-      writeFileSync(join(this.#directoryOf(agent), "auth-state.json"), JSON.stringify(disgrace), { mode: 0o600 });
+      writeFileSync(join(this.directoryOf(agent), "auth-state.json"), JSON.stringify(disgrace), { mode: 0o600 });
   }
 
   /** The two tables as OpenClaw 2026.6.11 makes them. */
-  #makeDatabase(agent) {
-    mkdirSync(this.#directoryOf(agent), { recursive: true, mode: 0o700 });
-    const database = new DatabaseSync(this.#databaseOf(agent));
+  makeDatabase(agent) {
+    mkdirSync(this.directoryOf(agent), { recursive: true, mode: 0o700 });
+    const database = new DatabaseSync(this.databaseOf(agent));
     database.exec("PRAGMA journal_mode=WAL");
     for (const name of ["store", "state"]) {
       database.exec(
@@ -94,14 +127,24 @@ export class CrashHome {
     database.close();
   }
 
+  /** In the form of the other stores, so that all are judged in one way. */
+  #readLogin() {
+    const { claudeAiOauth: login } = JSON.parse(readFileSync(join(this.path, ".claude", ".credentials.json"), "utf8"));
+    const { accessToken: access, refreshToken: refresh, expiresAt: expires } = login;
+    const whole = profiles(1);
+    Object.assign(whole.profiles["anthropic:claude-cli"], { access, refresh, expires });
+    return JSON.stringify(whole);
+  }
+
   #readDatabase(agent) {
-    const database = new DatabaseSync(this.#databaseOf(agent));
+    const path = this.databaseOf(agent);
+    const database = this.#readers.get(path) ?? new DatabaseSync(path);
     try {
       const { integrity_check: integrity } = database.prepare("PRAGMA integrity_check").get();
       if (integrity !== "ok") return "";
       return database.prepare("SELECT store_json AS text FROM auth_profile_store").get().text;
     } finally {
-      database.close();
+      if (!this.#readers.has(path)) database.close();
     }
   }
 
@@ -135,12 +178,12 @@ function profiles(generation) {
   };
 }
 
-/** @returns `old` or `new` for a whole store of the first or the second generation, else `torn` */
+/** @returns which generation a whole store holds, else `torn` */
 function generationIn(read) {
   try {
-    const content = JSON.stringify(JSON.parse(read()));
-    if (content === JSON.stringify(profiles(1))) return "old";
-    return content === JSON.stringify(profiles(2)) ? "new" : "torn";
+    const content = JSON.parse(read());
+    const generation = Number(content.profiles["anthropic:claude-cli"].access.split("-").at(-1));
+    return JSON.stringify(content) === JSON.stringify(profiles(generation)) ? generation : "torn";
   } catch {
     return "torn";
   }
