@@ -34,7 +34,7 @@ export async function start({ rounds, agents }) {
     await few.remove();
     await many.remove();
   }
-  const row = (what, times, beside, name, most) => ({ what, ...fastest(times, beside, name), goal: atMost(most) });
+  const row = (what, times, beside, name, most) => ({ what, ...roundByRound(times, beside, name), goal: atMost(most) });
   return {
     rows: [
       row("`credsyncd --version`, start to end", version, empty, "`node -e 0`", 1.6),
@@ -214,11 +214,10 @@ async function withResting(Kind, agents, measure) {
   }
 }
 
-/** Processes of some ms each: only what else the machine does makes one slower than another. */
-function fastest(times, besides, name) {
-  const [timeMs, besideMs] = [times, besides].map((values) => Math.min(...values));
-  const value = rounded(timeMs / besideMs);
-  return { seen: ms(timeMs), beside: `${name} ${ms(besideMs)}: ${value}×`, value };
+/** Round by round, since what else the machine does changes from one moment to the next. */
+function roundByRound(times, besides, name) {
+  const value = rounded(median(times.map((time, round) => time / besides[round])));
+  return { seen: ms(median(times)), beside: `${name} ${ms(median(besides))}: ${value}×`, value };
 }
 
 function atMost(most) {
