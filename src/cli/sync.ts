@@ -1,16 +1,7 @@
 import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { overwrittenBy } from "../daemon/reload.js";
-import {
-  fencedHint,
-  holdHint,
-  RESTORED,
-  restoredHint,
-  STUCK_HINT,
-  SUSPECT,
-  suspectHint,
-  waitText,
-} from "../daemon/reporter.js";
+import { fencedHint, holdHint, RESTORED, restoredHint, STUCK_HINT, SUSPECT, suspectHint, waitText } from "../daemon/reporter.js";
 import { systemEnvironment } from "../daemon/system.js";
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
