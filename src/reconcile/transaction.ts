@@ -198,8 +198,9 @@ class Transaction {
     const failures = await mapConcurrently(this.#parts, AT_ONCE, async (part) => {
       let isFirst = true;
       return this.#failureOf(part, PATIENCE_MS, signal, async () => {
-        await (isFirst ? this.#stage(part, part.revision) : this.#stageAgain(part));
+        const attempt = isFirst ? this.#stage(part, part.revision) : this.#stageAgain(part);
         isFirst = false;
+        await attempt;
       });
     });
     return failures.find((failure) => failure !== null) ?? null;

@@ -103,6 +103,18 @@ describe("at the same time", () => {
   });
 });
 
+test("a use that OpenClaw notes between the look and the write does not stop a switch", async () => {
+  const host = await SwitchHome.five("json", "sqlite", "json-state");
+  const composition = await composed(host);
+  const parts = await partsFor(composition);
+  const record = recordOf({ id: "noted", at: Date.now(), provider: "anthropic", profile: NEW, donor: null }, parts);
+  for (const agent of host.names) expect(await noteUse(host, agent)).toBe(true);
+  const outcome = await runSwitch(record, parts, portsOf(composition), signal);
+  expect(outcome.parts.map(({ result }) => result)).toEqual(parts.map(() => "updated"));
+  expect(new Set(Object.values(await host.orders()).map(String))).toEqual(new Set([NEW]));
+  for (const agent of host.names) expect((await host.content(agent)).usageStats?.[OLD]).toMatchObject({ uses: 1 });
+});
+
 async function composed(host: SwitchHome): Promise<Composition> {
   const environment = environmentOf(host.home);
   return compose(await loadConfig(null, environment), environment, "write");
