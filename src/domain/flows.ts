@@ -2,7 +2,15 @@ import type { Selection, SingleLogin, TargetStore } from "./inventory.js";
 import { flowId, foldLedger, liveOf, placementKey, type ChainId, type LedgerEvent, type LedgerState } from "./ledger.js";
 import { fencedGeneration } from "./fence.js";
 import type { Fingerprint } from "./generation.js";
-import type { Held, ObservedProfile, ObservedSource, ObservedTarget, Orders, Policy, SourceLook } from "./observation.js";
+import {
+  refreshGenerationOf,
+  type ObservedProfile,
+  type ObservedSource,
+  type ObservedTarget,
+  type Orders,
+  type Policy,
+  type SourceLook,
+} from "./observation.js";
 import { planSync, type Plan, type PlannedWrite, type TargetReport } from "./plan.js";
 import type { ProfileId, StoreName, StoreSnapshot } from "./store.js";
 import { knownGeneration } from "./target-verdict.js";
@@ -291,18 +299,4 @@ function isOauthLogin(source: ObservedSource): boolean {
   if (source.state !== "present") return false;
   const { held } = source.observed;
   return held.kind === "fence" || (held.kind === "credential" && held.credential.type === "oauth");
-}
-
-/** The generation whose own token, or whose refresh, stands in a profile. */
-function refreshGenerationOf(held: Held): Fingerprint | null {
-  switch (held.kind) {
-    case "credential":
-      return held.generation;
-    case "fence":
-      return held.spends;
-    case "stub":
-    case "incomplete":
-    case "absent":
-      return null;
-  }
 }

@@ -117,3 +117,17 @@ export type SourceLook =
       readonly hint: string;
       readonly torn: boolean;
     };
+
+/** The generation whose own token, or whose refresh, stands in a profile. */
+export function refreshGenerationOf(held: Held): Fingerprint | null {
+  switch (held.kind) {
+    case "credential":
+      return held.generation;
+    case "fence":
+      return held.spends;
+    case "stub":
+    case "incomplete":
+    case "absent":
+      return null;
+  }
+}

@@ -12,7 +12,14 @@ import {
   type Live,
   type Placement,
 } from "./ledger.js";
-import type { Held, HeldCredential, ObservedTarget, Orders, Policy } from "./observation.js";
+import {
+  refreshGenerationOf,
+  type Held,
+  type HeldCredential,
+  type ObservedTarget,
+  type Orders,
+  type Policy,
+} from "./observation.js";
 import type { Share } from "./store.js";
 
 /** A consumer that keeps undoing a write is answered at once, then later and later, then left alone (rule R12). */
@@ -139,16 +146,8 @@ export function knownGeneration(held: Held, ledger: LedgerState): Generation | n
 }
 
 function generationName(held: Held, ledger: LedgerState): Fingerprint | null {
-  switch (held.kind) {
-    case "credential":
-      return held.generation ?? ledger.issues.get(held.issue) ?? null;
-    case "fence":
-      return held.spends;
-    case "stub":
-    case "incomplete":
-    case "absent":
-      return null;
-  }
+  const named = refreshGenerationOf(held);
+  return named === null && held.kind === "credential" ? (ledger.issues.get(held.issue) ?? null) : named;
 }
 
 /** Whether the ledger saw the profile holding, or spending, something known. */

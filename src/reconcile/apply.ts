@@ -5,7 +5,7 @@ import { placementKey, statedTerms, type LedgerEvent } from "../domain/ledger.js
 import type { BackupMemory } from "../domain/memory.js";
 import type { SyncPlan } from "../domain/flows.js";
 import type { Fingerprint } from "../domain/generation.js";
-import type { ObservedSource } from "../domain/observation.js";
+import type { ObservedProfile, ObservedSource } from "../domain/observation.js";
 import type { Adoption, PlannedWrite, Restoration } from "../domain/plan.js";
 import type { Secret } from "../domain/secret.js";
 import type { ProfileId, ProfilePatch, StoreName } from "../domain/store.js";
@@ -95,39 +95,29 @@ interface StoreChange {
   readonly change: Change;
 }
 
-function adoptionChange(adoption: Adoption, head: ObservedSource, { clock }: ApplyPorts): Change {
-  const { credential, generation, issue, backup } = adoption;
-  const { store, profile } = adoption.into;
+function adoptionChange(adoption: Adoption, head: ObservedSource, ports: ApplyPorts): Change {
   const observed = head.state === "present" ? head.observed : null;
   const held = observed?.held.kind === "credential" ? (observed.held.generation ?? observed.held.issue) : "unknown";
-  return {
-    profile,
-    patch: () => ({ profile, provider: observed?.provider ?? null, credential, create: false, account: null }),
-    backup: backup ? held : null,
-    eventsAfter: (durationMs) => [
-      {
-        kind: "written",
-        at: clock.now(),
-        store,
-        profile,
-        generation,
-        issue,
-        surroundings: observed?.surroundings() ?? "",
-        durationMs,
-      },
-    ],
-  };
+  const whole = { ...adoption, share: "full", expiryMarginMs: 0 } as const;
+  return sourceChange(whole, adoption.backup ? held : null, observed, ports);
 }
 
 /** Nothing is lost: what stands there is a mark, or less of the same. */
-function restorationChange(restoration: Restoration, head: ObservedSource, { clock }: ApplyPorts): Change {
-  const { credential, share, expiryMarginMs, generation, issue } = restoration;
-  const { store, profile } = restoration.into;
-  const observed = head.state === "present" ? head.observed : null;
+function restorationChange(restoration: Restoration, head: ObservedSource, ports: ApplyPorts): Change {
+  return sourceChange(restoration, null, head.state === "present" ? head.observed : null, ports);
+}
+
+/** @param backup names what is overwritten and to be kept; null for nothing */
+function sourceChange(
+  { into: { store, profile }, credential, generation, issue, share, expiryMarginMs }: Restoration,
+  backup: Fingerprint | null,
+  observed: ObservedProfile | null,
+  { clock }: ApplyPorts,
+): Change {
   return {
     profile,
     patch: () => ({ profile, provider: observed?.provider ?? null, credential, create: false, account: null }),
-    backup: null,
+    backup,
     eventsAfter: (durationMs) => [
       {
         kind: "written",

@@ -1,7 +1,8 @@
-import { closeSync, fsyncSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
+import { replaceDurably } from "../support/replace-durably.mjs";
 import { storeText } from "./home.mjs";
 
 /** The yardstick: the same durable replace, one file after the other, with nothing around it. */
@@ -27,23 +28,11 @@ export class RawLoop {
     this.#generation += 1;
     const text = storeText(this.#generation);
     const startedAt = performance.now();
-    for (const file of this.#files) replaceDurably(file, text);
+    for (const file of this.#files) replaceDurably(file, `${file}.tmp`, text);
     return performance.now() - startedAt;
   }
 
   remove() {
     rmSync(this.#directory, { recursive: true, force: true });
   }
-}
-
-function replaceDurably(path, text) {
-  const temporary = `${path}.tmp`;
-  const file = openSync(temporary, "w", 0o600);
-  writeSync(file, text);
-  fsyncSync(file);
-  closeSync(file);
-  renameSync(temporary, path);
-  const directory = openSync(dirname(path), "r");
-  fsyncSync(directory);
-  closeSync(directory);
 }

@@ -1,17 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import {
-  closeSync,
-  cpSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import process from "node:process";
@@ -19,11 +7,11 @@ import { setTimeout as pause } from "node:timers/promises";
 import { URL } from "node:url";
 import { CrashHome } from "../crash/home.mjs";
 import { Program, Tracer } from "../crash/traced.mjs";
+import { fillDisk } from "../support/full-disk.mjs";
 
 const CLOCK = new URL("clock.mjs", import.meta.url).href;
 const LONGEST_MS = 30_000;
 const POLL_MS = 5;
-const PAGE = 4096;
 const HOUR_MS = 3_600_000;
 const DELAY_US = 500_000;
 
@@ -112,18 +100,6 @@ function mountOver(directory, size) {
   rmSync(aside, { recursive: true });
 }
 
-function fill(path) {
-  const filler = openSync(path, "w");
-  let pages = 0;
-  try {
-    while (writeSync(filler, new Uint8Array(PAGE)) === PAGE) pages += 1;
-  } catch (error) {
-    if (error.code !== "ENOSPC") throw error;
-  }
-  ftruncateSync(filler, pages * PAGE);
-  closeSync(filler);
-}
-
 function lockOf(home, agent) {
   return `${home.fileOf(agent)}.lock`;
 }
@@ -139,7 +115,7 @@ async function fullDisk(what, directoryOf) {
     directory = directoryOf(home);
     mountOver(directory, "1m");
   });
-  fill(join(directory, "filler"));
+  fillDisk(join(directory, "filler"), 0);
   daemon.heard();
   daemon.rotate();
   await daemon.saysOf(/no space|ENOSPC/);

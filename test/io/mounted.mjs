@@ -1,17 +1,5 @@
 import { execFileSync } from "node:child_process";
-import {
-  closeSync,
-  existsSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { systemClock } from "../../build/daemon/system.js";
@@ -20,9 +8,9 @@ import { replaceFile } from "../../build/io/atomic-file.js";
 import { Backups } from "../../build/io/backups.js";
 import { LedgerFile } from "../../build/io/ledger-file.js";
 import { Predecessors, takeOwnerLock } from "../../build/io/owner-lock.js";
+import { fillDisk } from "../support/full-disk.mjs";
 
 // Runs in a mount namespace of its own: does one thing on an odd file system and prints what came of it.
-const PAGE = 4096;
 const [scenario, directory] = process.argv.slice(2);
 const path = join(directory, "file");
 const { signal } = new globalThis.AbortController();
@@ -38,17 +26,8 @@ function mountSmallDisk(text) {
 }
 
 /** Takes all space but so many pages. */
-function fillDisk(freePages) {
-  const filler = openSync(join(directory, "filler"), "w");
-  const page = new Uint8Array(PAGE).fill(120);
-  let pages = 0;
-  try {
-    while (writeSync(filler, page) === PAGE) pages += 1;
-  } catch (error) {
-    if (error.code !== "ENOSPC") throw error;
-  }
-  ftruncateSync(filler, (pages - freePages) * PAGE);
-  closeSync(filler);
+function fill(freePages) {
+  fillDisk(join(directory, "filler"), freePages);
 }
 
 function makeRoom() {
@@ -89,7 +68,7 @@ const always = () => true;
 const scenarios = {
   async "replace-on-full-disk"() {
     mountSmallDisk("old".repeat(1000));
-    fillDisk(1);
+    fill(1);
     const outcome = await outcomeOf(() => replaceFile(path, "new".repeat(4000), always));
     return { outcome, ...describeFile() };
   },
@@ -107,7 +86,7 @@ const scenarios = {
   async "replace-bound-on-full-disk"() {
     mountSmallDisk("old".repeat(1000));
     mount("--bind", path, path);
-    fillDisk(1);
+    fill(1);
     const outcome = await outcomeOf(() => replaceFile(path, "new".repeat(4000), always));
     return { outcome, ...describeFile() };
   },
@@ -120,7 +99,7 @@ const scenarios = {
   },
   async "lock-on-full-disk"() {
     mountSmallDisk("");
-    fillDisk(0);
+    fill(0);
     const lock = join(directory, "lock");
     const options = { staleMs: 30_000, waitMs: 0, clock: systemClock, predecessors: new Predecessors() };
     const outcome = await outcomeOf(() => takeOwnerLock(lock, options, signal));
@@ -144,7 +123,7 @@ const scenarios = {
     const ledgerPath = join(directory, "ledger.jsonl");
     const ledger = new LedgerFile(ledgerPath, "key");
     await ledger.append([live(1)]);
-    fillDisk(1);
+    fill(1);
     const outcome = await outcomeOf(() => ledger.append(Array.from({ length: 40 }, (_, index) => live(2 + index))));
     makeRoom();
     const after = await ledger.append([live(100)]);
@@ -159,7 +138,7 @@ const scenarios = {
     mountSmallDisk("");
     const backups = new Backups(join(directory, "backups"), () => Promise.resolve(false));
     mkdirSync(join(directory, "backups"));
-    fillDisk(0);
+    fill(0);
     const entry = { store: "s", profile: "p", fingerprint: "f", image: new Secret("x".repeat(9000)) };
     const outcome = await outcomeOf(() => backups.save(entry, 1));
     return { outcome, left: readdirSync(join(directory, "backups")) };

@@ -1,20 +1,10 @@
 import { randomUUID } from "node:crypto";
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
+import { replaceDurably } from "../support/replace-durably.mjs";
 
 const { DatabaseSync } = process.getBuiltinModule?.("node:sqlite") ?? (await import("@photostructure/sqlite"));
 
@@ -193,13 +183,13 @@ class Files {
 
   #write({ set, notes }) {
     if (this.#state !== null) {
-      replaceDurably(this.#profiles, textOf(set));
-      replaceDurably(this.#state, textOf(notes));
+      replace(this.#profiles, textOf(set));
+      replace(this.#state, textOf(notes));
       return;
     }
     const text = textOf({ ...set, usageStats: notes.usageStats });
     if (this.kind === "snapshot") writeFileSync(this.#profiles, text, { mode: 0o600 });
-    else replaceDurably(this.#profiles, text);
+    else replace(this.#profiles, text);
   }
 
   close() {}
@@ -288,17 +278,8 @@ function textOf(value) {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 
-/** As OpenClaw does from 2026.4.5 on. */
-function replaceDurably(path, text) {
-  const temporary = `${path}.${randomUUID()}.tmp`;
-  const file = openSync(temporary, "wx", 0o600);
-  writeSync(file, text);
-  fsyncSync(file);
-  closeSync(file);
-  renameSync(temporary, path);
-  const directory = openSync(dirname(path), "r");
-  fsyncSync(directory);
-  closeSync(directory);
+function replace(path, text) {
+  replaceDurably(path, `${path}.${randomUUID()}.tmp`, text);
 }
 
 /** When this process started, as the kernel counts it; from 2026.5.28 locks name it too. */
