@@ -1,7 +1,7 @@
 import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { overwrittenBy } from "../daemon/reload.js";
-import { fencedHint, holdHint, RESTORED, restoredHint, STUCK_HINT, SUSPECT, suspectHint, waitText } from "../daemon/reporter.js";
+import { fencedHint, holdHint, RESTORED, restoredHint, stuckHints, SUSPECT, suspectHint, waitText } from "../daemon/reporter.js";
 import { systemEnvironment } from "../daemon/system.js";
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
@@ -38,9 +38,9 @@ export async function sync(options: SyncOptions): Promise<ExitCode> {
       : await settled(reconciler, environment.clock, config.policy, orders, signal);
   const output = openOutput(options);
   const gateways = await tellGateways(overwrittenBy(result), composition, output);
-  for (const { error } of environment.predecessors.removeStuck()) {
+  for (const { what, error } of environment.predecessors.removeStuck()) {
     output.say(`credsyncd: warning: ${error.message}`);
-    output.say(`credsyncd: hint: ${STUCK_HINT}`);
+    output.say(`credsyncd: hint: ${stuckHints[what]}`);
   }
   const report = { ...syncReport(result, options.dryRun === true), gateways };
   output.result(describe(report, output), report);

@@ -52,7 +52,9 @@ export async function compose(config: Config, environment: Environment, access: 
   const key =
     access === "write" ? await ensureState(stateDirectory) : ((await readKey(join(stateDirectory, "key"))) ?? ephemeralKey());
   const ledger = new LedgerFile(join(stateDirectory, "ledger.jsonl"), key.id);
-  const backups = new Backups(join(stateDirectory, "backups"), async (generation) => isSpent(await ledger.load(), generation));
+  const { leftovers } = environment.predecessors;
+  const isOfNoUse = async (generation: string): Promise<boolean> => isSpent(await ledger.load(), generation);
+  const backups = new Backups(join(stateDirectory, "backups"), leftovers, isOfNoUse);
   const lockPath = join(stateDirectory, "state.lock");
   const lock = new StateDirectoryLock(lockPath, environment.clock, environment.predecessors);
   if (access === "write" && isForsaken(lockPath)) await cleanUp(config, environment, lock);

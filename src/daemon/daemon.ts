@@ -101,10 +101,11 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
 }
 
 /** Under the run lock and the state lock no other process writes there. */
-async function removeStateLeftovers({ lock, stateDirectory }: Composition, signal: AbortSignal): Promise<void> {
+async function removeStateLeftovers({ environment, lock, stateDirectory }: Composition, signal: AbortSignal): Promise<void> {
   try {
     await lock.withLock(signal, () => {
-      for (const directory of [stateDirectory, join(stateDirectory, "backups")]) removeOwnLeftovers(directory);
+      const { leftovers } = environment.predecessors;
+      for (const directory of [stateDirectory, join(stateDirectory, "backups")]) removeOwnLeftovers(directory, leftovers);
       return Promise.resolve();
     });
   } catch (error) {

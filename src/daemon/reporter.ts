@@ -4,11 +4,14 @@ import type { Finding } from "../domain/inventory.js";
 import { displayGeneration, flowId } from "../domain/ledger.js";
 import type { Plan } from "../domain/plan.js";
 import type { SourceVerdict } from "../domain/source-verdict.js";
-import type { StuckLock } from "../io/owner-lock.js";
+import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 
-/** What a person does about a lock that credsyncd is done with. */
-export const STUCK_HINT = "remove it: other programs wait for it, and nobody holds it; it is tried again by itself";
+/** What a person does about what credsyncd is done with and cannot remove. */
+export const stuckHints = {
+  lock: "remove it: other programs wait for it, and nobody holds it; it is tried again by itself",
+  "temporary file": "remove it: nobody needs it, and a login may stand in it; it is tried again by itself",
+} as const satisfies Record<Stuck["what"], string>;
 
 /**
  * Turns reconciles into log lines: one for what was pushed, and one for each state that began or ended. What stays as it
@@ -20,7 +23,7 @@ export class Reporter {
   #said = new Map<string, string>();
   #reconcileId = 0;
   #isReady = false;
-  /** The paths of the locks that were said to be stuck. */
+  /** The paths that were said to be stuck. */
   #stuck: ReadonlySet<string> = new Set();
 
   constructor(log: Logger) {
@@ -47,14 +50,14 @@ export class Reporter {
     this.#log.info(fields, "ready");
   }
 
-  /** Locks that cannot be removed, each said once. */
-  stuck(locks: readonly StuckLock[]): void {
-    for (const { path, error } of locks) {
+  /** What cannot be removed, each said once. */
+  stuck(all: readonly Stuck[]): void {
+    for (const { path, what, error } of all) {
       if (this.#stuck.has(path)) continue;
-      this.#log.warn({ path, reason: error.message, hint: STUCK_HINT }, "lock not removed");
+      this.#log.warn({ path, reason: error.message, hint: stuckHints[what] }, `${what} not removed`);
     }
-    for (const path of this.#stuck) if (!locks.some((lock) => lock.path === path)) this.#log.info({ about: path }, "resolved");
-    this.#stuck = new Set(locks.map(({ path }) => path));
+    for (const path of this.#stuck) if (!all.some((each) => each.path === path)) this.#log.info({ about: path }, "resolved");
+    this.#stuck = new Set(all.map(({ path }) => path));
   }
 
   /** A reconcile that failed as a whole; a failure that is no `Failure` is a bug and is thrown on. */

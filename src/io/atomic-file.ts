@@ -1,15 +1,4 @@
-import {
-  closeSync,
-  fchownSync,
-  fstatSync,
-  fsync,
-  open as openFile,
-  openSync,
-  rename,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, fchownSync, fstatSync, fsync, open as openFile, openSync, rename, statSync, writeFileSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
@@ -32,12 +21,18 @@ const renameLater = promisify(rename);
  * replaced by that (`own-file.ts`).
  *
  * @param path the real path: a symbolic link is not followed here
- * @param isStillWanted asked once the new content is durable, right before it takes the old one's place
- * @returns whether it was still wanted; else the old content is there, and nothing else
+ * @returns whether it was still wanted; else the old content is there
  */
-export async function replaceFile(path: string, text: string, isStillWanted: () => boolean): Promise<boolean> {
-  const staged = await stageFile(path, temporaryName(path), text);
+export async function replaceFile(path: string, text: string, { isStillWanted, discard }: ReplaceOptions): Promise<boolean> {
+  const staged = await stageFile({ path, temporary: temporaryName(path), discard }, text);
   return staged.put(isStillWanted);
+}
+
+export interface ReplaceOptions {
+  /** Asked once the new content is durable, right before it takes the old one's place. */
+  readonly isStillWanted: () => boolean;
+  /** Removes the temporary file where it does not take that place. */
+  readonly discard: (temporary: string) => void;
 }
 
 /** A new content that is durable under another name; the file itself is as it was. */
@@ -50,11 +45,12 @@ export interface StagedFile {
 /**
  * The first half of `replaceFile`, which takes the space on the disk.
  *
- * @param temporary a name in the same directory
+ * @param place of it `temporary` is a name in the same directory
  */
-export async function stageFile(path: string, temporary: string, text: string): Promise<StagedFile> {
+export async function stageFile(place: StagePlace, text: string): Promise<StagedFile> {
+  const { path, temporary } = place;
   const discard = (): void => {
-    rmSync(temporary, { force: true });
+    place.discard(temporary);
   };
   try {
     await writeDurably(temporary, text, ownerOf(path));
@@ -80,6 +76,11 @@ export async function stageFile(path: string, temporary: string, text: string): 
     return true;
   };
   return { put, discard };
+}
+
+interface StagePlace extends Pick<ReplaceOptions, "discard"> {
+  readonly path: string;
+  readonly temporary: string;
 }
 
 async function writeDurably(path: string, text: string, owner: Owner | null): Promise<void> {

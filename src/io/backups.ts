@@ -11,6 +11,7 @@ import type { ProfileId, StoreName } from "../domain/store.js";
 import { readOwnFileNow, replaceOwnFile } from "./own-file.js";
 import { makePrivateDirectory } from "./private-directory.js";
 import { isAbsent, toStoreError } from "./system-error.js";
+import type { Leftovers } from "./temporary-file.js";
 
 /** How many backups of one store are kept; the only copy of a credential that is not known to be spent always is. */
 const KEPT_PER_STORE = 5;
@@ -32,11 +33,13 @@ export interface Backup extends BackupEntry {
 /** Overwritten and removed credentials, a private file each. */
 export class Backups implements BackupMemory {
   readonly #directory: string;
+  readonly #leftovers: Leftovers;
   readonly #isSpent: (fingerprint: Fingerprint) => Promise<boolean>;
 
   /** @param isSpent whether a credential is known to be of no use any more */
-  constructor(directory: string, isSpent: (fingerprint: Fingerprint) => Promise<boolean>) {
+  constructor(directory: string, leftovers: Leftovers, isSpent: (fingerprint: Fingerprint) => Promise<boolean>) {
     this.#directory = directory;
+    this.#leftovers = leftovers;
     this.#isSpent = isSpent;
   }
 
@@ -80,7 +83,7 @@ export class Backups implements BackupMemory {
       issue: entry.issue,
       image: entry.image.reveal(),
     };
-    await replaceOwnFile(join(this.#directory, name), `${JSON.stringify(content)}\n`);
+    await replaceOwnFile(join(this.#directory, name), `${JSON.stringify(content)}\n`, this.#leftovers);
     await this.#prune(present, entry);
   }
 

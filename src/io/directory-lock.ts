@@ -1,4 +1,4 @@
-import { lstatSync } from "node:fs";
+import { lstatSync, rmdirSync } from "node:fs";
 import { StoreError } from "../domain/errors.js";
 import type { Clock } from "../domain/clock.js";
 import { errnoOf } from "./system-error.js";
@@ -42,7 +42,14 @@ export async function takeDirectoryLock(path: string, options: DirectoryLockOpti
           lost.abort(new StoreError("locked", `${path} was taken away by another program`, "it is tried again by itself", error));
         },
       });
-      return { lost: lost.signal, release: () => releaseUnlessLost(release, lost.signal) };
+      const made = identityOf(path);
+      return {
+        lost: lost.signal,
+        release: () =>
+          releaseUnlessLost(release, lost.signal, () => {
+            remove(path, made);
+          }),
+      };
     } catch (error) {
       if (errnoOf(error) === "ENOTDIR" && isThere(path))
         throw new StoreError("not-a-file", `${path} is no directory, which this lock is`, "move it away", error);
@@ -65,12 +72,33 @@ function isThere(path: string): boolean {
   }
 }
 
-async function releaseUnlessLost(release: () => Promise<void>, lost: AbortSignal): Promise<void> {
+/** A lock that cannot be removed fails nothing that was done under it: nobody touches it any more, so that it is broken soon. */
+async function releaseUnlessLost(release: () => Promise<void>, lost: AbortSignal, removeAgain: () => void): Promise<void> {
   if (lost.aborted) return;
   try {
     await release();
   } catch (error) {
+    if (errnoOf(error) === null) throw error;
     // It was taken away in this very moment.
-    if (errnoOf(error) !== "ERELEASED" && errnoOf(error) !== "ENOTACQUIRED" && errnoOf(error) !== "ENOENT") throw error;
+    if (errnoOf(error) !== "ERELEASED" && errnoOf(error) !== "ENOTACQUIRED" && errnoOf(error) !== "ENOENT") removeAgain();
+  }
+}
+
+function remove(path: string, identity: string | null): void {
+  try {
+    if (identity !== null && identityOf(path) === identity) rmdirSync(path);
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+  }
+}
+
+/** Null where that cannot be told. What another made in its place may have the same number, but not the same time. */
+function identityOf(path: string): string | null {
+  try {
+    const { ino, birthtimeMs } = lstatSync(path);
+    return `${String(ino)} ${String(birthtimeMs)}`;
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    return null;
   }
 }

@@ -1,8 +1,10 @@
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import { syncDirectory } from "./atomic-file.js";
 import { decodeText, readRegularBytes, refuseForeignOwner } from "./regular-file.js";
+import { errnoOf } from "./system-error.js";
+import type { Leftovers } from "./temporary-file.js";
 
 /** Far above what credsyncd itself writes into one file. */
 export const OWN_MAX_BYTES = 256 * 1024 * 1024;
@@ -35,9 +37,21 @@ export function readOwnFileNow(path: string): string | null {
   }
 }
 
-/** Replaces a file of credsyncd's own state (0600): a reader, and a power cut, finds the old content or the new. */
-export async function replaceOwnFile(path: string, text: string): Promise<void> {
-  await replace(path, text, { mode: 0o600, fsync: true });
+/**
+ * Replaces a file of credsyncd's own state (0600): a reader, and a power cut, finds the old content or the new.
+ *
+ * @param leftovers what keeps in mind the half of a file that could not be removed; without it the next start does it
+ */
+export async function replaceOwnFile(path: string, text: string, leftovers?: Leftovers): Promise<void> {
+  const temporaries: string[] = [];
+  try {
+    await replace(path, text, { mode: 0o600, fsync: true }, (temporary) => {
+      temporaries.push(temporary);
+    });
+  } catch (error) {
+    for (const temporary of temporaries) leftovers?.discard(temporary);
+    throw error;
+  }
   await syncDirectory(dirname(path));
 }
 
@@ -48,10 +62,14 @@ const TEMPORARY = /\.\d{1,10}$/;
  * Removes what a killed credsyncd left half done in a directory of its own, if there is such a directory; to be called
  * while no other one writes there.
  */
-export function removeOwnLeftovers(directory: string): void {
-  if (!existsSync(directory)) return;
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isFile() && TEMPORARY.test(entry.name)) rmSync(join(directory, entry.name), { force: true });
+export function removeOwnLeftovers(directory: string, leftovers: Leftovers): void {
+  try {
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      if (entry.isFile() && TEMPORARY.test(entry.name)) leftovers.discard(join(directory, entry.name));
+    }
+  } catch (error) {
+    // What cannot be listed is told by whoever needs what is in it.
+    if (errnoOf(error) === null) throw error;
   }
 }
 
@@ -60,13 +78,19 @@ export async function replacePublicFile(path: string, text: string): Promise<voi
   await replace(path, text, { mode: 0o644, fsync: false });
 }
 
-async function replace(path: string, text: string, options: { readonly mode: number; readonly fsync: boolean }): Promise<void> {
+async function replace(
+  path: string,
+  text: string,
+  options: { readonly mode: number; readonly fsync: boolean },
+  onMade: (temporary: string) => void = () => undefined,
+): Promise<void> {
   const { default: writeFileAtomic } = await import("write-file-atomic");
   // The package takes a short write, as a full disk makes it, for a whole one, so the text is written for it here.
   // A fresh literal each time: it changes the options that it is given.
   await writeFileAtomic(path, "", {
     ...options,
     tmpfileCreated: (temporary) => {
+      onMade(temporary);
       writeFileSync(temporary, text, { flag: "r+" });
     },
   });

@@ -7,7 +7,7 @@ import { StoreError } from "../domain/errors.js";
 import { isAlive, startTimeOf } from "./process-identity.js";
 import { readRegularBytes } from "./regular-file.js";
 import { errnoOf, isAbsent, isUnlinkable, toStoreError } from "./system-error.js";
-import { removeLeftovers, temporaryName } from "./temporary-file.js";
+import { Leftovers, temporaryName } from "./temporary-file.js";
 
 /**
  * OpenClaw's lock file: created exclusively, names its holder, removed by unlink.
@@ -27,21 +27,24 @@ export interface LockOptions {
   readonly onBroken?: (payload: string) => void;
 }
 
-/** A lock that its holder could not remove, though it is done with it. */
-export interface StuckLock {
+/** What this process could not remove, though it is done with it. */
+export interface Stuck {
   readonly path: string;
+  readonly what: "lock" | "temporary file";
   readonly error: StoreError;
 }
 
 /**
  * The processes that were killed while they wrote, as told by the lock on the state directory that they left: only
  * credsyncd takes that one, and it takes it before any other. Their locks on other programs' stores are broken at once,
- * and so are those that this process itself could not remove when it was done.
+ * and so are those that this process itself could not remove when it was done. What else they left is removed, too.
  */
 export class Predecessors {
   readonly #known = new Set<string>();
   /** What stands in them, by their paths. */
   readonly #stuck = new Map<string, string>();
+  /** Temporary files, theirs and this process's own. */
+  readonly leftovers = new Leftovers();
 
   /** The holder of a broken lock; one without a start time cannot be told from a later process with its pid. */
   add(payload: string): void {
@@ -68,13 +71,14 @@ export class Predecessors {
     else this.#stuck.set(path, payload);
   }
 
-  /** Tries once more. @returns those that still cannot be removed, which keep other programs waiting */
-  removeStuck(): StuckLock[] {
-    return [...this.#stuck].flatMap(([path, payload]) => {
+  /** Tries once more. @returns what still cannot be removed: locks keep other programs waiting */
+  removeStuck(): Stuck[] {
+    const locks = [...this.#stuck].flatMap(([path, payload]) => {
       const error = unlock(path, payload);
       if (error === null) this.#stuck.delete(path);
-      return error === null ? [] : [{ path, error }];
+      return error === null ? [] : [{ path, what: "lock" as const, error }];
     });
+    return [...locks, ...this.leftovers.discardAgain().map((left) => ({ ...left, what: "temporary file" as const }))];
   }
 }
 
@@ -152,7 +156,7 @@ export function isForsaken(path: string): boolean {
 /** Removes the locks in a directory, if there is such a directory, that killed credsyncds left, and what they left half done. */
 export function removeForsakenLocks(directory: string, predecessors: Predecessors): void {
   try {
-    removeLeftovers(directory);
+    predecessors.leftovers.discardAllIn(directory);
     for (const name of readdirSync(directory)) {
       const path = join(directory, name);
       if (name.endsWith(".lock") && predecessors.include(payloadAt(path) ?? "")) rmSync(path, { force: true });
@@ -193,7 +197,7 @@ export class SharedOwnerLocks {
 async function acquire(path: string, options: LockOptions, signal: AbortSignal): Promise<string> {
   const deadline = options.clock.monotonic() + options.waitMs;
   for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {
-    const payload = create(path, options.clock) ?? ((await breakStale(path, options)) ? create(path, options.clock) : null);
+    const payload = create(path, options) ?? ((await breakStale(path, options)) ? create(path, options) : null);
     if (payload !== null) return payload;
     if (signal.aborted || options.clock.monotonic() >= deadline) {
       throw new StoreError(
@@ -211,7 +215,7 @@ async function acquire(path: string, options: LockOptions, signal: AbortSignal):
  *
  * @returns the payload, or null where the lock is held
  */
-function create(path: string, clock: Clock): string | null {
+function create(path: string, { clock, predecessors: { leftovers } }: LockOptions): string | null {
   if (existsSync(path)) return null;
   const payload = JSON.stringify(
     {
@@ -227,20 +231,21 @@ function create(path: string, clock: Clock): string | null {
     writeNew(signed, payload);
     linkSync(signed, path);
   } catch (error) {
-    rmSync(signed, { force: true });
+    leftovers.discard(signed);
     // Another took the lock, or took this for what a dead one had left behind.
     if (errnoOf(error) === "EEXIST" || (errnoOf(error) === "ENOENT" && existsSync(dirname(path)))) return null;
     if (!isUnlinkable(error)) throw error;
     return createInPlace(path, payload);
   }
-  tidyUp(dirname(path));
+  leftovers.discard(signed);
+  tidyUp(dirname(path), leftovers);
   return payload;
 }
 
-/** Who holds a lock must get to know it, so nothing may fail here; what stays is removed by the next one that takes it. */
-function tidyUp(directory: string): void {
+/** Who holds a lock must get to know it, so nothing may fail here. */
+function tidyUp(directory: string, leftovers: Leftovers): void {
   try {
-    removeLeftovers(directory);
+    leftovers.discardAllIn(directory);
   } catch (error) {
     if (errnoOf(error) === null) throw error;
   }

@@ -25,6 +25,8 @@ export class StateDirectoryLock implements StateLock {
     try {
       return await action();
     } finally {
+      // A fault that lasted a moment is over by now; what lasts is told by who looks again.
+      this.#predecessors.removeStuck();
       release();
     }
   }

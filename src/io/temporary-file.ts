@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync, unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import type { StoreError } from "../domain/errors.js";
+import { isAbsent, toStoreError } from "./system-error.js";
 
 const OWN_TEMPORARY = /\.credsyncd-[0-9a-f-]{36}\.tmp$/;
 
@@ -9,12 +11,51 @@ export function temporaryName(path: string): string {
   return join(dirname(path), `${basename(path)}.credsyncd-${randomUUID()}.tmp`);
 }
 
+/** A temporary file that could not be removed, though nobody needs it any more. */
+export interface Leftover {
+  readonly path: string;
+  readonly error: StoreError;
+}
+
 /**
- * Removes what a killed credsyncd left half done in a directory. To be called under the lock that guards its files, so
- * that nobody is at work on them; whoever only wants the lock makes another temporary file when its own is gone.
+ * Removes temporary files, and keeps those in mind that cannot be removed: a full login may stand in them. A name is given
+ * once only (`temporaryName`), so that what is at it later is still what was to be removed.
  */
-export function removeLeftovers(directory: string): void {
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isFile() && OWN_TEMPORARY.test(entry.name)) rmSync(join(directory, entry.name), { force: true });
+export class Leftovers {
+  readonly #paths = new Set<string>();
+
+  /** Fails nothing: what the file was made for is done, or has failed for a reason of its own. */
+  readonly discard = (path: string): void => {
+    if (remove(path) === null) this.#paths.delete(path);
+    else this.#paths.add(path);
+  };
+
+  /**
+   * Discards what a killed credsyncd left half done in a directory. To be called under the lock that guards its files, so
+   * that nobody is at work on them; whoever only wants the lock makes another temporary file when its own is gone.
+   */
+  discardAllIn(directory: string): void {
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      if (entry.isFile() && OWN_TEMPORARY.test(entry.name)) this.discard(join(directory, entry.name));
+    }
+  }
+
+  /** Tries once more. @returns those that still cannot be removed */
+  discardAgain(): Leftover[] {
+    return [...this.#paths].flatMap((path) => {
+      const error = remove(path);
+      if (error === null) this.#paths.delete(path);
+      return error === null ? [] : [{ path, error }];
+    });
+  }
+}
+
+/** @returns why it is still there; null once it is not */
+function remove(path: string): StoreError | null {
+  try {
+    unlinkSync(path);
+    return null;
+  } catch (error) {
+    return isAbsent(error) ? null : toStoreError(error, path, "write");
   }
 }

@@ -20,7 +20,6 @@ import { changeJson, parseJson, putJson, textAt, type JsonChange, type JsonValue
 import { isUnchanged, readRegularFile, refuseForeignDirectory, type RegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
-import { removeLeftovers } from "../io/temporary-file.js";
 import { variable, type Environment } from "./environment.js";
 import { parseOrTorn } from "./torn.js";
 
@@ -151,7 +150,10 @@ export class ClaudeCodeStore implements CredentialStore {
    * @returns whether that was still there, and still to be replaced
    */
   protected save(text: string, before: RegularFile | null, isStillOurs: () => boolean): Promise<boolean> {
-    return replaceFile(this.path, text, () => isStillOurs() && isUnchanged(this.path, before));
+    return replaceFile(this.path, text, {
+      isStillWanted: () => isStillOurs() && isUnchanged(this.path, before),
+      discard: this.#environment.predecessors.leftovers.discard,
+    });
   }
 
   /** Files whose change tells of a change of the login, beside the login's own. */
@@ -167,7 +169,7 @@ export class ClaudeCodeStore implements CredentialStore {
         const file = await this.load();
         if ((file === null ? ABSENT : revisionOf(file.text)) !== expected) throw this.#conflict();
         const text = change(file?.text ?? null);
-        removeLeftovers(dirname(this.path));
+        this.#environment.predecessors.leftovers.discardAllIn(dirname(this.path));
         const isStillOurs = (): boolean => !locks.some(({ lost }) => lost.aborted);
         if (!(await this.save(text, file, isStillOurs))) throw this.#conflict();
         const snapshot = await this.read();

@@ -1,4 +1,4 @@
-import { realpathSync } from "node:fs";
+import { realpathSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StoreError } from "../domain/errors.js";
@@ -120,7 +120,8 @@ export class OpenclawJsonChoice implements ChoiceStore {
         const what = step.profiles === previous.profiles ? "state" : "profiles";
         const [file, text, before] = [read[what], step[what], previous[what]];
         if (file === null || text === null || before === null) throw this.#conflict();
-        const staged = await stageFile(file.realPath, temporaryName(file.realPath, tag, index), text);
+        const temporary = temporaryName(file.realPath, tag, index);
+        const staged = await stageFile({ path: file.realPath, temporary, discard }, text);
         writes.push({ path: what === "profiles" ? this.path : this.#statePath, before, staged });
         previous = step;
       }
@@ -183,6 +184,11 @@ interface Write {
   /** The text that is to be replaced. */
   readonly before: string;
   readonly staged: StagedFile;
+}
+
+/** One that fails leaves the switch in the journal, and whoever ends that sweeps. */
+function discard(temporary: string): void {
+  rmSync(temporary, { force: true });
 }
 
 function temporaryName(path: string, tag: string, step: number): string {

@@ -9,7 +9,6 @@ import { withOwnerLock } from "../io/owner-lock.js";
 import { isUnchanged, readRegularFile, refuseForeignDirectory, type RegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { toStoreError } from "../io/system-error.js";
-import { removeLeftovers } from "../io/temporary-file.js";
 import type { Environment } from "./environment.js";
 import { withoutPenalties } from "./openclaw-penalties.js";
 import { refreshedBy, withRefreshLocks, type RefreshedProfile } from "./openclaw-refresh-lock.js";
@@ -133,7 +132,7 @@ export class OpenclawJsonStore implements CredentialStore {
     const databases = [join(dirname(this.path), AGENT_DATABASE), join(this.#stateDirectory, STATE_DATABASE)];
     const isStillWanted = (): boolean => ![this.path, ...databases].some((path) => existsSync(path));
     const formatted = `${JSON.stringify(parseJson(text, this.path), null, 2)}\n`;
-    if (!isStillWanted() || !(await replaceFile(this.path, formatted, isStillWanted))) throw this.#conflict();
+    if (!isStillWanted() || !(await this.#put(this.path, formatted, isStillWanted))) throw this.#conflict();
     return this.#snapshot(await readRegularFile(this.path));
   }
 
@@ -142,11 +141,11 @@ export class OpenclawJsonStore implements CredentialStore {
     if (file === null || revisionOf(file.text) !== expected) throw this.#conflict();
     const text = change(file.text);
     // The lock was taken where the name is; behind a link is another directory.
-    if (file.realPath !== this.path) removeLeftovers(dirname(file.realPath));
+    if (file.realPath !== this.path) this.#environment.predecessors.leftovers.discardAllIn(dirname(file.realPath));
     // Some commands of OpenClaw write without taking the lock (`models auth paste-token` of 2026.3.11). A link may have been
     // put in the way since, too.
     const isUntouched = (): boolean => isUnchanged(this.path, file) && isUnchanged(file.realPath, file);
-    if (!(await replaceFile(file.realPath, text, isUntouched))) throw this.#conflict();
+    if (!(await this.#put(file.realPath, text, isUntouched))) throw this.#conflict();
     const written = await readRegularFile(this.path);
     if (written?.text !== text) throw this.#conflict();
     return this.#snapshot(written);
@@ -159,8 +158,12 @@ export class OpenclawJsonStore implements CredentialStore {
       const notes = existsSync(path) ? await readRegularFile(path) : null;
       const cleared = notes === null ? null : withoutPenalties(notes.text, healed, notes.realPath);
       if (notes === null || cleared === null) return;
-      if (await replaceFile(notes.realPath, cleared, () => isUnchanged(path, notes))) return;
+      if (await this.#put(notes.realPath, cleared, () => isUnchanged(path, notes))) return;
     }
+  }
+
+  #put(path: string, text: string, isStillWanted: () => boolean): Promise<boolean> {
+    return replaceFile(path, text, { isStillWanted, discard: this.#environment.predecessors.leftovers.discard });
   }
 
   get #isCopy(): boolean {

@@ -69,9 +69,10 @@ export function gatewaysOf(specs: readonly (SourceSpec | TargetSpec)[], reloads:
   return [...places].map((stateDir) => openclawGateway(stateDir, reloads, environment));
 }
 
-/** The directories in which writing to the stores of the source or a target makes lock files. */
+/** The directories in which writing to the stores of the source or a target makes lock files and temporary ones. */
 export async function lockDirectoriesOf(spec: SourceSpec | TargetSpec, environment: Environment): Promise<string[]> {
-  return spec.kind === "openclaw" ? openclawLockDirectories(spec.openclaw, environment) : [];
+  if (spec.kind === "openclaw") return openclawLockDirectories(spec.openclaw, environment);
+  return ["dir" in spec ? resolve(expandHome(spec.dir, environment.home)) : claudeDirectories(environment).storage];
 }
 
 /** Finds a target's stores as they are at this moment. */

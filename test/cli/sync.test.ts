@@ -1,6 +1,8 @@
 import { existsSync, statSync } from "node:fs";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { temporaryName } from "../../src/io/temporary-file.js";
 import { credsyncd } from "../support/command-line.js";
 import { HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
 
@@ -26,6 +28,20 @@ describe("sync", () => {
     const { code, stdout, stderr } = await credsyncd(home, ["sync"]);
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "written  openclaw:work  anthropic:claude-cli\n", stderr: "" });
     expect(await home.generations(agents)).toEqual([1, 1]);
+  });
+
+  test("removes what a killed one left half written, beside every login that it may have been about to write", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await home.writeConfig(`{ targets: [{ kind: "openclaw" }, { kind: "claude-code", dir: "~/box" }] }`);
+    await home.makeDirectory(home.at("box"));
+    await credsyncd(home, ["sync"]);
+    const files = [home.loginFile, home.at("box", ".credentials.json"), home.storeFile("work")];
+    for (const path of files) await writeFile(temporaryName(path), home.token("access", 1), { mode: 0o600 });
+    const killed = { pid: 2 ** 22 + 1, createdAt: new Date().toISOString(), starttime: 4711 };
+    await writeFile(join(home.stateDirectory, "state.lock"), JSON.stringify(killed));
+    expect((await credsyncd(home, ["sync"])).code).toBe(0);
+    const names = await Promise.all(files.map(async (path) => readdir(dirname(path))));
+    expect(names.flat().filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });
 
   test("has nothing to do a second time", async () => {

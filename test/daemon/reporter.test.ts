@@ -1,7 +1,7 @@
 import { rm, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { Reporter } from "../../src/daemon/reporter.js";
-import { Failure } from "../../src/domain/errors.js";
+import { Reporter, stuckHints } from "../../src/daemon/reporter.js";
+import { Failure, StoreError } from "../../src/domain/errors.js";
 import { composeIn, rememberingLog } from "../support/composed-daemon.js";
 import type { LogLine } from "../support/running-daemon.js";
 import { HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
@@ -52,6 +52,17 @@ describe("the reporter", () => {
       durationMs: expect.any(Number) as number,
     });
     expect(lines.filter(({ msg }) => msg === "looked")).toHaveLength(2);
+  });
+
+  test("says once what cannot be removed, and that it is gone", async () => {
+    const { reporter, lines } = await reporting();
+    const error = new StoreError("io", "cannot write /a.tmp: EIO", "look");
+    const stuck = { path: "/a.tmp", what: "temporary file", error } as const;
+    for (const all of [[stuck], [stuck], []]) reporter.stuck(all);
+    expect(lines).toMatchObject([
+      { level: "warn", msg: "temporary file not removed", path: "/a.tmp", reason: error.message, hint: stuckHints[stuck.what] },
+      { level: "info", msg: "resolved", about: "/a.tmp" },
+    ]);
   });
 
   test("says that a drift was corrected", async () => {

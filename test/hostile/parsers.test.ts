@@ -15,6 +15,7 @@ import { LedgerFile } from "../../src/io/ledger-file.js";
 import { isForsaken, takeOwnerLock } from "../../src/io/owner-lock.js";
 import { readHolder, runningDaemon } from "../../src/io/run-lock.js";
 import { SwitchJournalFile } from "../../src/io/switch-journal.js";
+import { Leftovers } from "../../src/io/temporary-file.js";
 import { ClaudeCodeStore, claudeDirectories } from "../../src/stores/claude-code.js";
 import { readAuthPreferences } from "../../src/stores/openclaw-auth-config.js";
 import { discoverOpenclaw, openclawAuthRules } from "../../src/stores/openclaw-discovery.js";
@@ -277,7 +278,7 @@ describe("anything at all, read as", () => {
     await fc.assert(
       fc.asyncProperty(spoiled(JSON.stringify(backup)), async (bytes) => {
         writeFileSync(path, bytes, { mode: 0o600 });
-        for (const { at: time } of await new Backups(dirname(path), () => Promise.resolve(false)).list(null))
+        for (const { at: time } of await new Backups(dirname(path), new Leftovers(), () => Promise.resolve(false)).list(null))
           new Date(time).toISOString();
       }),
       RUNS,

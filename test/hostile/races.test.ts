@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { replaceFile } from "../../src/io/atomic-file.js";
+import { Leftovers } from "../../src/io/temporary-file.js";
 import { claudeDirectories } from "../../src/stores/claude-code.js";
 import { ClaudeKeychainStore, keychainDirectory } from "../../src/stores/claude-keychain.js";
 import { OpenclawJsonStore } from "../../src/stores/openclaw-json.js";
@@ -56,7 +57,7 @@ describe("a link that is put in a file's place", () => {
       symlinkSync(victim, path);
       return true;
     };
-    await replaceFile(path, "new", swap);
+    await replaceFile(path, "new", { isStillWanted: swap, discard: new Leftovers().discard });
     expect(await readFile(victim, "utf8")).toBe("victim");
     expect(await readFile(path, "utf8")).toBe("new");
     expect(lstatSync(path).isSymbolicLink()).toBe(false);

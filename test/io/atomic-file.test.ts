@@ -3,10 +3,12 @@ import { link, mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { replaceFile } from "../../src/io/atomic-file.js";
+import { Leftovers } from "../../src/io/temporary-file.js";
 import { runMounted } from "../support/mount-namespace.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
-const always = (): boolean => true;
+/** Where nothing is in the way, in this process. */
+const always = { isStillWanted: () => true, discard: new Leftovers().discard };
 const mounted = new URL("mounted.mjs", import.meta.url);
 
 describe("replacing a file", () => {
@@ -14,7 +16,7 @@ describe("replacing a file", () => {
     const directory = await temporaryDirectory();
     const path = join(directory, "file");
     writeFileSync(path, "old");
-    expect(await replaceFile(path, "new", () => false)).toBe(false);
+    expect(await replaceFile(path, "new", { ...always, isStillWanted: () => false })).toBe(false);
     expect([readdirSync(directory), readFileSync(path, "utf8")]).toEqual([["file"], "old"]);
   });
 
@@ -78,6 +80,23 @@ describe("replacing a file", () => {
   test("changes nothing on a file system that is read-only", async (context) => {
     const outcome = await runMounted(context, mounted, "replace-read-only", await temporaryDirectory());
     expect(outcome).toMatchObject({ outcome: "EROFS", text: "old", beside: ["file"] });
+  });
+});
+
+describe("what could not be put in a file's place", () => {
+  test.for([
+    ["nor removed, on a file system that became read-only", "replace-read-only-meanwhile", "EROFS"],
+    ["as it was not wanted any more, nor removed", "replace-unwanted-read-only", "done"],
+  ] as const)("%s, is kept in mind and removed later", async ([, scenario, outcome], context) => {
+    const directory = await temporaryDirectory();
+    expect(await runMounted(context, mounted, scenario, directory)).toEqual({
+      outcome,
+      text: "old",
+      left: 2,
+      stuck: [expect.stringMatching(/^cannot write .*\.tmp: the file system is read-only$/) as string],
+      stuckAfter: [],
+      after: ["file"],
+    });
   });
 });
 

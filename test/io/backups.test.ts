@@ -7,7 +7,9 @@ import { StoreError } from "../../src/domain/errors.js";
 import type { BackupEntry } from "../../src/domain/memory.js";
 import { Secret } from "../../src/domain/secret.js";
 import { Backups } from "../../src/io/backups.js";
+import { Leftovers } from "../../src/io/temporary-file.js";
 import { secretPart } from "../support/marked-secret.js";
+import { runFailing } from "../support/failing-calls.js";
 import { runMounted } from "../support/mount-namespace.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
@@ -26,12 +28,31 @@ interface Subject {
 async function open(): Promise<Subject> {
   const directory = join(await temporaryDirectory(), "state", "backups");
   const spent = new Set<string>();
-  return { directory, spent, backups: new Backups(directory, (fingerprint) => Promise.resolve(spent.has(fingerprint))) };
+  return {
+    directory,
+    spent,
+    backups: new Backups(directory, new Leftovers(), (fingerprint) => Promise.resolve(spent.has(fingerprint))),
+  };
 }
 
 async function fingerprintsIn(backups: Backups, store: string | null = null): Promise<string[]> {
   return (await backups.list(store)).map(({ fingerprint }) => fingerprint);
 }
+
+describe("half of a backup that could not be removed", () => {
+  test("is removed as soon as that can be done", async (context) => {
+    const faults = ["rename:error=EROFS:when=1", "unlink:error=EROFS:when=1"];
+    const outcome = await runFailing(
+      context,
+      new URL("faulty.mjs", import.meta.url),
+      faults,
+      "backup",
+      await temporaryDirectory(),
+    );
+    const saved = expect.stringMatching(/^cannot write .*: the file system is read-only$/) as string;
+    expect(outcome).toEqual({ saved, left: [expect.stringMatching(/\.json\.ID$/)], stuck: [], after: [] });
+  });
+});
 
 describe("the backups", () => {
   test("of an issue stay with their store and profile until a newer one takes their place, or they are spent", async () => {
@@ -195,7 +216,7 @@ describe("a backup that cannot be made", () => {
 
   test("because the ledger cannot say what is spent is not mistaken for one of the store", async () => {
     const { directory } = await open();
-    const backups = new Backups(directory, () => Promise.reject(new TypeError("a bug")));
+    const backups = new Backups(directory, new Leftovers(), () => Promise.reject(new TypeError("a bug")));
     for (let index = 1; index <= 4; index++) await backups.save(entry(`f${String(index)}`), index);
     await backups.save(entry("f5"), 5);
     await expect(backups.save(entry("f6"), 6)).rejects.toThrow(TypeError);

@@ -9,6 +9,7 @@ import { systemClock } from "../../src/daemon/system.js";
 import { StoreError } from "../../src/domain/errors.js";
 import { takeDirectoryLock, type DirectoryLockOptions, type HeldLock } from "../../src/io/directory-lock.js";
 import { becomes } from "../support/condition.js";
+import { runFailing } from "../support/failing-calls.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
 const signal = new AbortController().signal;
@@ -184,5 +185,16 @@ describe("a directory lock", () => {
     await expect(take(path)).rejects.toMatchObject({ code: "ENOENT" });
     writeFileSync(join(path, "..", "..", "file"), "");
     await expect(take(join(path, "..", "..", "file", "lock"))).rejects.toMatchObject({ code: "ENOTDIR" });
+  });
+});
+
+describe("a lock that cannot be removed", () => {
+  test.for([
+    ["once is removed all the same", "rmdir:error=EIO:when=1", []],
+    ["at all fails nothing, and is broken as soon as it is old enough", "rmdir:error=EROFS:when=1+1", ["lock"]],
+  ] as const)("%s", async ([, fault, left], context) => {
+    const script = new URL("faulty.mjs", import.meta.url);
+    const outcome = await runFailing(context, script, [fault], "directory-lock", await temporaryDirectory());
+    expect(outcome).toEqual({ released: "done", left });
   });
 });

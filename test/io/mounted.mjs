@@ -8,6 +8,7 @@ import { replaceFile } from "../../build/io/atomic-file.js";
 import { Backups } from "../../build/io/backups.js";
 import { LedgerFile } from "../../build/io/ledger-file.js";
 import { Predecessors, takeOwnerLock } from "../../build/io/owner-lock.js";
+import { Leftovers } from "../../build/io/temporary-file.js";
 import { fillDisk } from "../support/full-disk.mjs";
 
 // Runs in a mount namespace of its own: does one thing on an odd file system and prints what came of it.
@@ -63,7 +64,24 @@ const live = (index) => ({
   surroundings: "s",
 });
 
-const always = () => true;
+const leftovers = new Leftovers();
+const always = { isStillWanted: () => true, discard: leftovers.discard };
+
+/** @param isStillWanted asked while the disk is read-only already, and until this ends */
+async function replaceWhileReadOnly(isStillWanted) {
+  writeFileSync(path, "old", { mode: 0o600 });
+  mount("--bind", directory, directory);
+  const setReadOnly = () => {
+    mount("-o", "remount,bind,ro", directory);
+    return isStillWanted;
+  };
+  const outcome = await outcomeOf(() => replaceFile(path, "new", { ...always, isStillWanted: setReadOnly }));
+  const left = readdirSync(directory).length;
+  const stuck = leftovers.discardAgain().map(({ error }) => error.message);
+  mount("-o", "remount,bind,rw", directory);
+  const stuckAfter = leftovers.discardAgain();
+  return { outcome, text: readFileSync(path, "utf8"), left, stuck, stuckAfter, after: readdirSync(directory) };
+}
 
 const scenarios = {
   async "replace-on-full-disk"() {
@@ -97,6 +115,8 @@ const scenarios = {
     const outcome = await outcomeOf(() => replaceFile(path, "new", always));
     return { outcome, ...describeFile() };
   },
+  "replace-read-only-meanwhile": () => replaceWhileReadOnly(true),
+  "replace-unwanted-read-only": () => replaceWhileReadOnly(false),
   async "lock-on-full-disk"() {
     mountSmallDisk("");
     fill(0);
@@ -136,7 +156,7 @@ const scenarios = {
   },
   async "backup-on-full-disk"() {
     mountSmallDisk("");
-    const backups = new Backups(join(directory, "backups"), () => Promise.resolve(false));
+    const backups = new Backups(join(directory, "backups"), leftovers, () => Promise.resolve(false));
     mkdirSync(join(directory, "backups"));
     fill(0);
     const entry = { store: "s", profile: "p", fingerprint: "f", image: new Secret("x".repeat(9000)) };

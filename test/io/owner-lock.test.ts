@@ -10,6 +10,7 @@ import type { Clock } from "../../src/domain/clock.js";
 import { Predecessors, SharedOwnerLocks, takeOwnerLock, withOwnerLock } from "../../src/io/owner-lock.js";
 import { startTimeOf } from "../../src/io/process-identity.js";
 import { temporaryName } from "../../src/io/temporary-file.js";
+import { runFailing } from "../support/failing-calls.js";
 import { runMounted } from "../support/mount-namespace.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
@@ -261,6 +262,35 @@ describe("a lock that cannot be removed", () => {
     await writeFile(path, "theirs");
     expect(predecessors.removeStuck()).toEqual([]);
     expect(await readFile(path, "utf8")).toBe("theirs");
+  });
+});
+
+describe("a temporary file of a lock that cannot be removed", () => {
+  const script = new URL("faulty.mjs", import.meta.url);
+
+  test("is in nobody's way, and is removed later", async (context) => {
+    const outcome = await runFailing(context, script, ["unlink:error=EROFS:when=1..2"], "lock", await temporaryDirectory());
+    const temporary = "lock.credsyncd-ID.tmp";
+    expect(outcome).toEqual({ held: ["lock", temporary], left: [temporary], stuck: [], after: [] });
+  });
+
+  test("is told of as long as it is there", async (context) => {
+    const directory = await temporaryDirectory();
+    const outcome = await runFailing(context, script, ["unlink:error=EROFS:when=1+1"], "lock", directory);
+    const reason = ": the file system is read-only";
+    const path = join(directory, "lock");
+    expect(outcome).toMatchObject({
+      stuck: [
+        `lock: cannot write ${path}${reason}`,
+        expect.stringMatching(`^temporary file: cannot write ${path}.credsyncd-.*.tmp${reason}$`),
+      ],
+    });
+  });
+
+  test("is looked for once more before the state directory is let go", async (context) => {
+    const faults = ["unlink:error=EIO:when=2..3"];
+    const outcome = await runFailing(context, script, faults, "state-lock", await temporaryDirectory());
+    expect(outcome).toEqual({ left: ["state"], stuck: [] });
   });
 });
 

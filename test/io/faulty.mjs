@@ -1,0 +1,65 @@
+import { mkdirSync, readdirSync, rmdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { systemClock } from "../../build/daemon/system.js";
+import { Secret } from "../../build/domain/secret.js";
+import { Backups } from "../../build/io/backups.js";
+import { takeDirectoryLock } from "../../build/io/directory-lock.js";
+import { Predecessors, takeOwnerLock } from "../../build/io/owner-lock.js";
+import { StateDirectoryLock } from "../../build/io/state-lock.js";
+
+// Does one thing while system calls of this process fail, as strace was told, and prints what came of it.
+const [scenario, directory] = process.argv.slice(2);
+const { signal } = new globalThis.AbortController();
+const predecessors = new Predecessors();
+
+const stuck = () => predecessors.removeStuck().map(({ what, error }) => `${what}: ${error.message}`);
+const names = (path) => readdirSync(path).map((name) => name.replace(/[0-9a-f]{8}-[0-9a-f-]{27}|\d+$/g, "ID"));
+
+async function attempt(action) {
+  try {
+    await action();
+    return "done";
+  } catch (error) {
+    return error.message;
+  }
+}
+
+const scenarios = {
+  async lock() {
+    const options = { staleMs: 30_000, waitMs: 0, clock: systemClock, predecessors };
+    const release = await takeOwnerLock(join(directory, "lock"), options, signal);
+    const held = names(directory).sort();
+    release();
+    const left = names(directory);
+    return { held, left, stuck: stuck(), after: names(directory) };
+  },
+  async "state-lock"() {
+    const path = join(directory, "state", "state.lock");
+    mkdirSync(dirname(path));
+    // What an agent's lock leaves is looked for again before the state's own lock is let go.
+    const options = { staleMs: 30_000, waitMs: 0, clock: systemClock, predecessors };
+    await new StateDirectoryLock(path, systemClock, predecessors).withLock(signal, async () => {
+      (await takeOwnerLock(join(directory, "lock"), options, signal))();
+    });
+    return { left: names(directory), stuck: stuck() };
+  },
+  async "directory-lock"() {
+    const options = { staleMs: 30_000, touchMs: 5000, waitMs: 0, clock: systemClock };
+    // Each thread counts its own calls; the first of this one is this.
+    await attempt(() => rmdirSync(join(directory, "nothing")));
+    const lock = await takeDirectoryLock(join(directory, "lock"), options, signal);
+    const released = await attempt(() => lock.release());
+    return { released, left: names(directory) };
+  },
+  async backup() {
+    const path = join(directory, "backups");
+    const backups = new Backups(path, predecessors.leftovers, () => Promise.resolve(false));
+    const entry = { store: "s", profile: "p", fingerprint: "f", image: new Secret("{}") };
+    const saved = await attempt(() => backups.save(entry, 1));
+    const left = names(path);
+    return { saved, left, stuck: stuck(), after: names(path) };
+  },
+};
+
+process.stdout.write(JSON.stringify(await scenarios[scenario]()));
