@@ -234,7 +234,7 @@ function sourceOf(
     case "logged-out":
       return { state: source.kind, explanation: "nothing to push: its login has ended", hint: signIn };
     case "fenced":
-      return { state: source.reason, explanation: source.explanation, hint: fencedHint(source, command) };
+      return { state: source.reason, explanation: source.explanation, hint: fencedHint(head.store, source, command) };
     case "unreadable":
       return { state: source.kind, explanation: source.reason, hint: source.hint };
     case "held":

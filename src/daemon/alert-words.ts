@@ -1,6 +1,6 @@
 import { formatDuration } from "../config/duration.js";
 import type { AlertKind, Condition } from "../domain/alerts.js";
-import { holdHint, RESTORED, SUSPECT, suspectHint } from "./reporter.js";
+import { fencedHint, holdHint, RESTORED, restoredHint, SUSPECT, suspectHint } from "./reporter.js";
 
 /** What a person is told: what is wrong, since when, what it breaks, and what to do. */
 export interface AlertWords {
@@ -72,7 +72,7 @@ function describe(condition: Condition, now: number): AlertWords {
     case "source-unreadable":
       return {
         message: `the login cannot be read: ${explanation ?? "it is broken"}; ${untilEnd(condition, now)}`,
-        hint: hint ?? SIGN_IN,
+        hint: condition.reason === LOST ? fencedHint(store, { until: null }, hint ?? SIGN_IN) : (hint ?? SIGN_IN),
       };
     case "source-rolled-back":
     case "account-changed":
@@ -81,7 +81,8 @@ function describe(condition: Condition, now: number): AlertWords {
         hint: "accept it with: credsyncd sync --force - or sign in again with the login that the agents should have",
       };
     case "suspect":
-      if (condition.reason === LOST) return { message: `${RESTORED}; ${untilEnd(condition, now)}`, hint: hint ?? SIGN_IN };
+      if (condition.reason === LOST)
+        return { message: `${RESTORED}; ${untilEnd(condition, now)}`, hint: restoredHint(store, hint ?? SIGN_IN) };
       return { message: SUSPECT, hint: suspectHint(hint ?? SIGN_IN) };
     case "target-newer":
     case "unknown-origin":

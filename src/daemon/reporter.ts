@@ -201,7 +201,7 @@ function sourceStateOf(flow: Plan, { observation }: ReconcileResult): State | nu
       if (adoption !== null || source.until !== null || restoration?.share === "full") return null;
       if (restoration !== null) return restoredState(flow, signIn);
       return said(`${source.reason}, nothing put back`, (log) => {
-        const hint = fencedHint(source, signIn);
+        const hint = fencedHint(head.store, source, signIn);
         log.error({ ...about, reason: source.reason, why: source.explanation, hint }, "source refresh failed");
       });
     case "restored":
@@ -281,9 +281,13 @@ export function restoredHint(store: string, signIn: string): string {
 }
 
 /** What a person does about a source that is fenced; `signIn` is the command. */
-export function fencedHint({ until }: Extract<SourceVerdict, { kind: "fenced" }>, signIn: string): string {
+export function fencedHint(
+  store: string,
+  { until }: Pick<Extract<SourceVerdict, { kind: "fenced" }>, "until">,
+  signIn: string,
+): string {
   if (until !== null) return "it is looked at again by itself";
-  return `take the login of an agent that has one: credsyncd adopt STORE - or put its copy back: credsyncd restore --list - or sign in: ${signIn}`;
+  return `take the login of an agent that has one: credsyncd adopt STORE - or put its copy back: credsyncd restore --store ${store} --list - or sign in: ${signIn}`;
 }
 
 /** Why a profile is not written yet, in words. */

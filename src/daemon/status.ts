@@ -226,7 +226,7 @@ function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, sig
     }
     case "fenced": {
       const { reason, explanation } = source;
-      if (restoration === null) return { reason, explanation, hint: fencedHint(source, signIn) };
+      if (restoration === null) return { reason, explanation, hint: fencedHint(head.store, source, signIn) };
       return { reason, explanation, hint: "the daemon puts its access token back from a copy; or run: credsyncd sync" };
     }
     case "restored":

@@ -104,8 +104,7 @@ function sourceConditions(flow: FlowFacts, windows: Windows, now: number): Condi
       return [{ ...broken, kind: "logged-out", reason: verdict.timeLimit ? "time-limit" : null }];
     case "fenced": {
       const { reason, explanation, until } = verdict;
-      const hint = `take the login of an agent that has one: credsyncd adopt STORE - or sign in: ${signIn}`;
-      return until === null ? [{ ...broken, kind: "source-unreadable", reason, explanation, hint }] : [];
+      return until === null ? [{ ...broken, kind: "source-unreadable", reason, explanation, hint: signIn }] : [];
     }
     case "restored": {
       // What stands there may be said to end later than it does.
@@ -127,11 +126,10 @@ function sourceConditions(flow: FlowFacts, windows: Windows, now: number): Condi
 type Place = Omit<Condition, "kind">;
 
 /** The source's own program lost the live login, of which no more than the access token is put back. */
-function lostConditions({ store, verdict, signIn }: FlowFacts, place: Place): Condition[] {
+function lostConditions({ verdict, signIn }: FlowFacts, place: Place): Condition[] {
   const isBeingRestored = verdict.kind === "fenced" && verdict.until === null && verdict.copy !== null && !verdict.wasRestored;
   if (verdict.kind !== "restored" && !isBeingRestored) return [];
-  const hint = `sign in: ${signIn} - or put all of it back: credsyncd sync --force ${store}`;
-  return [{ ...place, kind: "suspect", severity: "error", reason: "source-refresh-failed", hint }];
+  return [{ ...place, kind: "suspect", severity: "error", reason: "source-refresh-failed", hint: signIn }];
 }
 
 function endConditions(place: Place, held: HeldCredential, windows: Windows, now: number): Condition[] {

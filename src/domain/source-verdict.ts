@@ -163,7 +163,7 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
   });
   const becomeLive = (reason: LiveReason, chain: ChainId): SourceVerdict => ({ kind: "becomes-live", held, reason, chain });
 
-  if (live === null) return judgeFirst(held, context.ledger, hold, becomeLive);
+  if (live === null) return judgeFirst(source, held, context.ledger, hold, becomeLive);
   if (held.generation === null)
     return judgeBare(source, held, live, context) ?? hold("account-changed", "the login lost its refresh token");
   if (held.generation === live.generation) return judgeSameGeneration(held, live, context.ledger, hold, becomeLive);
@@ -187,8 +187,23 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
 }
 
 /** The first look at this source: its login may be known already, since another source was followed before. */
-function judgeFirst(held: HeldCredential, ledger: LedgerState, hold: Hold, becomeLive: BecomeLive): SourceVerdict {
+function judgeFirst(
+  source: PresentSource,
+  held: HeldCredential,
+  ledger: LedgerState,
+  hold: Hold,
+  becomeLive: BecomeLive,
+): SourceVerdict {
   if (held.generation === null) {
+    // A copy of all of it is kept: it was put back by halves after a failed refresh, and the ledger that knew so was lost.
+    if (source.kept?.copies.some(({ generation, issue }) => generation !== null && issue === held.issue) === true) {
+      return {
+        kind: "unreadable",
+        reason: "the login lost its refresh token, of which a copy is kept",
+        hint: `if the refresh cannot have reached the server, put all of it back: credsyncd restore --store ${source.store} --list - else sign in again with the program that owns this login`,
+        torn: false,
+      };
+    }
     return {
       kind: "unreadable",
       reason: "the login has an access token but no refresh token",

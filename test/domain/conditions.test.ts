@@ -99,6 +99,17 @@ test("a source that lost the live login is told as one trouble, before and after
   expect(over.map((condition) => wordsFor(condition, later, later).hint).at(-1)).toContain("sign in");
 });
 
+test("a source that its program marked, and that is not put back by itself, names every way back", () => {
+  const { conditions } = conditionsOf(
+    factsFor({ source: sourceWith(fence("unknown", "failed")), ledger: knownChain() }),
+    windows,
+    NOW,
+  );
+  expect(conditions).toMatchObject([{ kind: "source-unreadable", severity: "error", reason: "source-refresh-failed" }]);
+  const [hint] = conditions.map((condition) => wordsFor(condition, NOW, NOW).hint);
+  expect(hint).toMatch(/credsyncd adopt STORE .* credsyncd restore --store claude-code --list .* sign in: claude auth login$/);
+});
+
 describe("an end", () => {
   const facts = (endsInHours: number, signInInHours: number): Facts =>
     factsFor({ source: sourceWith(login("live", { endsInHours, signInEndsAt: NOW + signInInHours * HOUR_MS })) });

@@ -30,6 +30,17 @@ describe("what an unfamiliar source credential is (R4)", () => {
     expect(record[0]).toMatchObject({ kind: "live", generation: "first" });
   });
 
+  test.each([
+    ["of which all is kept", login("first", { issue: "given/1" }), /lost its refresh token.*restore --store claude-code --list/],
+    ["of which no more is kept", login(null, { issue: "given/1" }), /no refresh token.*cannot be a source/],
+    ["beside a copy of another one", login("first"), /no refresh token.*cannot be a source/],
+  ])("the first login ever seen, without its refresh token and %s, is not followed", (_what, copy, words) => {
+    const kept = { copies: [copy], expiryMarginMs: 0 };
+    const { source } = planFor({ source: sourceWith(login(null, { issue: "given/1" }), { kept }) });
+    expect(source).toMatchObject({ kind: "unreadable", torn: false });
+    expect(source.kind === "unreadable" && `${source.reason}: ${source.hint}`).toMatch(words);
+  });
+
   test("the live issue is nothing new", () => {
     expect(planFor({ source: sourceWith(login("live")), ledger: knownChain() }).source.kind).toBe("live");
   });

@@ -1,4 +1,5 @@
-import { copyFile, mkdir } from "node:fs/promises";
+import { copyFile, mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { credsyncd } from "../support/command-line.js";
 import { becomes } from "../support/condition.js";
@@ -164,6 +165,27 @@ describe("a source whose program failed to refresh it, and erased it everywhere"
     const mark = await source.readProfile();
     expect(await sync(openclaw)).toMatchObject({ writes: [], source: { state: LOST } });
     expect(await source.readProfile()).toEqual(mark);
+  });
+
+  test.each([
+    ["and its access token was put back", 69, "unreadable", (openclaw: Situation) => sync(openclaw)],
+    ["and the mark of that still stands there", 69, LOST, () => Promise.resolve()],
+  ])("is told how all of it is put back after the ledger was lost, %s", async (_when, code, state, before) => {
+    const openclaw = await fencingSource();
+    const { home, source } = openclaw;
+    await sync(openclaw);
+    await failRefresh([source]);
+    await before(openclaw);
+    await rm(join(home.stateDirectory, "ledger.jsonl"));
+    const told = await sync(openclaw);
+    expect(told).toMatchObject({ code, writes: [], source: { state } });
+    expect(told.source["hint"]).toContain("credsyncd restore --store openclaw:shared --list");
+    expect((await statusOf(openclaw)).source["hint"]).toBe(told.source["hint"]);
+    const list = await credsyncd(home, ["restore", "--store", "openclaw:shared", "--list", "--json"]);
+    const [copy] = (JSON.parse(list.stdout) as { backups: readonly Json[] }).backups;
+    await credsyncd(home, ["restore", "--store", "openclaw:shared", "--at", String(copy?.["at"]), "--yes"]);
+    expect(await source.readProfile()).toEqual(home.profile(1));
+    expect(await sync(openclaw)).toMatchObject({ source: { state: "becomes-live" } });
   });
 
   test("is given the newest access token of its login, of which the refresh token stayed the same", async () => {
