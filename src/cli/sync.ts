@@ -10,7 +10,7 @@ import { noOrders, type Orders } from "../domain/observation.js";
 import type { Plan } from "../domain/plan.js";
 import type { StoreName } from "../domain/store.js";
 import type { WriteOutcome } from "../reconcile/apply.js";
-import type { ReconcileResult, Reconciler } from "../reconcile/reconciler.js";
+import { isUnfinished, type ReconcileResult, type Reconciler } from "../reconcile/reconciler.js";
 import { tellGateways } from "./gateways.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
 
@@ -56,7 +56,7 @@ async function settled(
   let result = await reconciler.reconcile(policy, orders, signal);
   const adopted = [...result.adoptions];
   const written = [...result.writes];
-  for (let attempt = 0; attempt < 3 && (result.again !== null || isSettling(result)); attempt++) {
+  for (let attempt = 0; attempt < 3 && (isUnfinished(result) || isSettling(result)); attempt++) {
     if (isSettling(result)) await clock.sleep(SETTLES_MS, signal);
     result = await reconciler.reconcile(policy, orders, signal);
     adopted.push(...result.adoptions);

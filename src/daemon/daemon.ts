@@ -20,7 +20,7 @@ import { DatabaseNews } from "./database-news.js";
 import { InterruptedSwitches } from "./interrupted-switches.js";
 import type { Lag } from "./lag.js";
 import { overwrittenBy, Reloader } from "./reload.js";
-import { factsOf, factsOfFailure, undecidedIn } from "./alert-facts.js";
+import { factsOf, factsOfFailure, OWN_STATE, undecidedIn } from "./alert-facts.js";
 import { Alerter, alertWindows, type AlerterPorts } from "./alerter.js";
 import { KeepWarm } from "./keep-warm.js";
 import { Metrics, MetricsFile } from "./metrics.js";
@@ -189,18 +189,19 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
     await metricsFile?.write(metrics.render({ alerts: alerter.counts(), keepWarm: keepWarm?.runs ?? null }));
   };
   const loop = new ReconcileLoop({
-    reconcile: async (abort) => {
+    reconcile: async (postponed, abort) => {
       const { changed, settled } = await interrupted.settle(abort);
       if (changed) for (const reloader of reloaders) reloader.request({ endsAt: null }, signal);
-      const orders = { ...noOrders, restarted };
+      const orders = { ...noOrders, restarted, postponed };
       restarted = new Set();
       const result = await reconciler.reconcile(config.policy, orders, abort);
       const stuck = environment.predecessors.removeStuck();
       reporter.stuck(stuck);
-      return settled && stuck.length === 0 ? result : { ...result, again: result.again ?? "soon" };
+      return settled && stuck.length === 0 ? result : { ...result, failed: new Map([...result.failed, [OWN_STATE, "locked"]]) };
     },
     onResult,
     onFailure,
+    hasEvents: () => burst.firstAt !== null,
     dueAt: () => earliest(dueAt(burst, config.settle), toMonotonic(alerter.wakeAt, clock)),
     onActing: () => {
       burst = noteActing(burst);

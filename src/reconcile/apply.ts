@@ -21,6 +21,8 @@ export interface WriteOutcome {
   readonly profiles: readonly ProfileId[];
   /** Null when it was written and read back. */
   readonly error: StoreError | null;
+  /** It was not tried this time; the error is that of its last attempt. */
+  readonly postponed: boolean;
   readonly durationMs: number;
 }
 
@@ -35,6 +37,8 @@ export interface ApplyResult {
 export interface ApplyPorts {
   readonly backups: BackupMemory;
   readonly clock: Clock;
+  /** Stores that are not written yet, and why they could not be at their last attempt. */
+  readonly postponed: ReadonlyMap<StoreName, StoreError>;
 }
 
 /** Carries a plan out, store by store, each in one write; it decides nothing, and one store's failure stops no other. */
@@ -189,10 +193,13 @@ async function applyToStore(
   const { store, snapshot } = read;
   const changes = [first, ...others].map(({ change }) => change);
   const startedAt = ports.clock.monotonic();
+  const postponed = ports.postponed.get(store.name) ?? null;
   const outcome = (error: StoreError | null): WriteOutcome => {
     const durationMs = Math.round((ports.clock.monotonic() - startedAt) * 10) / 10;
-    return { store: store.name, profiles: changes.map(({ profile }) => profile), error, durationMs };
+    const profiles = changes.map(({ profile }) => profile);
+    return { store: store.name, profiles, error, postponed: postponed !== null, durationMs };
   };
+  if (postponed !== null) return { outcome: outcome(postponed), events: [] };
   try {
     for (const { profile, backup } of changes) {
       const stored = snapshot.profiles.find(({ id }) => id === profile);

@@ -1,5 +1,10 @@
+import { isTransient, type StoreErrorCode } from "../domain/errors.js";
+import type { StoreName } from "../domain/store.js";
+
 const FIRST_MS = 100;
 const LONGEST_MS = 60_000;
+/** How much sooner than after another failure a store is tried again that changed under the plan. */
+const CONFLICT_SOONER = 10;
 
 /**
  * How long to wait before the next attempt: doubling, capped, and spread so that many hosts do not move in step.
@@ -10,4 +15,41 @@ const LONGEST_MS = 60_000;
 export function backoffMs(attempt: number, random: number): number {
   const ceiling = Math.min(FIRST_MS * 2 ** (attempt - 1), LONGEST_MS);
   return ceiling / 2 + (ceiling / 2) * random;
+}
+
+/** What failed at the last look, by its store: each is tried again at its own pace, and none waits for another's. */
+export type Retries = ReadonlyMap<StoreName, Retry>;
+
+export interface Retry {
+  /** Attempts in a row that failed for a reason that may pass. */
+  readonly failures: number;
+  /** When it is tried again by itself (monotonic ms); null for what only a change can mend. */
+  readonly dueAt: number | null;
+}
+
+/** What is left out of a look that no event asked for. */
+export function postponedAt(retries: Retries, now: number): ReadonlySet<StoreName> {
+  return new Set([...retries].flatMap(([store, { dueAt }]) => (dueAt === null || dueAt > now ? [store] : [])));
+}
+
+/**
+ * The retries after a look: what did not fail is forgotten, and what an event had tried before its time keeps it.
+ *
+ * @param failed why, for what was left out (`postponed`), too
+ * @param random in [0, 1); one for all, so that what fails together is tried again together
+ */
+export function retriesAfter(
+  before: Retries,
+  failed: ReadonlyMap<StoreName, StoreErrorCode>,
+  { postponed, now, random }: { readonly postponed: ReadonlySet<StoreName>; readonly now: number; readonly random: number },
+): Retries {
+  const next = ([store, code]: [StoreName, StoreErrorCode]): [StoreName, Retry] => {
+    const known = before.get(store) ?? { failures: 0, dueAt: null };
+    if (!isTransient(code)) return [store, { ...known, dueAt: null }];
+    if (known.dueAt !== null && (known.dueAt > now || postponed.has(store))) return [store, known];
+    const failures = known.failures + 1;
+    const waitMs = backoffMs(failures, random) / (code === "conflict" ? CONFLICT_SOONER : 1);
+    return [store, { failures, dueAt: now + waitMs }];
+  };
+  return new Map([...failed].map(next));
 }

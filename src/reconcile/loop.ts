@@ -1,5 +1,6 @@
 import { earliest, toMonotonic, type Clock } from "../domain/clock.js";
-import { backoffMs } from "./backoff.js";
+import type { StoreName } from "../domain/store.js";
+import { backoffMs, postponedAt, retriesAfter, type Retries } from "./backoff.js";
 import type { ReconcileResult } from "./reconciler.js";
 
 /** As long as a timer can be. */
@@ -7,11 +8,14 @@ const LONGEST_SLEEP_MS = 2 ** 31 - 1;
 
 /** What the loop needs; all of it is given, so that tests hold the time and the events. */
 export interface LoopPorts {
-  readonly reconcile: (signal: AbortSignal) => Promise<ReconcileResult>;
+  /** `postponed`: stores that are not to be written yet. */
+  readonly reconcile: (postponed: ReadonlySet<StoreName>, signal: AbortSignal) => Promise<ReconcileResult>;
   /** Called after each reconcile; watches, logs and status hang on it. It may ask for one more look. */
   readonly onResult: (result: ReconcileResult) => Promise<{ readonly lookAgain: boolean }>;
   /** Called when a reconcile failed as a whole; what it throws ends the loop. */
   readonly onFailure: (error: unknown) => Promise<void>;
+  /** Whether there were events since the last look, due or not: then everything is tried. */
+  readonly hasEvents: () => boolean;
   /** When the events so far are due (ms, monotonic), or null. */
   readonly dueAt: () => number | null;
   /** The events so far are about to be acted on. */
@@ -28,7 +32,9 @@ export class ReconcileLoop {
   #wake: () => void = () => undefined;
   /** When to look again without an event (monotonic ms). */
   #retryAt: number | null = null;
-  #attempt = 0;
+  #retries: Retries = new Map();
+  /** Reconciles in a row that failed as a whole. */
+  #failures = 0;
   /** When the reconcile under way began (monotonic ms). */
   #busySince: number | null = null;
 
@@ -83,27 +89,31 @@ export class ReconcileLoop {
     const { clock, random } = this.#ports;
     this.#retryAt = null;
     this.#busySince = clock.monotonic();
+    const postponed = this.#ports.hasEvents() ? new Set<StoreName>() : postponedAt(this.#retries, clock.monotonic());
     this.#ports.onActing();
     try {
-      const result = await this.#ports.reconcile(signal);
+      const result = await this.#ports.reconcile(postponed, signal);
       this.#ports.onActed();
       const { lookAgain } = await this.#ports.onResult(result);
-      this.#schedule(result, lookAgain);
+      this.#schedule(result, postponed, lookAgain);
     } catch (error) {
       this.#ports.onActed();
       await this.#ports.onFailure(error);
-      this.#attempt += 1;
-      this.#retryAt = clock.monotonic() + backoffMs(this.#attempt, random());
+      // Nothing is known of any store, and the events were used up: everything is tried at the next look.
+      this.#retries = new Map();
+      this.#failures += 1;
+      this.#retryAt = clock.monotonic() + backoffMs(this.#failures, random());
     } finally {
       this.#busySince = null;
     }
   }
 
-  #schedule(result: ReconcileResult, lookAgain: boolean): void {
+  #schedule({ failed, plan }: ReconcileResult, postponed: ReadonlySet<StoreName>, lookAgain: boolean): void {
     const { clock, random } = this.#ports;
     const now = clock.monotonic();
-    this.#attempt = result.again === null ? 0 : this.#attempt + 1;
-    const retryAt = result.again === null ? null : now + backoffMs(this.#attempt, random()) / (result.again === "now" ? 10 : 1);
-    this.#retryAt = earliest(earliest(retryAt, toMonotonic(result.plan.wakeAt, clock)), lookAgain ? now : null);
+    this.#failures = 0;
+    this.#retries = retriesAfter(this.#retries, failed, { postponed, now, random: random() });
+    this.#retryAt = earliest(toMonotonic(plan.wakeAt, clock), lookAgain ? now : null);
+    for (const { dueAt } of this.#retries.values()) this.#retryAt = earliest(this.#retryAt, dueAt);
   }
 }

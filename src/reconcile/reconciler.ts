@@ -1,5 +1,5 @@
 import type { Clock } from "../domain/clock.js";
-import { isTransient, type StoreError } from "../domain/errors.js";
+import { isTransient, type StoreError, type StoreErrorCode } from "../domain/errors.js";
 import type { Fingerprint, FingerprintOf } from "../domain/generation.js";
 import type { TakeInventory } from "../domain/inventory.js";
 import type { LedgerState } from "../domain/ledger.js";
@@ -33,8 +33,13 @@ export interface ReconcileResult {
   readonly writes: readonly WriteOutcome[];
   readonly startedAt: number;
   readonly durationMs: number;
-  /** `now`: a store changed under the plan. `soon`: something transient is in the way. `null`: nothing is left to do by itself. */
-  readonly again: "now" | "soon" | null;
+  /** Why a store could not be read or written, or is not written yet. */
+  readonly failed: ReadonlyMap<StoreName, StoreErrorCode>;
+}
+
+/** Whether another look alone, without any change, may bring more. */
+export function isUnfinished({ failed }: ReconcileResult): boolean {
+  return [...failed.values()].some(isTransient);
 }
 
 /** Clocks are corrected by less than this while they run, and nobody who is awake looks later than this. */
@@ -55,6 +60,9 @@ export class Reconciler {
   #dueAt: number | null = null;
   /** Whether the clock was set, or the computer slept, since a plan was last carried out. */
   #clockJumped = false;
+
+  /** What became of the last plan. */
+  #applied: ApplyResult = nothingApplied;
 
   /** Issues of which this process saw a copy made. */
   readonly #kept = new Set<Fingerprint>();
@@ -83,6 +91,7 @@ export class Reconciler {
     const looked = await this.#look(policy, orders, signal);
     if (isEmptyPlan(looked.plan) && looked.plan.record.length === 0 && this.#unkept(looked).length === 0) {
       this.#clockJumped = false;
+      this.#applied = nothingApplied;
       return this.#result(looked, nothingApplied, looked.ledger, startedAt, started);
     }
     return lock.withLock(signal, async () => {
@@ -90,9 +99,10 @@ export class Reconciler {
       await this.#keep(current);
       await this.#ports.ledger.append(current.plan.record);
       this.#clockJumped = false;
-      const applied = await applyPlan(current.plan, current.observation, this.#ports, signal);
-      const ledger = await this.#ports.ledger.append(applied.events);
-      return this.#result(current, applied, ledger, startedAt, started);
+      const ports = { ...this.#ports, postponed: this.#postponedBy(orders) };
+      this.#applied = await applyPlan(current.plan, current.observation, ports, signal);
+      const ledger = await this.#ports.ledger.append(this.#applied.events);
+      return this.#result(current, this.#applied, ledger, startedAt, started);
     });
   }
 
@@ -115,6 +125,13 @@ export class Reconciler {
   /** Another process may have written the ledger before the lock was had. */
   async #lookAgainIfOutdated(looked: Looked, policy: Policy, orders: Orders, signal: AbortSignal): Promise<Looked> {
     return (await this.#ports.ledger.load()) === looked.ledger ? looked : this.#look(policy, orders, signal);
+  }
+
+  /** What could be read only now was never tried: it is not put off. */
+  #postponedBy({ postponed }: Orders): ReadonlyMap<StoreName, StoreError> {
+    const { adoptions, writes } = this.#applied;
+    const failed = [...adoptions, ...writes].flatMap(({ store, error }) => (error === null ? [] : [[store, error] as const]));
+    return new Map(failed.filter(([store]) => postponed?.has(store) === true));
   }
 
   #unkept({ plan, observation }: Looked): LoginCopy[] {
@@ -154,7 +171,7 @@ export class Reconciler {
   #result(looked: Looked, applied: ApplyResult, ledger: LedgerState, startedAt: number, started: number): ReconcileResult {
     const { adoptions, writes } = applied;
     const durationMs = Math.round((this.#ports.clock.monotonic() - started) * 10) / 10;
-    return { ...looked, ledger, adoptions, writes, startedAt, durationMs, again: again(looked, [...adoptions, ...writes]) };
+    return { ...looked, ledger, adoptions, writes, startedAt, durationMs, failed: failedIn(looked, applied) };
   }
 }
 
@@ -164,10 +181,11 @@ interface Looked {
   readonly plan: SyncPlan;
 }
 
-function again({ observation }: Looked, outcomes: readonly WriteOutcome[]): "now" | "soon" | null {
-  const errors: StoreError[] = outcomes.flatMap(({ error }) => (error === null ? [] : [error]));
-  if (errors.some(({ code }) => code === "conflict")) return "now";
-  const readErrors = observation.reads.flatMap(({ error }) => (error === null ? [] : [error]));
-  const torn = observation.source.state === "unreadable" && observation.source.torn;
-  return torn || [...errors, ...readErrors].some(({ code }) => isTransient(code)) ? "soon" : null;
+function failedIn({ observation }: Looked, { adoptions, writes }: ApplyResult): Map<StoreName, StoreErrorCode> {
+  const { source, reads } = observation;
+  const attempts = [...reads.map(({ target, error }) => ({ store: target.store.name, error })), ...adoptions, ...writes];
+  const failed = new Map<StoreName, StoreErrorCode>();
+  if (source.state === "unreadable" && source.torn) failed.set(source.store, "torn");
+  for (const { store, error } of attempts) if (error !== null) failed.set(store, error.code);
+  return failed;
 }

@@ -3,6 +3,7 @@ import { readFile, stat } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { Metrics, MetricsFile } from "../../src/daemon/metrics.js";
 import { alertKinds } from "../../src/domain/alerts.js";
+import { StoreError } from "../../src/domain/errors.js";
 import { composeIn, rememberingLog } from "../support/composed-daemon.js";
 import { becomes } from "../support/condition.js";
 import { RunningDaemon } from "../support/running-daemon.js";
@@ -120,6 +121,18 @@ describe("the metrics", () => {
     const stores = [...parse(text).values.keys()].filter((name) => name.startsWith("credsyncd_store_in_sync"));
     expect(stores).toHaveLength(2);
     expect(stores.join(" ")).toMatch(/account-1.*account-2/);
+  });
+
+  test("count no write that was put off", async () => {
+    const home = await TemporaryHome.create({ agents: ["main"] });
+    const { reconcile } = await composeIn(home);
+    const metrics = new Metrics(0);
+    const error = new StoreError("locked", "it is held", "it is tried again");
+    const result = await reconcile();
+    metrics.observe({ ...result, writes: [{ store: "openclaw:main", profiles: [], error, postponed: true, durationMs: 0 }] });
+    const { values } = parse(metrics.render(nothing));
+    expect(values.get('credsyncd_sync_total{result="unchanged"}')).toBe(1);
+    expect(values.get('credsyncd_writes_total{result="failed"}')).toBe(0);
   });
 
   test("before the first look are well-formed, too", () => {

@@ -254,7 +254,13 @@ describe("a lag", () => {
 describe("what a reconcile overwrote", () => {
   const planned = (store: string, held: Held, expiryMarginMs = 0): PlannedWrite =>
     ({ target: targetWith(held, { store, expiryMarginMs }) }) as PlannedWrite;
-  const wrote = (store: string, error: StoreError | null = null): WriteOutcome => ({ store, profiles: [], error, durationMs: 1 });
+  const wrote = (store: string, error: StoreError | null = null): WriteOutcome => ({
+    store,
+    profiles: [],
+    error,
+    postponed: false,
+    durationMs: 1,
+  });
   const overwritten = (plans: PlannedWrite[], writes: WriteOutcome[]) =>
     overwrittenBy({ plan: { flows: [], writes: plans }, adoptions: [], writes });
   const ends = (hours: number) => NOW + hours * HOUR_MS;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
-import { backoffMs } from "../../src/reconcile/backoff.js";
+import { describe, expect, test } from "vitest";
+import { backoffMs, postponedAt, retriesAfter } from "../../src/reconcile/backoff.js";
 
 const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 
@@ -33,4 +33,48 @@ test("a later attempt never waits less, chance being equal", () => {
       expect(backoffMs(attempt + 1, chance)).toBeGreaterThanOrEqual(backoffMs(attempt, chance));
     }),
   );
+});
+
+describe("retries", () => {
+  const now = 1000;
+  const none = new Set<string>();
+  const first = retriesAfter(new Map(), new Map([["main", "locked"]]), { postponed: none, now: 0, random: 0 });
+
+  test("of what fails together are due together, whatever the chance", () => {
+    const failed = new Map([
+      ["main", "locked"],
+      ["work", "io"],
+    ] as const);
+    const retries = retriesAfter(new Map(), failed, { postponed: none, now, random: 0.5 });
+    expect([...retries.values()]).toEqual([
+      { failures: 1, dueAt: now + 75 },
+      { failures: 1, dueAt: now + 75 },
+    ]);
+  });
+
+  test("of what changed under the plan are due ten times sooner", () => {
+    const retries = retriesAfter(new Map(), new Map([["main", "conflict"]]), { postponed: none, now, random: 0 });
+    expect(retries.get("main")).toEqual({ failures: 1, dueAt: now + 5 });
+  });
+
+  test("of what only a change can mend are due at no time, and count nothing", () => {
+    const retries = retriesAfter(first, new Map([["main", "permission"]]), { postponed: none, now, random: 0 });
+    expect(retries.get("main")).toEqual({ failures: 1, dueAt: null });
+    expect(postponedAt(retries, 10 ** 9)).toEqual(new Set(["main"]));
+    const later = retriesAfter(retries, new Map([["main", "locked"]]), { postponed: new Set(["main"]), now, random: 0 });
+    expect(later.get("main")).toEqual({ failures: 2, dueAt: now + 100 });
+  });
+
+  test("of what was left out stay, though the look lasted until they were due", () => {
+    const failed = new Map([["main", "locked"]] as const);
+    expect(retriesAfter(first, failed, { postponed: new Set(["main"]), now, random: 0 })).toEqual(first);
+    expect(retriesAfter(first, failed, { postponed: none, now, random: 0 }).get("main")).toEqual({
+      failures: 2,
+      dueAt: now + 100,
+    });
+  });
+
+  test("of what did not fail are forgotten", () => {
+    expect(retriesAfter(first, new Map(), { postponed: none, now, random: 0 })).toEqual(new Map());
+  });
 });

@@ -1,11 +1,16 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, test } from "vitest";
 import { ReconcileLoop, type LoopPorts } from "../../src/reconcile/loop.js";
+import type { StoreErrorCode } from "../../src/domain/errors.js";
 import type { ReconcileResult } from "../../src/reconcile/reconciler.js";
 import { ManualClock, settled } from "../support/manual-clock.js";
 
+/** A store that stays locked. */
+const busy: Answer = { failed: { main: "locked" } };
+
 interface Answer {
-  readonly again?: ReconcileResult["again"];
+  /** Why stores could not be written. */
+  readonly failed?: Readonly<Record<string, StoreErrorCode>>;
   /** From the clock's own start (ms). */
   readonly wakeInMs?: number;
   readonly lookAgain?: boolean;
@@ -17,6 +22,8 @@ class Looping {
   readonly clock = new ManualClock();
   readonly stop = new AbortController();
   readonly looks: number[] = [];
+  /** What was left out of each look. */
+  readonly postponed: string[][] = [];
   readonly failures: unknown[] = [];
   readonly ended: Promise<void>;
   /** When the events so far are due, and null again once they are acted on. */
@@ -32,7 +39,7 @@ class Looping {
   ) {
     this.#answers = [...answers];
     this.#loop = new ReconcileLoop({
-      reconcile: () => this.#reconcile(),
+      reconcile: (postponed) => this.#reconcile(postponed),
       onResult: () => Promise.resolve({ lookAgain: this.#current.lookAgain ?? false }),
       onFailure:
         options.onFailure ??
@@ -40,6 +47,7 @@ class Looping {
           this.failures.push(error);
           return Promise.resolve();
         }),
+      hasEvents: () => this.due !== null,
       dueAt: () => this.due,
       onActing: () => (this.due = null),
       onActed: () => undefined,
@@ -62,14 +70,16 @@ class Looping {
 
   #current: Answer = {};
 
-  async #reconcile(): Promise<ReconcileResult> {
+  async #reconcile(postponed: ReadonlySet<string>): Promise<ReconcileResult> {
     this.looks.push(this.clock.monotonic());
+    this.postponed.push([...postponed]);
     this.#current = (this.#answers.length > 1 ? this.#answers.shift() : this.#answers[0]) ?? {};
     const answer = this.#current;
     if (this.gate !== null) await this.gate;
     if (answer.fails !== undefined) throw answer.fails;
     const wakeAt = answer.wakeInMs === undefined ? null : this.clock.now() + answer.wakeInMs;
-    return { again: answer.again ?? null, plan: { wakeAt } } as ReconcileResult;
+    const failed = new Map(Object.entries(answer.failed ?? {}));
+    return { failed, plan: { wakeAt } } as unknown as ReconcileResult;
   }
 }
 
@@ -82,7 +92,7 @@ describe("the loop", () => {
   });
 
   test("knows for how long a look hangs or is overdue, and nothing of it in between", async () => {
-    const looping = new Looping([{}, { again: "soon" }]);
+    const looping = new Looping([{}, busy]);
     await settled();
     await looping.clock.pass(10 ** 6);
     expect(looping.lateMs()).toBe(0);
@@ -172,7 +182,7 @@ describe("the loop", () => {
 
 describe("what is in the way for a moment", () => {
   test("is tried again later and later, and from the start after a success", async () => {
-    const looping = new Looping([{ again: "soon" }, { again: "soon" }, { again: "soon" }, {}, { again: "soon" }, {}]);
+    const looping = new Looping([busy, busy, busy, {}, busy, {}]);
     await settled();
     for (let step = 0; step < 40; step++) await looping.clock.pass(10);
     expect(looping.looks).toEqual([0, 50, 150, 350]);
@@ -183,10 +193,70 @@ describe("what is in the way for a moment", () => {
   });
 
   test("is tried again ten times sooner where a store changed under the plan", async () => {
-    const looping = new Looping([{ again: "now" }, {}]);
+    const looping = new Looping([{ failed: { main: "conflict" } }, {}]);
     await settled();
     await looping.clock.pass(5);
     expect(looping.looks).toEqual([0, 5]);
+  });
+});
+
+describe("a store that fails", () => {
+  const both: Answer = { failed: { main: "locked", work: "locked" } };
+
+  /** Lets so much time pass that everything is looked at when it is due. */
+  async function passing(looping: Looping, ms: number): Promise<void> {
+    for (let step = 0; step < ms / 10; step++) await looping.clock.pass(10);
+  }
+
+  test("does not put off another one that failed later, and is left out of what that one needs", async () => {
+    const looping = new Looping([busy, busy, busy, busy, both, both, busy, {}]);
+    await settled();
+    await passing(looping, 360);
+    expect(looping.looks).toEqual([0, 50, 150, 350]);
+    looping.wake(360);
+    await settled();
+    await passing(looping, 390);
+    expect(looping.looks.slice(4)).toEqual([360, 410, 510, 750]);
+    expect(looping.postponed).toEqual([[], [], [], [], [], ["main"], ["main"], []]);
+  });
+
+  test("is tried when an event comes, due or not, and keeps its pace", async () => {
+    const looping = new Looping([busy, busy, busy, busy, busy, {}]);
+    await settled();
+    await passing(looping, 160);
+    looping.wake(10_000);
+    await passing(looping, 190);
+    looping.wake(360);
+    await passing(looping, 390);
+    await passing(looping, 10);
+    expect(looping.looks).toEqual([0, 50, 150, 350, 360, 750]);
+    expect(looping.postponed.flat()).toEqual([]);
+  });
+
+  test("for good waits for an event, and is left out until then", async () => {
+    const looping = new Looping([
+      { failed: { main: "permission", work: "locked" } },
+      { failed: { main: "permission" } },
+      { failed: { main: "permission" } },
+    ]);
+    await settled();
+    await passing(looping, 60);
+    await looping.clock.pass(10 ** 9);
+    expect(looping.looks).toEqual([0, 50]);
+    looping.wake(looping.clock.monotonic());
+    await settled();
+    expect(looping.looks).toHaveLength(3);
+    expect(looping.postponed).toEqual([[], ["main"], []]);
+  });
+
+  test("is tried again after a reconcile that failed as a whole, whatever asked for that one", async () => {
+    const looping = new Looping([{ failed: { main: "permission" } }, { fails: new Error("no space") }, {}]);
+    await settled();
+    looping.wake(0);
+    await settled();
+    await passing(looping, 60);
+    expect(looping.looks).toEqual([0, 0, 50]);
+    expect(looping.postponed).toEqual([[], [], []]);
   });
 });
 
@@ -253,7 +323,7 @@ describe("the end of the loop", () => {
   });
 
   test("ends a wait for a retry", async () => {
-    const looping = new Looping([{ again: "soon" }]);
+    const looping = new Looping([busy]);
     await settled();
     looping.stop.abort();
     await looping.ended;

@@ -1,4 +1,4 @@
-import { chmod, chown, lstat, readFile, readlink, rename, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, lstat, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { becomes } from "../support/condition.js";
 import { RunningDaemon } from "../support/running-daemon.js";
@@ -35,6 +35,46 @@ describe("a store behind a symbolic link", () => {
     await daemon.said("drift corrected");
     expect(await home.generationOf("work")).toBe(1);
   });
+});
+
+/** Attempts to write a store that failed, and reconciles in which any store was tried, as the metrics tell. */
+async function attempts(metrics: string): Promise<{ readonly failed: number; readonly reconciles: number }> {
+  const text = await readFile(metrics, "utf8");
+  const valueOf = (series: string): number =>
+    Number(
+      text
+        .split("\n")
+        .find((line) => line.startsWith(series))
+        ?.split(" ")[1],
+    );
+  return {
+    failed: valueOf('credsyncd_writes_total{result="failed"}'),
+    reconciles: valueOf('credsyncd_sync_total{result="changed"}'),
+  };
+}
+
+test("two stores that another program keeps locked are tried again each at its own pace, and told once", async () => {
+  const home = await TemporaryHome.create({ agents });
+  const metrics = home.at("credsyncd.prom");
+  await home.writeConfig(`{ metrics: { textfile: ${JSON.stringify(metrics)} } }`);
+  const daemon = await RunningDaemon.start(home);
+  for (const [agent, generation] of [
+    ["main", 2],
+    ["work", 3],
+  ] as const) {
+    await writeFile(`${home.storeFile(agent)}.lock`, JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }));
+    await home.writeLogin(generation);
+    await daemon.said("store busy", { store: `openclaw:${agent}` });
+  }
+  const before = await attempts(metrics);
+  const isApart = async (): Promise<boolean> => {
+    const { failed, reconciles } = await attempts(metrics);
+    return failed - before.failed < 2 * (reconciles - before.reconciles);
+  };
+  await becomes(isApart, true);
+  await rm(`${home.storeFile("work")}.lock`);
+  await becomes(() => home.generations(agents), [1, 3, 3]);
+  expect(daemon.lines.filter(({ msg }) => msg === "store busy")).toHaveLength(2);
 });
 
 describe("a store that cannot be written", () => {

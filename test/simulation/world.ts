@@ -3,7 +3,7 @@ import { noOrigin, type Inventory, type SourceStore, type TargetStore } from "..
 import { liveOf, placementKey } from "../../src/domain/ledger.js";
 import { noOrders, type Binding, type Orders } from "../../src/domain/observation.js";
 import type { CredentialStore } from "../../src/domain/store.js";
-import { Reconciler, type ReconcileResult } from "../../src/reconcile/reconciler.js";
+import { isUnfinished, Reconciler, type ReconcileResult } from "../../src/reconcile/reconciler.js";
 import { ModelAgent, ModelClaude, type ActorWorld } from "./actors.js";
 import { FencingAgent, FencingHome } from "./fencing-agent.js";
 import { Judge } from "./judge.js";
@@ -390,7 +390,7 @@ export class World {
     for (let look = 0; look < LOOKS_TO_REST; look++) {
       const before = this.#activity();
       const result = await this.#reconcile(this.#daemon, []);
-      if (result !== null && this.#activity() === before && result.again === null && result.plan.wakeAt === null) return result;
+      if (result !== null && this.#activity() === before && !isUnfinished(result) && result.plan.wakeAt === null) return result;
       const wakeInMs = result?.plan.wakeAt == null ? 1000 : Math.max(0, result.plan.wakeAt - (this.#now + this.#daemonSkewMs));
       this.#now += wakeInMs;
     }

@@ -4,7 +4,7 @@ import { loadConfig } from "../../src/config/load.js";
 import { compose, type Composition } from "../../src/daemon/compose.js";
 import { systemClock, systemEnvironment } from "../../src/daemon/system.js";
 import type { Clock } from "../../src/domain/clock.js";
-import { noOrders } from "../../src/domain/observation.js";
+import { noOrders, type Orders } from "../../src/domain/observation.js";
 import type { ReconcileResult } from "../../src/reconcile/reconciler.js";
 import type { Environment } from "../../src/stores/environment.js";
 import type { LogLine } from "./running-daemon.js";
@@ -22,10 +22,12 @@ export function environmentOf(
 export async function composeIn(
   home: TemporaryHome,
   environment = environmentOf(home),
-): Promise<Composition & { readonly reconcile: () => Promise<ReconcileResult> }> {
+): Promise<Composition & { readonly reconcile: (orders?: Partial<Orders>) => Promise<ReconcileResult> }> {
   const composition = await compose(await loadConfig(null, environment), environment, "write");
   const { reconciler, config } = composition;
-  return { ...composition, reconcile: () => reconciler.reconcile(config.policy, noOrders, new AbortController().signal) };
+  const reconcile = (orders: Partial<Orders> = {}): Promise<ReconcileResult> =>
+    reconciler.reconcile(config.policy, { ...noOrders, ...orders }, new AbortController().signal);
+  return { ...composition, reconcile };
 }
 
 /** A log that remembers its lines. */

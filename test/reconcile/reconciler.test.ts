@@ -1,0 +1,64 @@
+import { rm, writeFile } from "node:fs/promises";
+import { expect, test } from "vitest";
+import { Reporter } from "../../src/daemon/reporter.js";
+import { isUnfinished } from "../../src/reconcile/reconciler.js";
+import { composeIn, rememberingLog } from "../support/composed-daemon.js";
+import { TemporaryHome } from "../support/temporary-home.js";
+
+const WORK = "openclaw:work";
+const postponed = new Set([WORK]);
+
+/** Two agents, of which one is behind, since another program held its lock when it was to be written. */
+async function withLockedAgent() {
+  const home = await TemporaryHome.create({ agents: ["main", "work"] });
+  const { reconcile } = await composeIn(home);
+  await reconcile();
+  await home.writeLogin(2);
+  const lock = `${home.storeFile("work")}.lock`;
+  await writeFile(lock, JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }));
+  const first = await reconcile();
+  await rm(lock);
+  return { home, reconcile, first };
+}
+
+test("a store whose retry is due later is left out and told as before, and no other waits for it", async () => {
+  const { home, reconcile, first } = await withLockedAgent();
+  const { log, lines } = rememberingLog(home);
+  const reporter = new Reporter(log);
+  reporter.report(first);
+  expect(await home.generations(["main", "work"])).toEqual([2, 1]);
+  expect(first.failed).toEqual(new Map([[WORK, "locked"]]));
+
+  await home.writeLogin(3);
+  const second = await reconcile({ postponed });
+  reporter.report(second);
+  expect(await home.generations(["main", "work"])).toEqual([3, 1]);
+  const [failure] = first.writes.filter(({ store }) => store === WORK);
+  expect(second.writes).toEqual([
+    expect.objectContaining({ store: "openclaw:main", error: null, postponed: false }),
+    expect.objectContaining({ store: WORK, error: failure?.error, postponed: true }),
+  ]);
+  expect(second.failed).toEqual(first.failed);
+  expect(isUnfinished(second)).toBe(true);
+
+  const third = await reconcile();
+  reporter.report(third);
+  expect(await home.generations(["main", "work"])).toEqual([3, 3]);
+  expect(third.failed).toEqual(new Map());
+  expect(isUnfinished(third)).toBe(false);
+  expect(
+    lines.flatMap(({ msg, about, store }) => (msg === "store busy" || msg === "resolved" ? [[msg, about ?? store]] : [])),
+  ).toEqual([
+    ["store busy", WORK],
+    ["resolved", WORK],
+  ]);
+});
+
+test("a store that was mended by other hands is not waited for any more", async () => {
+  const { home, reconcile } = await withLockedAgent();
+  await home.writeProfile("work", 2);
+  expect(await reconcile({ postponed })).toMatchObject({ writes: [], failed: new Map() });
+  await home.writeLogin(3);
+  expect((await reconcile({ postponed })).failed).toEqual(new Map());
+  expect(await home.generations(["main", "work"])).toEqual([3, 3]);
+});
