@@ -5,7 +5,8 @@ import { readdir, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { configPath, loadConfig } from "../config/load.js";
 import { stateDirectoryOf, systemEnvironment } from "../daemon/system.js";
-import { Failure } from "../domain/errors.js";
+import { Failure, StoreError } from "../domain/errors.js";
+import { isThere } from "../io/regular-file.js";
 import { runningDaemon } from "../io/run-lock.js";
 import { isAbsent } from "../io/system-error.js";
 import { expandHome, type Environment } from "../stores/environment.js";
@@ -156,10 +157,20 @@ function describe(installed: boolean, state: ServiceState, manager: ServiceManag
 }
 
 async function problemsOf(installed: string, { text, state, starts }: ServiceManager): Promise<string[]> {
-  const gone = starts(installed).filter((path) => !existsSync(path));
+  const gone = starts(installed).filter(isGone);
   if (gone.length > 0) return gone.map((path) => `${path} is gone; to repair it: credsyncd service install`);
   if (installed !== text) return ["its unit is not what this version would write; to upgrade it: credsyncd service install"];
   return (await state()).installed ? [] : ["its manager does not know it; to repair it: credsyncd service install"];
+}
+
+/** What this user may not look at, such as another user's program, is not gone. */
+function isGone(path: string): boolean {
+  try {
+    return !isThere(path);
+  } catch (error) {
+    if (error instanceof StoreError) return false;
+    throw error;
+  }
 }
 
 /** `credsyncd service logs`: the journal, or the log file, of the service alone. */

@@ -147,6 +147,20 @@ function readOnce(descriptor: number, path: string, maxBytes: number, check: (st
   return { bytes, stat };
 }
 
+/**
+ * Whether something is at a path, behind links.
+ *
+ * @throws StoreError where that cannot be told, which is not the same as that nothing is there
+ */
+export function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if (isAbsent(error)) return false;
+    throw toStoreError(error, path, "read");
+  }
+}
+
 /** Whether nothing was put in a file's place and nothing was written into it since it was read; null: still absent. */
 export function isUnchanged(path: string, file: RegularFile | null): boolean {
   const stat = statSync(path, { throwIfNoEntry: false });

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
@@ -6,6 +5,7 @@ import type { Clock } from "../domain/clock.js";
 import { Failure, StoreError } from "../domain/errors.js";
 import { readOwnFile, replaceOwnFile } from "./own-file.js";
 import { takeDirectoryLock, type HeldLock } from "./directory-lock.js";
+import { isThere } from "./regular-file.js";
 import { isAlive, ownIdentity, type ProcessIdentity } from "./process-identity.js";
 import { errnoOf, isAbsent } from "./system-error.js";
 
@@ -77,9 +77,19 @@ async function takeInTurn(stateDirectory: string, clock: Clock, signal: AbortSig
     }
     const holder = await readHolder(stateDirectory);
     // Signing is part of a turn, and this is ours: whoever took the heartbeat and never signed was killed in between.
-    const isGoneForGood = holder === null ? !existsSync(record) : isGone(holder);
+    const isGoneForGood = holder === null ? !(await isSigned(record, stateDirectory)) : isGone(holder);
     if (attempt > 0 || !isGoneForGood) throw alreadyRunning(holder, stateDirectory);
     await removeHeartbeat(heartbeat);
+  }
+}
+
+/** @throws Failure where that cannot be told: a daemon may run */
+async function isSigned(record: string, stateDirectory: string): Promise<boolean> {
+  try {
+    return isThere(record);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    throw await refusal(error, stateDirectory);
   }
 }
 

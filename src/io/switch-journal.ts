@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
@@ -8,6 +7,7 @@ import { Secret } from "../domain/secret.js";
 import type { FieldChange, SwitchJournal, SwitchRecord } from "../domain/choice.js";
 import { readOwnText, replaceOwnFile } from "./own-file.js";
 import { makePrivateDirectory } from "./private-directory.js";
+import { isThere } from "./regular-file.js";
 import { isAbsent, toStoreError } from "./system-error.js";
 
 const NAME = /^switch-[\w-]+\.json$/;
@@ -63,7 +63,7 @@ export class SwitchJournalFile implements SwitchJournal {
   }
 
   async isEmpty(): Promise<boolean> {
-    return !existsSync(this.#directory) || !(await this.#names()).some((name) => name.startsWith("switch-"));
+    return !this.#isThere() || !(await this.#names()).some((name) => name.startsWith("switch-"));
   }
 
   async sweep(): Promise<void> {
@@ -90,6 +90,14 @@ export class SwitchJournalFile implements SwitchJournal {
 
   #pathOf(id: string): string {
     return join(this.#directory, `switch-${id}.json`);
+  }
+
+  #isThere(): boolean {
+    try {
+      return isThere(this.#directory);
+    } catch (error) {
+      throw unreadable(this.#directory, error);
+    }
   }
 
   async #names(): Promise<string[]> {

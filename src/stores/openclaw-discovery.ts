@@ -1,12 +1,12 @@
-import { existsSync, realpathSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import * as z from "zod/mini";
 import { StoreError } from "../domain/errors.js";
 import { isPresentable } from "../domain/presentable.js";
 import { isJsonObject } from "../io/json-document.js";
-import { readRegularFile } from "../io/regular-file.js";
-import { errnoOf } from "../io/system-error.js";
+import { isThere, readRegularFile } from "../io/regular-file.js";
+import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
 import { expandHome, variable, type Environment } from "./environment.js";
 import { GOLDEN_FILE, PROFILES_FILE } from "./openclaw-json.js";
 import { AGENT_DATABASE, STATE_DATABASE } from "./openclaw-sqlite.js";
@@ -43,33 +43,41 @@ export interface OpenclawAgent {
   readonly hasGolden: boolean;
   /** Whether `openclaw.json` names it, or has no list at all. */
   readonly configured: boolean;
-  /** Why its directory is not even looked at, or null. */
+  /** Why its directory is not even looked at, or why it cannot be told what is there; or null. */
   readonly refusal: StoreError | null;
 }
 
 export interface OpenclawLayout {
   readonly stateDirectory: string;
-  /** The database with the store that agents inherit from; null where there is none. */
+  /** The database with the store that agents inherit from; null where there surely is none. */
   readonly sharedDatabase: string | null;
   readonly agents: readonly OpenclawAgent[];
   /** The version that last wrote `openclaw.json`; another one may run. */
   readonly versionHint: string | null;
-  /** Set when `openclaw.json` cannot be understood; the agents are then those whose directories exist. */
-  readonly configError: StoreError | null;
+  /**
+   * Why these may not be all agents. Where it is `openclaw.json` that cannot be read or understood, they are those whose
+   * directories exist.
+   */
+  readonly problem: Problem | null;
   /** Files whose change may change the layout. */
   readonly files: readonly string[];
 }
 
+interface Problem {
+  readonly path: string;
+  readonly error: StoreError;
+}
+
 /** OpenClaw's state directory by its own rules; it may not exist. */
-export async function openclawStateDirectory(environment: Environment, configured: string | null): Promise<string> {
+export function openclawStateDirectory(environment: Environment, configured: string | null): Promise<string> {
   const home = openclawHome(environment);
   const named = configured ?? variable(environment, "OPENCLAW_STATE_DIR") ?? variable(environment, "CLAWDBOT_STATE_DIR");
-  if (named !== null) return resolve(expandHome(named, home));
+  if (named !== null) return Promise.resolve(resolve(expandHome(named, home)));
   const usual = join(home, ".openclaw");
   for (const directory of [usual, ...LEGACY_STATE_DIRECTORIES.map((name) => join(home, name))]) {
-    if (await exists(directory)) return directory;
+    if (attempt(() => isThere(directory)) !== false) return Promise.resolve(directory);
   }
-  return usual;
+  return Promise.resolve(usual);
 }
 
 /** What OpenClaw takes for the home, in its config too (openclaw/openclaw, src/infra/home-dir.ts). */
@@ -89,27 +97,44 @@ export async function discoverOpenclaw(
 ): Promise<OpenclawLayout> {
   const configFile = join(stateDirectory, "openclaw.json");
   const agentsDirectory = join(stateDirectory, "agents");
-  if (!(await exists(stateDirectory))) {
-    return { stateDirectory, sharedDatabase: null, agents: [], versionHint: null, configError: null, files: [configFile] };
+  const isInstalled = attempt(() => isThere(stateDirectory));
+  if (isInstalled !== true) {
+    const problem = isInstalled === false ? null : { path: stateDirectory, error: isInstalled };
+    return { stateDirectory, sharedDatabase: null, agents: [], versionHint: null, problem, files: [configFile] };
   }
-  const present = await agentDirectoriesIn(agentsDirectory);
+  const { present, unlisted } = await agentDirectoriesIn(agentsDirectory);
   const allowed = [...homes(environment), stateDirectory, ...agentDirs.map((path) => expandHome(path, environment.home))];
   const { configured, versionHint, configError } = await configuredAgents(configFile, stateDirectory, allowed, environment);
   const stateDatabase = join(stateDirectory, STATE_DATABASE);
-  const hasStateDatabase = await exists(stateDatabase);
+  const hasStateDatabase = attempt(() => isThere(stateDatabase));
 
-  const agents: OpenclawAgent[] = [];
-  for (const { id, directory, refusal } of configured ?? present) {
-    const kept = refusal === null ? await credentialsOf(directory, hasStateDatabase) : unseen;
-    agents.push({ id, directory, ...kept, configured: true, refusal });
+  const known = configured ?? present;
+  const looked = known.filter(({ refusal }) => refusal === null);
+  const others = (await othersAmong(present, looked)).filter(({ id, directory }) => mayHaveCredentials(id, directory));
+  const agents = [
+    ...known.map((place) => agentAt(place, true, hasStateDatabase)),
+    ...others.map((place) => agentAt(place, false, hasStateDatabase)),
+  ];
+  const watched = [...looked, ...others.filter(({ id }) => id === MAIN_AGENT)];
+  const files = [configFile, stateDatabase, agentsDirectory, ...watched.flatMap(filesOf)];
+  const sharedDatabase = hasStateDatabase === false ? null : stateDatabase;
+  const problem = problemOf([configFile, configError], [agentsDirectory, unlisted]);
+  return { stateDirectory, sharedDatabase, agents, versionHint, problem, files };
+}
+
+function problemOf(...all: readonly (readonly [string, StoreError | null])[]): Problem | null {
+  for (const [path, error] of all) if (error !== null) return { path, error };
+  return null;
+}
+
+/** An answer, or why there is none: a place that cannot be looked at is not an empty one. */
+function attempt<Answer>(ask: () => Answer): Answer | StoreError {
+  try {
+    return ask();
+  } catch (error) {
+    if (error instanceof StoreError) return error;
+    throw error;
   }
-  const served = agents.filter(({ refusal }) => refusal === null);
-  for (const { id, directory } of await othersAmong(present, served)) {
-    if (!(await hasCredentials(id, directory))) continue;
-    agents.push({ id, directory, ...(await credentialsOf(directory, hasStateDatabase)), configured: false, refusal: null });
-  }
-  const files = [configFile, stateDatabase, agentsDirectory, ...agents.flatMap(filesOf)];
-  return { stateDirectory, sharedDatabase: hasStateDatabase ? stateDatabase : null, agents, versionHint, configError, files };
 }
 
 /** The directories that are no agent's yet, under whatever name. */
@@ -124,31 +149,47 @@ async function othersAmong(present: readonly AgentDirectory[], agents: readonly 
   return others;
 }
 
-/** Whether there is something to tell of an agent that is not configured: agents inherit from main's database, named or not. */
-async function hasCredentials(id: string, directory: string): Promise<boolean> {
-  return (await exists(join(directory, PROFILES_FILE))) || (id === MAIN_AGENT && (await exists(join(directory, AGENT_DATABASE))));
+/**
+ * Whether there is something to tell of an agent that is not configured: agents inherit from main's database, named or not.
+ * What cannot be looked at matters of main's alone.
+ */
+function mayHaveCredentials(id: string, directory: string): boolean {
+  const isPossible = (name: string): boolean => {
+    const answer = attempt(() => isThere(join(directory, name)));
+    return answer === true || (answer !== false && id === MAIN_AGENT);
+  };
+  return isPossible(PROFILES_FILE) || (id === MAIN_AGENT && isPossible(AGENT_DATABASE));
 }
 
 /** What to watch for an agent: its credentials, and the database whose arrival retires them. */
-function filesOf(agent: OpenclawAgent): string[] {
-  if (agent.refusal !== null) return [];
-  return agent.configured || agent.id === MAIN_AGENT
-    ? [PROFILES_FILE, GOLDEN_FILE, AGENT_DATABASE].map((name) => join(agent.directory, name))
-    : [];
+function filesOf({ directory }: AgentDirectory): string[] {
+  return [PROFILES_FILE, GOLDEN_FILE, AGENT_DATABASE].map((name) => join(directory, name));
 }
 
-/** Told from the files that are there, never from a version: a database retires the file beside it. */
-async function credentialsOf(
+function agentAt(place: AgentDirectory, configured: boolean, hasStateDatabase: boolean | StoreError): OpenclawAgent {
+  const kept = place.refusal ?? attempt(() => credentialsOf(place.directory, hasStateDatabase));
+  if (kept instanceof StoreError) return { ...place, ...unseen, configured, refusal: kept };
+  return { ...place, ...kept, configured };
+}
+
+/**
+ * Told from the files that are there, never from a version: a database retires the file beside it.
+ *
+ * @throws StoreError where it cannot be told what is there
+ */
+function credentialsOf(
   directory: string,
-  hasStateDatabase: boolean,
-): Promise<Pick<OpenclawAgent, "keeps" | "hasFile" | "hasGolden">> {
-  const [hasDatabase, hasFile, hasGolden] = await Promise.all([
-    exists(join(directory, AGENT_DATABASE)),
-    exists(join(directory, PROFILES_FILE)),
-    exists(join(directory, GOLDEN_FILE)),
-  ]);
-  const keeps = hasDatabase ? "sqlite" : hasStateDatabase ? "inherits" : "json";
-  return { keeps, hasFile, hasGolden };
+  hasStateDatabase: boolean | StoreError,
+): Pick<OpenclawAgent, "keeps" | "hasFile" | "hasGolden"> {
+  // Asked many times a look, of what the system has in memory: the way through the thread pool would take longer.
+  const [hasDatabase, hasFile, hasGolden] = [
+    isThere(join(directory, AGENT_DATABASE)),
+    isThere(join(directory, PROFILES_FILE)),
+    isThere(join(directory, GOLDEN_FILE)),
+  ];
+  if (hasDatabase) return { keeps: "sqlite", hasFile, hasGolden };
+  if (hasStateDatabase instanceof StoreError) throw hasStateDatabase;
+  return { keeps: hasStateDatabase ? "inherits" : "json", hasFile, hasGolden };
 }
 
 interface AgentDirectory {
@@ -170,8 +211,9 @@ function homes(environment: Environment): string[] {
  * anywhere, so the user says in a file of their own where else agents may be.
  */
 function refusalOf(id: string, directory: string, allowed: readonly string[]): StoreError | null {
-  const real = realPathOf(directory);
-  if (allowed.some((place) => isInside(real, realPathOf(place)))) return null;
+  const real = attempt(() => realPathOf(directory));
+  if (real instanceof StoreError) return real;
+  if (allowed.some((place) => isAt(place, real))) return null;
   return new StoreError(
     "permission",
     `the agentDir of ${id} in openclaw.json leads to ${real}, outside of this user's home`,
@@ -179,16 +221,22 @@ function refusalOf(id: string, directory: string, allowed: readonly string[]): S
   );
 }
 
+/** Whether a path is inside of a place; a place that cannot be looked at allows nothing. */
+function isAt(place: string, path: string): boolean {
+  const real = attempt(() => realPathOf(place));
+  return !(real instanceof StoreError) && isInside(path, real);
+}
+
 function isInside(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory.endsWith("/") ? directory : `${directory}/`);
 }
 
-/** Where a path leads behind links, as far as it exists. */
+/** Where a path leads behind links, as far as it exists. @throws StoreError where that cannot be told */
 function realPathOf(path: string): string {
   try {
     return realpathSync.native(path);
   } catch (error) {
-    if (errnoOf(error) === null) throw error;
+    if (!isAbsent(error)) throw toStoreError(error, path, "read");
     return dirname(path) === path ? path : join(realPathOf(dirname(path)), basename(path));
   }
 }
@@ -369,16 +417,21 @@ export function normalizeAgentId(name: string): string {
   return mended === "" ? MAIN_AGENT : mended;
 }
 
-async function agentDirectoriesIn(agentsDirectory: string): Promise<AgentDirectory[]> {
+interface Listing {
+  readonly present: readonly AgentDirectory[];
+  /** Why the directory could not be listed: it may hide the store that all agents inherit from. */
+  readonly unlisted: StoreError | null;
+}
+
+async function agentDirectoriesIn(agentsDirectory: string): Promise<Listing> {
   try {
     const entries = await readdir(agentsDirectory, { withFileTypes: true });
-    return entries
+    const present = entries
       .filter((entry) => (entry.isDirectory() || entry.isSymbolicLink()) && isPresentable(entry.name))
       .map((entry) => ({ id: entry.name, directory: join(agentsDirectory, entry.name, "agent"), refusal: null }));
+    return { present, unlisted: null };
   } catch (error) {
-    // A directory that cannot be listed hides nothing that openclaw.json names.
-    if (errnoOf(error) === null) throw error;
-    return [];
+    return { present: [], unlisted: isAbsent(error) ? null : toStoreError(error, agentsDirectory, "read") };
   }
 }
 
@@ -390,9 +443,4 @@ function canonical(path: string): Promise<string> {
     if (errnoOf(error) === null) throw error;
     return Promise.resolve(path);
   }
-}
-
-/** Asked many times a look, of what the system has in memory: the way through the thread pool would take longer. */
-function exists(path: string): Promise<boolean> {
-  return Promise.resolve(existsSync(path));
 }

@@ -20,7 +20,7 @@ export async function openInstallation(
   { layout, shared, nameOf, agents: served }: Surroundings,
   environment: Environment,
 ): Promise<Installation> {
-  if (layout.configError !== null) throw layout.configError;
+  if (layout.problem !== null) throw layout.problem.error;
   for (const { error } of shared.findings) if (error !== null) throw error;
   const { stateDirectory } = layout;
   const users = layout.agents.filter((agent) => agent.configured || served.includes(agent));

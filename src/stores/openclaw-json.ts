@@ -1,4 +1,4 @@
-import { existsSync, realpathSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { Secret } from "../domain/secret.js";
@@ -6,7 +6,7 @@ import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, Sto
 import { replaceFile } from "../io/atomic-file.js";
 import { changeJson, parseJson, putJson } from "../io/json-document.js";
 import { withOwnerLock } from "../io/owner-lock.js";
-import { isUnchanged, readRegularFile, refuseForeignDirectory, type RegularFile } from "../io/regular-file.js";
+import { isThere, isUnchanged, readRegularFile, refuseForeignDirectory, type RegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
@@ -130,7 +130,7 @@ export class OpenclawJsonStore implements CredentialStore {
   async #create(text: string): Promise<StoreSnapshot> {
     refuseForeignDirectory(this.path);
     const databases = [join(dirname(this.path), AGENT_DATABASE), join(this.#stateDirectory, STATE_DATABASE)];
-    const isStillWanted = (): boolean => ![this.path, ...databases].some((path) => existsSync(path));
+    const isStillWanted = (): boolean => ![this.path, ...databases].some((path) => isThere(path));
     const formatted = `${JSON.stringify(parseJson(text, this.path), null, 2)}\n`;
     if (!isStillWanted() || !(await this.#put(this.path, formatted, isStillWanted))) throw this.#conflict();
     return this.#snapshot(await readRegularFile(this.path));
@@ -155,7 +155,7 @@ export class OpenclawJsonStore implements CredentialStore {
   async #clearPenalties(healed: readonly ProfileId[]): Promise<void> {
     const path = join(dirname(this.path), STATE_FILE);
     for (let attempt = 1; attempt <= NOTES_ATTEMPTS; attempt++) {
-      const notes = existsSync(path) ? await readRegularFile(path) : null;
+      const notes = await readRegularFile(path);
       const cleared = notes === null ? null : withoutPenalties(notes.text, healed, notes.realPath);
       if (notes === null || cleared === null) return;
       if (await this.#put(notes.realPath, cleared, () => isUnchanged(path, notes))) return;

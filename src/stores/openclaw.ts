@@ -69,7 +69,7 @@ export function openclawStores(
     stores.unshift({ store: shared.store, agent: SHARED, single: null, creation, origin });
   }
   const findings = [
-    ...configFindings(layout, spec),
+    ...layoutFindings(layout, spec),
     ...shared.findings,
     ...layout.agents.flatMap((agent) => agentFindings(agent, nameOf(agent.id), isServed(agent, shared), inheritsFrom)),
   ];
@@ -149,8 +149,8 @@ function openSource(
   if (inherits && inherited !== null) return [inherited];
   // Nothing is there yet: what a first sign-in makes is awaited.
   const usual = { id, directory: join(layout.stateDirectory, "agents", id, "agent"), keeps: "json" as const, refusal: null };
-  if (layout.agents.length === 0) return [openStore(usual, nameOf, layout, environment)];
-  const error = (inherits ? shared.findings[0]?.error : null) ?? noSuchAgent(id, layout);
+  if (layout.agents.length === 0 && layout.problem === null) return [openStore(usual, nameOf, layout, environment)];
+  const error = (inherits ? shared.findings[0]?.error : null) ?? layout.problem?.error ?? noSuchAgent(id, layout);
   return [unreachableStore({ name: nameOf(id), path: layout.stateDirectory }, error)];
 }
 
@@ -246,16 +246,8 @@ function goldenStore(
   return new OpenclawJsonStore(`${nameOf(id)}/provisioned`, directory, stateDirectory, environment, GOLDEN_FILE);
 }
 
-function configFindings({ configError, stateDirectory }: OpenclawLayout, { label }: OpenclawSpec): Finding[] {
-  if (configError === null) return [];
-  return [
-    {
-      store: label === null ? "openclaw" : `openclaw@${label}`,
-      path: join(stateDirectory, "openclaw.json"),
-      kind: "error",
-      error: configError,
-    },
-  ];
+function layoutFindings({ problem }: OpenclawLayout, { label }: OpenclawSpec): Finding[] {
+  return problem === null ? [] : [{ store: label === null ? "openclaw" : `openclaw@${label}`, kind: "error", ...problem }];
 }
 
 function agentFindings(agent: OpenclawAgent, store: StoreName, served: boolean, inheritsFrom: StoreName | null): Finding[] {

@@ -221,12 +221,12 @@ describe("anything at all, read as", () => {
     const state = join(home, ".openclaw");
     await mkdir(state, { mode: 0o700 });
     await always([openclawText], join(state, "openclaw.json"), async () => {
-      const { agents, configError } = await discoverOpenclaw(state, [], environment);
+      const { agents, problem } = await discoverOpenclaw(state, [], environment);
       for (const { directory, refusal } of agents) {
         expect(refusal !== null || `${directory}/`.startsWith(`${home}/`)).toBe(true);
         if (refusal !== null) await outcomeOf(() => Promise.reject(refusal));
       }
-      if (configError !== null) await outcomeOf(() => Promise.reject(configError));
+      if (problem !== null) await outcomeOf(() => Promise.reject(problem.error));
       await openclawAuthRules(environment, null);
       const { lineOf, ...preferences } = await readAuthPreferences(state);
       lineOf(["auth", "order", "anthropic"]);

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/daemon/system.js";
@@ -97,6 +97,16 @@ describe("the run lock", () => {
     await writeFile(join(directory, "run.lock"), record);
     expect(await readHolder(directory)).toBeNull();
     await expect(take(directory)).rejects.toThrow(/another credsyncd already runs/);
+  });
+
+  test("whose record cannot be looked at is kept, too, and that is told", async () => {
+    const directory = await temporaryDirectory();
+    await leaveBehind(directory, {});
+    const record = join(directory, "run.lock");
+    await rm(record);
+    await symlink("run.lock", record);
+    await expect(take(directory)).rejects.toMatchObject({ message: expect.stringContaining(record) as string });
+    expect((await readdir(directory)).sort()).toEqual(["run.lock", "run.lock.held"]);
   });
 
   test("in a directory that is not there is a failure that says what to do", async () => {

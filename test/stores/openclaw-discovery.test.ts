@@ -1,13 +1,16 @@
-import { mkdir, rm, symlink } from "node:fs/promises";
-import { join } from "node:path";
+import { cp, mkdir, rm, symlink } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import type { StoreError } from "../../src/domain/errors.js";
 import { discoverOpenclaw, normalizeAgentId, openclawStateDirectory } from "../../src/stores/openclaw-discovery.js";
-import { lookAround, openclawStores, usualOpenclaw } from "../../src/stores/openclaw.js";
+import { locateOpenclawSource, lookAround, openclawStores, usualOpenclaw } from "../../src/stores/openclaw.js";
 import { environmentIn } from "../support/environment.js";
 import { copyOpenclaw, type OpenclawVersion } from "../support/fixtures.js";
 import { inDatabase } from "../support/raw-database.js";
 import { leaveFile } from "../support/store-file.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
+
+const { signal } = new AbortController();
 
 /** A home whose OpenClaw has this config and these files. */
 async function makeOpenclaw(config: string | null, files: readonly string[] = []): Promise<string> {
@@ -17,6 +20,12 @@ async function makeOpenclaw(config: string | null, files: readonly string[] = []
   if (config !== null) await leaveFile(join(stateDirectory, "openclaw.json"), config);
   for (const file of files) await leaveFile(join(stateDirectory, file), "");
   return home;
+}
+
+/** The state database of a real one, in which its shared store is. */
+async function copySharedInto(home: string): Promise<void> {
+  const stateDirectory = await copyOpenclaw("2026.9.6", await temporaryDirectory());
+  await cp(join(stateDirectory, "state"), join(home, ".openclaw", "state"), { recursive: true });
 }
 
 /** What is found, a line an agent, with paths below the home. */
@@ -87,15 +96,18 @@ describe("the agents of an OpenClaw", () => {
     async (config) => {
       const home = await makeOpenclaw(config, ["agents/work/agent/auth-profiles.json"]);
       expect(await find(home)).toEqual(agentsIn("work"));
-      const { configError } = await discoverOpenclaw(join(home, ".openclaw"), [], environmentIn(home));
-      expect(configError).toMatchObject({ code: "malformed", hint: expect.any(String) as string });
+      const { problem } = await discoverOpenclaw(join(home, ".openclaw"), [], environmentIn(home));
+      expect(problem).toMatchObject({
+        path: join(home, ".openclaw", "openclaw.json"),
+        error: { code: "malformed", hint: expect.any(String) as string },
+      });
     },
   );
 
   test("show nothing of a config that is broken", async () => {
     const home = await makeOpenclaw(`{ "gateway": { "token": "a-secret" `);
-    const { configError } = await discoverOpenclaw(join(home, ".openclaw"), [], environmentIn(home));
-    expect(configError?.message).not.toContain("a-secret");
+    const { problem } = await discoverOpenclaw(join(home, ".openclaw"), [], environmentIn(home));
+    expect(problem?.error.message).not.toContain("a-secret");
   });
 
   test("are none where there is no OpenClaw", async () => {
@@ -120,6 +132,101 @@ describe("where an agent keeps its credentials", () => {
   ])("is told from the files %j: %s", async (files, expected) => {
     expect(await find(await makeOpenclaw("{}", files))).toEqual([`main ${expected} .openclaw/agents/main/agent`]);
   });
+});
+
+describe("what cannot be looked at", () => {
+  const directory = "agents/work/agent";
+  const file = `${directory}/auth-profiles.json`;
+  const database = `${directory}/openclaw-agent.sqlite`;
+  const shared = "state/openclaw.sqlite";
+  const config = `{"agents":{"list":[{"id":"work"}]}}`;
+
+  /** Links that lead in a circle stand for a place that nobody can look at, whoever runs the tests. */
+  async function obscure(home: string, ...parts: readonly string[]): Promise<string> {
+    const path = join(home, ...parts);
+    await rm(path, { recursive: true, force: true });
+    await mkdir(dirname(path), { recursive: true });
+    await symlink(basename(path), path);
+    return path;
+  }
+
+  async function locate(home: string): Promise<{ stores: string[]; findings: string[] }> {
+    const environment = environmentIn(home);
+    const { stores, findings } = openclawStores(await lookAround(usualOpenclaw, environment), usualOpenclaw, environment);
+    const reads = stores.map(async ({ store }) => {
+      const outcome = await store.read(signal).then(
+        () => "read",
+        (error: unknown) => (error as StoreError).message,
+      );
+      return `${store.name} ${outcome}`;
+    });
+    return {
+      stores: await Promise.all(reads),
+      findings: findings.map(({ store, kind, error }) => `${store} ${kind} ${error?.message ?? ""}`.trim()),
+    };
+  }
+  const circle = (path: string): string => `cannot read ${path}: its symbolic links lead in a circle`;
+
+  test.each<[what: string, files: string[], obscured: string, named: string]>([
+    ["its directory", [], directory, database],
+    ["its database, where it might inherit", [file, shared], database, database],
+    ["its database, where there may be a file", [file], database, database],
+    ["its file", [], file, file],
+  ])("of an agent, %s, is told, and the agent neither vanishes nor inherits", async (_what, files, obscured, named) => {
+    const home = await makeOpenclaw(
+      config,
+      files.filter((name) => name !== shared),
+    );
+    if (files.includes(shared)) await copySharedInto(home);
+    await obscure(home, ".openclaw", obscured);
+    const { stores, findings } = await locate(home);
+    expect(stores.filter((line) => line.startsWith("openclaw:work"))).toEqual([
+      `openclaw:work ${circle(join(home, ".openclaw", named))}`,
+    ]);
+    expect(findings).toEqual([]);
+  });
+
+  test("of an OpenClaw, its state database, is told of what may depend on it, and of nothing else", async () => {
+    const home = await temporaryDirectory();
+    const stateDirectory = await copyOpenclaw("2026.9.6", home);
+    const path = await obscure(home, ".openclaw", shared);
+    for (const end of ["", "-wal", "-shm"])
+      await rm(join(stateDirectory, `agents/ops/agent/openclaw-agent.sqlite${end}`), { force: true });
+    const { stores, findings } = await locate(home);
+    expect(stores.sort()).toEqual([`openclaw:main ${circle(path)}`, `openclaw:ops ${circle(path)}`, "openclaw:work read"]);
+    expect(findings).toEqual([`openclaw:shared error ${circle(path)}`]);
+  });
+
+  test("of an OpenClaw, the directory of its agents, is told: it may hide what all inherit from", async () => {
+    const home = await makeOpenclaw(`{"agents":{"list":[{"id":"work","agentDir":"~/work"}]}}`);
+    const path = await obscure(home, ".openclaw", "agents");
+    expect(await locate(home)).toEqual({ stores: ["openclaw:work read"], findings: [`openclaw error ${circle(path)}`] });
+  });
+
+  test("is no OpenClaw that is not there, and no other takes its place", async () => {
+    const home = await temporaryDirectory();
+    await mkdir(join(home, ".clawdbot", "agents", "main", "agent"), { recursive: true });
+    const path = await obscure(home, ".openclaw");
+    expect(await locate(home)).toEqual({ stores: [], findings: [`openclaw error ${circle(path)}`] });
+  });
+
+  test("where agentDir leads, is not served", async () => {
+    const home = await makeOpenclaw(`{"agents":{"list":[{"id":"work","agentDir":"~/link/work"}]}}`);
+    const path = await obscure(home, "link");
+    const { stores } = await locate(home);
+    expect(stores).toEqual([`openclaw:work ${circle(join(path, "work"))}`]);
+  });
+
+  test.each([directory, "agents", ""])(
+    "of the source, here %j, is a failure, and no source that is missing",
+    async (obscured) => {
+      const home = await makeOpenclaw(obscured === "agents" ? "{ broken" : config);
+      await obscure(home, ".openclaw", obscured);
+      const spec = { openclaw: usualOpenclaw, agent: "work", named: ["a:b"], matches: () => true, text: "a:b" };
+      const { stores } = await locateOpenclawSource(spec, environmentIn(home));
+      await expect(stores[0].read(signal)).rejects.toMatchObject({ code: expect.stringMatching(/symlink|malformed/) as string });
+    },
+  );
 });
 
 describe("an agent's id", () => {

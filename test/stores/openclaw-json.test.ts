@@ -234,6 +234,16 @@ describe("a profile that is made", () => {
     expect(await subject.readText()).toBeNull();
   });
 
+  test("makes no file where it cannot be told whether there is a database", async () => {
+    const subject = await openDocument();
+    await subject.remove();
+    const database = join(dirname(subject.store.path), "openclaw-agent.sqlite");
+    await symlink("openclaw-agent.sqlite", database);
+    const attempt = subject.store.write([made], "absent", signal);
+    expect(await failureOf(attempt)).toMatchObject({ code: "symlink", message: expect.stringContaining(database) as string });
+    expect(await subject.readText()).toBeNull();
+  });
+
   test("takes the place of no file that appeared meanwhile", async () => {
     const subject = await openDocument();
     const before = await subject.readText();

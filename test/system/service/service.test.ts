@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { credsyncd } from "../../support/command-line.js";
@@ -224,11 +224,15 @@ describe("service status", () => {
   });
 
   test("says when the program that the unit starts is gone", async () => {
-    await managedHome({ agents });
+    const home = await managedHome({ agents });
     await service("install");
     const unit = join(UNIT_DIRECTORY, UNIT);
     await writeFile(unit, (await readFile(unit, "utf8")).replace(/^ExecStart=\S+/m, "ExecStart=/gone/node"));
     expect((await service("status")).stdout).toContain("/gone/node is gone; to repair it: credsyncd service install");
+    const hidden = join(home.path, "hidden");
+    await symlink("hidden", hidden);
+    await writeFile(unit, (await readFile(unit, "utf8")).replace("/gone/node", `${hidden}/node`));
+    expect((await service("status")).stdout).not.toContain("is gone");
   });
 });
 
