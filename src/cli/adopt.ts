@@ -8,6 +8,7 @@ import type { Held, Orders } from "../domain/observation.js";
 import type { Plan } from "../domain/plan.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { tellGateways } from "./gateways.js";
+import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
 
 export interface AdoptOptions extends CommonOptions {
@@ -15,14 +16,14 @@ export interface AdoptOptions extends CommonOptions {
 }
 
 /** `credsyncd adopt STORE`: the login that a held target has becomes the source's, and then everyone's. */
-export async function adopt(store: string, options: AdoptOptions): Promise<ExitCode> {
+export async function adopt(store: string, options: AdoptOptions, signal: AbortSignal): Promise<ExitCode> {
   const environment = systemEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
   const composition = await compose(config, environment, "write");
   const { reconciler } = composition;
   const orders: Orders = { force: new Set(), adopt: { store, profile: options.profile ?? null } };
-  const signal = new AbortController().signal;
   refuseUnlessAdoptable(store, options.profile ?? null, await reconciler.preview(config.policy, orders, signal));
+  refuseIfStopped(signal);
   const result = await reconciler.reconcile(config.policy, orders, signal);
   const flow = orderedFlow(result);
   const outcome = result.adoptions.find(({ store: written }) => written === flow?.adoption?.into.store);
@@ -34,7 +35,7 @@ export async function adopt(store: string, options: AdoptOptions): Promise<ExitC
   const generation = displayGeneration(result.ledger, flow.live?.generation ?? null);
   const pushed = result.writes.length - failed.length;
   const output = openOutput(options);
-  const gateways = await tellGateways(overwrittenBy(result), composition, output);
+  const gateways = await tellGateways(overwrittenBy(result), composition, { output, signal });
   output.result(
     `the source now holds ${generation ?? "it"}, from ${store}; pushed to ${String(pushed)} other ${pushed === 1 ? "store" : "stores"}${failed.length === 0 ? "" : `; not written: ${failed.join(", ")}`}`,
     { schemaVersion: 1, adopted: true, from: store, generation, pushed, failed, gateways },

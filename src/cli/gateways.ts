@@ -12,10 +12,10 @@ import type { Output } from "./output.js";
 export async function tellGateways(
   overwritten: Overwritten | null,
   { gateways, environment: { clock } }: Pick<Composition, "gateways" | "environment">,
-  output: Output,
+  { output, signal }: { readonly output: Output; readonly signal: AbortSignal },
 ): Promise<GatewayStatus[]> {
   if (overwritten === null) return [];
-  const lags = (await reloadNow(gateways, overwritten, clock, new AbortController().signal)).map(gatewayStatus);
+  const lags = (await reloadNow(gateways, overwritten, clock, signal)).map(gatewayStatus);
   for (const lag of lags) output.say(`${lag.gateway}: ${lagLine(lag, clock.now())}\n  ${lag.hint}`);
   return lags;
 }

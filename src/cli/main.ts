@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { Failure, StoreError } from "../domain/errors.js";
 import { toFailure } from "../io/system-error.js";
+import { interruptibly } from "./interruption.js";
 import { exitCodes, printFailure, type CommonOptions, type ExitCode } from "./output.js";
 import type { AdoptOptions } from "./adopt.js";
 import type { ConfigInitOptions } from "./config-init.js";
@@ -59,13 +60,13 @@ function commands(end: (code: ExitCode) => void): Command {
     .option("--dry-run", "say what would be written, and write nothing")
     .option("--force [stores...]", "override the hold of these stores; without a name: accept what the source holds")
     .action(async (options: SyncOptions) => {
-      end(await (await import("./sync.js")).sync(options));
+      end(await interruptibly(async (signal) => (await import("./sync.js")).sync(options, signal)));
     });
   add(program, "adopt", "accept a held target's login: write it to the source, then push it", "credsyncd adopt openclaw:work")
     .argument("<store>", "the target, as status names it")
     .option("--profile <id>", "the profile, where the store has several logins")
     .action(async (store: string, options: AdoptOptions) => {
-      end(await (await import("./adopt.js")).adopt(store, options));
+      end(await interruptibly(async (signal) => (await import("./adopt.js")).adopt(store, options, signal)));
     });
   add(program, "status", "show what every store holds and whether it follows", "credsyncd status --check --expiring-within 30m")
     .option("--check", "say it with the exit code: 1 expired or missing, 2 expiring, 3 held or failed")
@@ -83,7 +84,7 @@ function commands(end: (code: ExitCode) => void): Command {
       "credsyncd set-active --provider anthropic --profile anthropic:key --dry-run",
     ).requiredOption("--profile <id>", "the profile to use"),
   ).action(async (options: SetActiveOptions) => {
-    end(await (await import("./set-active.js")).setActive(options));
+    end(await interruptibly(async (signal) => (await import("./set-active.js")).setActive(options, signal)));
   });
   withSwitchOptions(
     add(
@@ -95,7 +96,7 @@ function commands(end: (code: ExitCode) => void): Command {
       .requiredOption("--from <id>", "the profile to move away from")
       .requiredOption("--to <id>", "the profile to use instead"),
   ).action(async (options: MigrateOptions) => {
-    end(await (await import("./migrate.js")).migrate(options));
+    end(await interruptibly(async (signal) => (await import("./migrate.js")).migrate(options, signal)));
   });
 
   add(program, "doctor", "check the installation, and say what to do", "credsyncd doctor --fix")
@@ -116,7 +117,7 @@ function commands(end: (code: ExitCode) => void): Command {
     .option("--profile <id>", "the profile, where several were overwritten at that time")
     .option("--yes", "do not ask")
     .action(async (options: RestoreOptions) => {
-      end(await (await import("./restore.js")).restore(options));
+      end(await interruptibly(async (signal) => (await import("./restore.js")).restore(options, signal)));
     });
 
   const config = program.command("config").description("make, check and show the configuration");

@@ -7,6 +7,7 @@ const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] = [
   ["2", "status --check: ends within the window"],
   ["3", "sync, status --check: something is held, or a store could not be written"],
   ["64, 65, 69, 75, 77, 78", "usage, bad data, source unavailable, busy, permission, configuration (sysexits.h)"],
+  ["130, 143", "stopped by SIGINT or SIGTERM before all of it was done"],
 ];
 
 const FILES: readonly (readonly [path: string, meaning: string])[] = [
@@ -52,7 +53,7 @@ export function manualPage([program, ...commands]: readonly CommandEntry[], vers
     "credsyncd run reads its configuration again; a bad one is reported and the old one stays.",
     ".TP",
     '.BR SIGTERM ", " SIGINT',
-    "It finishes the write in hand and ends.",
+    "It waits for nothing more, finishes the writes in hand, says what it did not do, and ends.",
     ".SH SEE ALSO",
     ".BR systemctl (1),",
     ".BR journalctl (1)",

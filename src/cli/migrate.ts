@@ -7,6 +7,6 @@ export interface MigrateOptions extends SwitchOptions {
 }
 
 /** `credsyncd migrate`: every agent that uses one profile of the provider uses another instead. */
-export function migrate(options: MigrateOptions): Promise<ExitCode> {
-  return switchProfile({ profile: options.to, from: options.from }, options);
+export function migrate(options: MigrateOptions, signal: AbortSignal): Promise<ExitCode> {
+  return switchProfile({ profile: options.to, from: options.from }, options, signal);
 }

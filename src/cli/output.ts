@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from "node:util";
 import type { Failure, FailureCode } from "../domain/errors.js";
 import { spelledOut } from "../domain/presentable.js";
 
-/** Exit codes: the first four are credsyncd's own, the others those of sysexits.h. */
+/** Exit codes: the first four are credsyncd's own, then those of sysexits.h, then those of a shell (128 and the signal's number). */
 export const exitCodes = {
   done: 0,
   failed: 1,
@@ -14,6 +14,8 @@ export const exitCodes = {
   busy: 75,
   permission: 77,
   config: 78,
+  interrupted: 130,
+  terminated: 143,
 } as const;
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];

@@ -8,6 +8,7 @@ import { readStores, type ReadStore } from "../reconcile/observe.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { Questioner } from "./ask.js";
 import { tellGateways } from "./gateways.js";
+import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode } from "./output.js";
 
 export interface RestoreOptions extends CommonOptions {
@@ -19,7 +20,7 @@ export interface RestoreOptions extends CommonOptions {
 }
 
 /** `credsyncd restore`: lists a store's backups, or puts one back. */
-export async function restore(options: RestoreOptions): Promise<ExitCode> {
+export async function restore(options: RestoreOptions, signal: AbortSignal): Promise<ExitCode> {
   const environment = systemEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
   const composition = await compose(config, environment, options.at === undefined ? "look" : "write");
@@ -32,11 +33,11 @@ export async function restore(options: RestoreOptions): Promise<ExitCode> {
       "for example: credsyncd restore --store openclaw:main --at TIME",
     );
   const backup = chooseBackup(backups, { ...options, at: options.at });
-  await putBack(backup, composition, options);
+  await putBack(backup, composition, { options, signal });
   const output = openOutput(options);
   // What the profile held until now is not looked at, so that its end is not known.
   const overwritten = backup.store.startsWith("openclaw:") ? { endsAt: null } : null;
-  const gateways = await tellGateways(overwritten, composition, output);
+  const gateways = await tellGateways(overwritten, composition, { output, signal });
   output.result(`${backup.store} ${backup.profile} holds what it held until ${timeOf(backup)}`, {
     schemaVersion: 1,
     restored: true,
@@ -78,14 +79,23 @@ function chooseBackup(backups: readonly Backup[], { at, profile, store }: Restor
   return backup;
 }
 
-async function putBack(backup: Backup, composition: Composition, options: RestoreOptions): Promise<void> {
+async function putBack(
+  backup: Backup,
+  composition: Composition,
+  { options, signal }: { readonly options: RestoreOptions; readonly signal: AbortSignal },
+): Promise<void> {
   const { reconciler, config, backups, environment, lock } = composition;
-  const signal = new AbortController().signal;
-  await lock.withLock(signal, async () => {
+  const find = async (): Promise<ReadStore & { readonly look: ReconcileResult }> => {
     const look = await reconciler.preview(config.policy, noOrders, signal);
-    const { store, snapshot } = findStore(backup, look);
+    const found = findStore(backup, look);
     refuseWhileRefreshing(backup, look);
-    await confirm(backup, look, options);
+    return { ...found, look };
+  };
+  // Without the lock: nobody else is to wait for a person.
+  await confirm(backup, (await find()).look, { options, signal });
+  await lock.withLock(signal, async () => {
+    const { store, snapshot, look } = await find();
+    refuseIfStopped(signal);
     const current = snapshot.profiles.find(({ id }) => id === backup.profile);
     const fingerprint = fingerprintOf(observedAt(backup, look));
     if (current !== undefined && fingerprint !== null) {
@@ -139,7 +149,11 @@ function fingerprintOf(observed: ObservedProfile | null): string | null {
 }
 
 /** Putting an older login back is the one thing that credsyncd does only after asking. */
-async function confirm(backup: Backup, { observation }: ReconcileResult, options: RestoreOptions): Promise<void> {
+async function confirm(
+  backup: Backup,
+  { observation }: ReconcileResult,
+  { options, signal }: { readonly options: RestoreOptions; readonly signal: AbortSignal },
+): Promise<void> {
   const target = observation.reads.find(({ target: { store } }) => store.name === backup.store);
   const follows = target !== undefined && target.target.binding === "follow";
   const warning = follows
@@ -147,7 +161,11 @@ async function confirm(backup: Backup, { observation }: ReconcileResult, options
     : `${backup.store} will hold an older login`;
   openOutput(options).say(`credsyncd: ${warning}`);
   if (options.yes === true) return;
+  refuseIfStopped(signal);
   const questioner = new Questioner();
+  signal.addEventListener("abort", () => {
+    questioner.close();
+  });
   try {
     const answer = await questioner.ask(`put back what ${backup.profile} held until ${timeOf(backup)}? (y/n)`, "n");
     if (answer !== "y" && answer !== "yes") throw new Failure("general", "nothing was restored", "say yes, or give --yes");

@@ -6,6 +6,6 @@ export interface SetActiveOptions extends SwitchOptions {
 }
 
 /** `credsyncd set-active`: every agent uses this profile of the provider, whatever it used before. */
-export function setActive(options: SetActiveOptions): Promise<ExitCode> {
-  return switchProfile({ profile: options.profile, from: null }, options);
+export function setActive(options: SetActiveOptions, signal: AbortSignal): Promise<ExitCode> {
+  return switchProfile({ profile: options.profile, from: null }, options, signal);
 }

@@ -36,10 +36,11 @@ export interface SwitchOptions extends CommonOptions {
 export async function switchProfile(
   { profile, from }: { readonly profile: ProfileId; readonly from: ProfileId | null },
   options: SwitchOptions,
+  signal: AbortSignal,
 ): Promise<ExitCode> {
   const output = openOutput(options);
   try {
-    return await switched({ profile, from }, options, output);
+    return await switched({ profile, from }, options, { output, signal });
   } catch (error) {
     if (!(error instanceof Failure) || !output.json) throw error;
     const { code, message, hint } = error;
@@ -51,7 +52,7 @@ export async function switchProfile(
 async function switched(
   { profile, from }: { readonly profile: ProfileId; readonly from: ProfileId | null },
   options: SwitchOptions,
-  output: Output,
+  { output, signal }: { readonly output: Output; readonly signal: AbortSignal },
 ): Promise<ExitCode> {
   const environment = systemEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
@@ -67,8 +68,9 @@ async function switched(
     copyOauth: options.copyOauth === true,
   };
   const takesPart = options.agents === undefined ? (): boolean => true : picomatch(options.agents);
-  const result = await interruptibly((signal) => carryOut(composition, request, { takesPart, dryRun }, signal));
-  const reloads = result.committed && result.rows.some((row) => row.result === "updated") ? await reload(composition) : [];
+  const result = await carryOut(composition, request, { takesPart, dryRun }, signal);
+  const reloads =
+    result.committed && result.rows.some((row) => row.result === "updated") ? await reload(composition, signal) : [];
   const astray = result.committed ? await findAstray(composition, request, result, takesPart) : [];
   output.result(
     describe(result, { request, reloads, astray, dryRun }, output),
@@ -82,20 +84,6 @@ function storeNamed(agent: string): StoreName {
   return agent.startsWith("openclaw:") ? agent : `openclaw:${agent}`;
 }
 
-/** A request to stop is heeded until the first store is written; then it ends on one side. */
-async function interruptibly<Result>(action: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
-  const stop = new AbortController();
-  const abort = (): void => {
-    stop.abort();
-  };
-  for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, abort);
-  try {
-    return await action(stop.signal);
-  } finally {
-    for (const name of ["SIGINT", "SIGTERM"] as const) process.off(name, abort);
-  }
-}
-
 /** What a gateway was told, in words. */
 interface Reload {
   readonly result: "reloaded" | "not-running" | "failed";
@@ -103,14 +91,14 @@ interface Reload {
 }
 
 /** A gateway works from what it read at its start until it is told. */
-async function reload({ gateways }: Composition): Promise<Reload[]> {
+async function reload({ gateways }: Composition, signal: AbortSignal): Promise<Reload[]> {
   const reloads: Reload[] = [];
   for (const gateway of gateways) {
     if ((await gateway.listener()) === null)
       reloads.push({ result: "not-running", explanation: `${gateway.name} is not running` });
     else if (gateway.reload === null)
       reloads.push({ result: "failed", explanation: `${gateway.name} is not told, as configured; ${NEXT}` });
-    else reloads.push(reloadOf(gateway.name, await gateway.reload(new AbortController().signal)));
+    else reloads.push(reloadOf(gateway.name, await gateway.reload(signal)));
   }
   return reloads;
 }

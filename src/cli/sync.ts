@@ -12,6 +12,7 @@ import type { StoreName } from "../domain/store.js";
 import type { WriteOutcome } from "../reconcile/apply.js";
 import { isUnfinished, type ReconcileResult, type Reconciler } from "../reconcile/reconciler.js";
 import { tellGateways } from "./gateways.js";
+import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
 
 /** A third of the longest wait for a new login's account, since there are three attempts. */
@@ -24,20 +25,20 @@ export interface SyncOptions extends CommonOptions {
 }
 
 /** `credsyncd sync`: one reconcile. */
-export async function sync(options: SyncOptions): Promise<ExitCode> {
+export async function sync(options: SyncOptions, signal: AbortSignal): Promise<ExitCode> {
   const environment = systemEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
   const composition = await compose(config, environment, options.dryRun === true ? "look" : "write");
   const { reconciler } = composition;
-  const signal = new AbortController().signal;
   const force = await forcedStores(options.force, () => reconciler.preview(config.policy, noOrders, signal));
   const orders: Orders = { ...noOrders, force };
+  refuseIfStopped(signal);
   const result =
     options.dryRun === true
       ? await reconciler.preview(config.policy, orders, signal)
       : await settled(reconciler, environment.clock, config.policy, orders, signal);
   const output = openOutput(options);
-  const gateways = await tellGateways(overwrittenBy(result), composition, output);
+  const gateways = await tellGateways(overwrittenBy(result), composition, { output, signal });
   for (const { what, error } of environment.predecessors.removeStuck()) {
     output.say(`credsyncd: warning: ${error.message}`);
     output.say(`credsyncd: hint: ${stuckHints[what]}`);
@@ -56,7 +57,7 @@ async function settled(
   let result = await reconciler.reconcile(policy, orders, signal);
   const adopted = [...result.adoptions];
   const written = [...result.writes];
-  for (let attempt = 0; attempt < 3 && (isUnfinished(result) || isSettling(result)); attempt++) {
+  for (let attempt = 0; attempt < 3 && !signal.aborted && (isUnfinished(result) || isSettling(result)); attempt++) {
     if (isSettling(result)) await clock.sleep(SETTLES_MS, signal);
     result = await reconciler.reconcile(policy, orders, signal);
     adopted.push(...result.adoptions);

@@ -49,7 +49,16 @@ export function isTransient(code: StoreErrorCode): boolean {
 }
 
 /** Why a command ends without success; the command line maps it to an exit code. */
-export type FailureCode = "general" | "usage" | "bad-data" | "source-unavailable" | "busy" | "permission" | "config";
+export type FailureCode =
+  | "general"
+  | "usage"
+  | "bad-data"
+  | "source-unavailable"
+  | "busy"
+  | "permission"
+  | "config"
+  | "interrupted" // by SIGINT
+  | "terminated"; // by SIGTERM
 
 /** A failure that a person reads: what happened, and what to do next. */
 export class Failure extends Error {

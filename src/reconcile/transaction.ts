@@ -153,7 +153,7 @@ class Transaction {
     let failed: Failed | null;
     try {
       failed = await this.#refreshStaged();
-      if (failed !== null) return await this.#giveUp(failed);
+      if (failed !== null || signal.aborted) return await this.#giveUp(failed);
       await this.#enter("committing");
       // From here on a request to stop comes too late: it ends on one side.
       failed = (await this.#commitAll(isHeldAtOnce)) ?? (await this.#verify());
