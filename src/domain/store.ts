@@ -85,17 +85,14 @@ export interface StoreDescription {
 export interface CredentialStore extends StoreDescription {
   /** @throws StoreError */
   read(signal: AbortSignal): Promise<StoreSnapshot>;
-  /**
-   * @returns the snapshot read back after the write
-   * @throws StoreError `conflict` when the revision is no longer `expected`; after any error the store is whole
-   */
-  write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot>;
+  /** @throws StoreError `conflict` when the revision is no longer `expected`; after any error the store is whole */
+  write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<void>;
   /**
    * Puts a profile's earlier text back whole, whatever is there now, and makes it where it is absent.
    *
    * @throws StoreError as `write` does
    */
-  restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<StoreSnapshot>;
+  restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<void>;
   /** The profile in use for each provider, where the store says so; for reports only. @throws StoreError */
   readActive(signal: AbortSignal): Promise<Readonly<Record<string, ProfileId>>>;
 }

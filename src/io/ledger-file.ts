@@ -72,7 +72,7 @@ const eventShape = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("key"), at: time, keyId: text }),
 ]);
 
-/** A ledger is rewritten once it has this many lines more than twice what the rewriting left. */
+/** A ledger is rewritten once it has this many lines more than twice what a rewriting leaves. */
 const COMPACT_SLACK = 8000;
 
 /**
@@ -85,7 +85,8 @@ export class LedgerFile implements LedgerMemory {
   readonly #keyId: string;
   #state: LedgerState = emptyLedger;
   #lines = 0;
-  #linesAfterCompaction = 0;
+  /** What a rewriting left, or would have left when that was last asked; null: not asked yet. */
+  #linesAfterCompaction: number | null = null;
   /** What was read so far: up to this byte of this file. */
   #read = { inode: 0, bytes: 0 };
   /** Lines that could not be understood, for `doctor` and the log. */
@@ -114,7 +115,7 @@ export class LedgerFile implements LedgerMemory {
       this.#state.keyId === this.#keyId ? events : [{ kind: "key" as const, at: first.at, keyId: this.#keyId }, ...events];
     try {
       await this.#appendDurably(keyed);
-      if (this.#lines > 2 * this.#linesAfterCompaction + COMPACT_SLACK) await this.#compact();
+      if (await this.#isLong()) await this.#compact();
     } catch (error) {
       throw new Failure(
         "general",
@@ -150,7 +151,6 @@ export class LedgerFile implements LedgerMemory {
     }
     this.#state = foldLedger(emptyLedger, parsed.events);
     this.#lines = parsed.events.length;
-    this.#linesAfterCompaction ||= compactLedger(parsed.events).length;
     this.unreadableLines = parsed.unreadableLines;
     this.#read = { inode, bytes: parsed.bytes };
   }
@@ -178,6 +178,12 @@ export class LedgerFile implements LedgerMemory {
     } finally {
       await file.close();
     }
+  }
+
+  async #isLong(): Promise<boolean> {
+    if (this.#lines <= COMPACT_SLACK) return false;
+    this.#linesAfterCompaction ??= compactLedger(await this.events()).length;
+    return this.#lines > 2 * this.#linesAfterCompaction + COMPACT_SLACK;
   }
 
   async #compact(): Promise<void> {

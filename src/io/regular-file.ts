@@ -52,13 +52,13 @@ export interface FileReader {
   read(path: string): Promise<RegularFile | null>;
 }
 
-/** What was read of files in one look, of which several parts ask for the same ones: one that changed is read again. */
+/** What was read of files in one look, of which several parts ask for the same ones and are to agree on what is there. */
 export class FilesOfALook implements FileReader {
   readonly #read = new Map<string, RegularFile | null>();
 
   async read(path: string): Promise<RegularFile | null> {
     const before = this.#read.get(path);
-    if (before !== undefined && isUnchanged(path, before)) return before;
+    if (before !== undefined) return before;
     const file = await readRegularFile(path);
     this.#read.set(path, file);
     return file;
@@ -141,7 +141,7 @@ function readOnce(descriptor: number, path: string, maxBytes: number, check: (st
     const hint = "nothing makes it that large: move it away, then sign in again or restore it";
     throw new StoreError("too-large", `${path} has ${String(stat.size)} bytes, more than ${String(maxBytes)}`, hint);
   }
-  const bytes = Buffer.alloc(stat.size);
+  const bytes = Buffer.allocUnsafe(stat.size);
   const length = readSync(descriptor, bytes, 0, stat.size, 0);
   if (length < stat.size || !hasSameContent(fstatSync(descriptor), stat.mtimeMs, stat.size)) return null;
   return { bytes, stat };
@@ -159,6 +159,11 @@ export function isThere(path: string): boolean {
     if (isAbsent(error)) return false;
     throw toStoreError(error, path, "read");
   }
+}
+
+/** Whether a file holds a text to the byte. @throws StoreError as `readRegularBytes` does */
+export function holdsText(path: string, text: string): boolean {
+  return readRegularBytes(path, MAX_BYTES)?.bytes.equals(Buffer.from(text)) === true;
 }
 
 /** Whether nothing was put in a file's place and nothing was written into it since it was read; null: still absent. */

@@ -118,18 +118,18 @@ export class ClaudeCodeStore implements CredentialStore {
     };
   }
 
-  async write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+  async write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<void> {
     const patch = patches[0];
     if (patch === undefined || patches.length > 1) throw new Error("Claude Code's file holds one profile");
     if (expected === ABSENT && !patch.create) throw this.#conflict();
-    return this.#replace(expected, signal, (text) => {
+    await this.#replace(expected, signal, (text) => {
       if (text !== null && hasLogin(text, this.path)) return changedFile(text, patch, this.path);
       if (!patch.create) throw this.#conflict();
       return changeJson(text ?? "{}", [{ path: [CLAUDE_PROFILE], value: newLogin(patch, this.path) }], this.path);
     });
   }
 
-  restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+  restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<void> {
     return this.#replace(expected, signal, (text) => putJson(text ?? "{}", [profile], image.reveal(), this.path));
   }
 
@@ -161,20 +161,18 @@ export class ClaudeCodeStore implements CredentialStore {
     return [];
   }
 
-  async #replace(expected: Revision, signal: AbortSignal, change: (text: string | null) => string): Promise<StoreSnapshot> {
+  async #replace(expected: Revision, signal: AbortSignal, change: (text: string | null) => string): Promise<void> {
     try {
       await this.#refuseSymlink();
       if (expected === ABSENT) await this.#makeDirectory();
-      return await this.#underLocks(signal, async (locks) => {
+      await this.#underLocks(signal, async (locks) => {
         const file = await this.load();
         if ((file === null ? ABSENT : revisionOf(file.text)) !== expected) throw this.#conflict();
         const text = change(file?.text ?? null);
         this.#environment.predecessors.leftovers.discardAllIn(dirname(this.path));
         const isStillOurs = (): boolean => !locks.some(({ lost }) => lost.aborted);
         if (!(await this.save(text, file, isStillOurs))) throw this.#conflict();
-        const snapshot = await this.read();
-        if (snapshot.revision !== revisionOf(text)) throw this.#conflict();
-        return snapshot;
+        if ((await this.load())?.text !== text) throw this.#conflict();
       });
     } catch (error) {
       throw toStoreError(error, this.path, "write");

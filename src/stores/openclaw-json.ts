@@ -6,7 +6,14 @@ import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, Sto
 import { replaceFile } from "../io/atomic-file.js";
 import { changeJson, parseJson, putJson } from "../io/json-document.js";
 import { withOwnerLock } from "../io/owner-lock.js";
-import { isThere, isUnchanged, readRegularFile, refuseForeignDirectory, type RegularFile } from "../io/regular-file.js";
+import {
+  holdsText,
+  isThere,
+  isUnchanged,
+  readRegularFile,
+  refuseForeignDirectory,
+  type RegularFile,
+} from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
@@ -72,22 +79,21 @@ export class OpenclawJsonStore implements CredentialStore {
     };
   }
 
-  write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+  write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<void> {
     const healed = patches.map(({ profile }) => profile);
     const change = (text: string): string =>
       changeJson(text, profileChanges(patches, parseJson(text, this.path), this.path), this.path);
     return this.#underLocks(refreshedBy(patches), signal, async () => {
       if (expected === ABSENT) return this.#create(change(EMPTY_SET));
-      const snapshot = await this.#replace(expected, (text) => {
+      await this.#replace(expected, (text) => {
         const changed = change(text);
         return withoutPenalties(changed, healed, this.path) ?? changed;
       });
       if (!this.#isCopy) await this.#clearPenalties(healed);
-      return snapshot;
     });
   }
 
-  restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+  restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<void> {
     const change = (text: string): string => putJson(text, ["profiles", profile], image.reveal(), this.path);
     return this.#underLocks([], signal, () => this.#replace(expected, change));
   }
@@ -105,11 +111,7 @@ export class OpenclawJsonStore implements CredentialStore {
   }
 
   /** OpenClaw's order: the lock on the refresh first, then the store's own, which guards the notes beside it too. */
-  async #underLocks(
-    refreshed: readonly RefreshedProfile[],
-    signal: AbortSignal,
-    action: () => Promise<StoreSnapshot>,
-  ): Promise<StoreSnapshot> {
+  async #underLocks(refreshed: readonly RefreshedProfile[], signal: AbortSignal, action: () => Promise<void>): Promise<void> {
     try {
       const lock = join(realpathSync.native(dirname(this.path)), `${basename(this.path)}.lock`);
       const options = {
@@ -118,7 +120,7 @@ export class OpenclawJsonStore implements CredentialStore {
         clock: this.#environment.clock,
         predecessors: this.#environment.predecessors,
       };
-      return await withRefreshLocks(this.#stateDirectory, refreshed, this.#environment, signal, () =>
+      await withRefreshLocks(this.#stateDirectory, refreshed, this.#environment, signal, () =>
         withOwnerLock(lock, options, signal, action),
       );
     } catch (error) {
@@ -127,16 +129,16 @@ export class OpenclawJsonStore implements CredentialStore {
   }
 
   /** Makes the file in the shape that OpenClaw gives it; never beside a database, where it would be in OpenClaw's way. */
-  async #create(text: string): Promise<StoreSnapshot> {
+  async #create(text: string): Promise<void> {
     refuseForeignDirectory(this.path);
     const databases = [join(dirname(this.path), AGENT_DATABASE), join(this.#stateDirectory, STATE_DATABASE)];
     const isStillWanted = (): boolean => ![this.path, ...databases].some((path) => isThere(path));
     const formatted = `${JSON.stringify(parseJson(text, this.path), null, 2)}\n`;
-    if (!isStillWanted() || !(await this.#put(this.path, formatted, isStillWanted))) throw this.#conflict();
-    return this.#snapshot(await readRegularFile(this.path));
+    const isMade = isStillWanted() && (await this.#put(this.path, formatted, isStillWanted));
+    if (!isMade || !holdsText(this.path, formatted)) throw this.#conflict();
   }
 
-  async #replace(expected: Revision, change: (text: string) => string): Promise<StoreSnapshot> {
+  async #replace(expected: Revision, change: (text: string) => string): Promise<void> {
     const file = await readRegularFile(this.path);
     if (file === null || revisionOf(file.text) !== expected) throw this.#conflict();
     const text = change(file.text);
@@ -144,11 +146,9 @@ export class OpenclawJsonStore implements CredentialStore {
     if (file.realPath !== this.path) this.#environment.predecessors.leftovers.discardAllIn(dirname(file.realPath));
     // Some commands of OpenClaw write without taking the lock (`models auth paste-token` of 2026.3.11). A link may have been
     // put in the way since, too.
-    const isUntouched = (): boolean => isUnchanged(this.path, file) && isUnchanged(file.realPath, file);
-    if (!(await this.#put(file.realPath, text, isUntouched))) throw this.#conflict();
-    const written = await readRegularFile(this.path);
-    if (written?.text !== text) throw this.#conflict();
-    return this.#snapshot(written);
+    const names = new Set([this.path, file.realPath]);
+    const isUntouched = (): boolean => [...names].every((name) => isUnchanged(name, file));
+    if (!(await this.#put(file.realPath, text, isUntouched)) || !holdsText(this.path, text)) throw this.#conflict();
   }
 
   /** From 2026.4.7 the notes on the profiles' use are in a file of their own. */

@@ -50,8 +50,18 @@ export function refreshLockDirectory(stateDirectory: string): string {
   return join(stateDirectory, "locks", "oauth-refresh");
 }
 
+/** By provider and profile: hundreds of agents hold the same few. */
+const namesInUse = new Map<string, readonly [string, string]>();
+
 /** The lock's file names: up to 2026.6.5 by SHA-256, from 2026.6.6 by a two-lane FNV-1a. */
-export function refreshLockNames(provider: string, profile: ProfileId): [string, string] {
+export function refreshLockNames(provider: string, profile: ProfileId): readonly [string, string] {
+  const key = `${provider}\0${profile}`;
+  const names = namesInUse.get(key) ?? lockNamesOf(provider, profile);
+  namesInUse.set(key, names);
+  return names;
+}
+
+function lockNamesOf(provider: string, profile: ProfileId): [string, string] {
   const digest = createHash("sha256").update(`${provider}\0${profile}`).digest("hex");
   return [`sha256-${digest}.lock`, `lock-${twoLaneFnv(JSON.stringify([provider, profile]))}.lock`];
 }

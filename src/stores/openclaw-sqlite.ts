@@ -95,14 +95,14 @@ export class OpenclawSqliteStore implements CredentialStore {
     return row === null ? this.#absent(identity) : this.#snapshot(row, identity);
   }
 
-  write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+  write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<void> {
     const change = (text: string): string =>
       changeJson(text, profileChanges(patches, parseJson(text, this.path), this.path), this.path);
     const healed = patches.map(({ profile }) => profile);
     return this.#replace({ expected, locked: refreshedBy(patches), healed, change }, signal);
   }
 
-  restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<StoreSnapshot> {
+  restore(profile: ProfileId, image: Secret, expected: Revision, signal: AbortSignal): Promise<void> {
     const change = (text: string): string => putJson(text, ["profiles", profile], image.reveal(), this.path);
     return this.#replace({ expected, locked: [], healed: [], change }, signal);
   }
@@ -115,11 +115,11 @@ export class OpenclawSqliteStore implements CredentialStore {
     return row === null ? {} : activeProfiles(row.text, this.path);
   }
 
-  async #replace(replacement: Replacement, signal: AbortSignal): Promise<StoreSnapshot> {
+  async #replace(replacement: Replacement, signal: AbortSignal): Promise<void> {
     const { stateDirectory } = this.#options;
     try {
       await withRefreshLocks(stateDirectory, replacement.locked, this.#environment, signal, () => this.#replaceRows(replacement));
-      return await this.read();
+      await this.read();
     } catch (error) {
       throw toStoreError(error, this.path, "write");
     }

@@ -212,7 +212,7 @@ describe("a long ledger", () => {
     const [ledger, other] = [open(path), open(path)];
     await ledger.append([live]);
     await other.load();
-    const many = Array.from({ length: 9000 }, (_, index) => seen(index % 10));
+    const many = Array.from({ length: 13_000 }, (_, index) => seen(index % 10));
     const state = await ledger.append(many);
     const lines = readFileSync(path, "utf8").split("\n").length;
     expect(lines).toBeLessThan(3000);

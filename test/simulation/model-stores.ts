@@ -54,7 +54,7 @@ abstract class ModelStore<Content extends FileContent> implements CredentialStor
     return snapshot;
   }
 
-  async write(patches: readonly ProfilePatch[], expected: Revision): Promise<StoreSnapshot> {
+  async write(patches: readonly ProfilePatch[], expected: Revision): Promise<void> {
     const { judge, note, now } = this.#world;
     await this.#process.pass(`writing ${this.name}`);
     if (!this.file.tryLock(this.#process.name, now(), this.ownerStaleMs)) {
@@ -70,14 +70,13 @@ abstract class ModelStore<Content extends FileContent> implements CredentialStor
       judge.noteWrite(before, after, { patches, store: this.name, orders: this.#process.orders, seen: this.#seen });
       await this.#process.pass(`having written ${this.name}`);
       if (this.file.content !== after) throw this.conflict();
-      return this.#snapshot();
     } finally {
       if (this.#process.alive) this.file.unlock(this.#process.name);
     }
   }
 
   /** `credsyncd restore` is not in the model: it goes back on purpose, and asks first. */
-  restore(): Promise<StoreSnapshot> {
+  restore(): Promise<void> {
     return Promise.reject(new StoreError("unsupported", "the model restores nothing", "none"));
   }
 

@@ -127,8 +127,8 @@ describe("a Claude Code file", () => {
   test("loses the word for a login that came to its end when it gets a new one", async () => {
     const subject = await openFixture("logged-out-stub-v329-timelimit");
     const { revision } = await subject.store.read(signal);
-    const written = await subject.store.write([patchFor(kind, loginOf(1))], revision, signal);
-    expect(written.profiles[0]?.content.kind).toBe("credential");
+    await subject.store.write([patchFor(kind, loginOf(1))], revision, signal);
+    expect((await subject.store.read(signal)).profiles[0]?.content.kind).toBe("credential");
     expect(await subject.readText()).not.toContain("loginEnded");
   });
 });

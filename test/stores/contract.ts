@@ -162,7 +162,8 @@ export function describeContract(kind: StoreKind): void {
 
   const write = async (subject: Subject, login: Login): Promise<StoreSnapshot> => {
     const { revision } = await subject.store.read(signal);
-    return subject.store.write([patchFor(kind, login)], revision, signal);
+    await subject.store.write([patchFor(kind, login)], revision, signal);
+    return subject.store.read(signal);
   };
 
   describe(`a store of ${kind.name}`, () => {
@@ -208,7 +209,6 @@ export function describeContract(kind: StoreKind): void {
       expect(await subject.readText()).toBe(document(loginOf(1)));
       expect(await subject.surroundings()).toEqual(before);
       expect(loginIn(written, profile)).toEqual(loginOf(1));
-      expect(written.revision).toBe((await subject.store.read(signal)).revision);
     });
 
     test("keeps what the real program wrote around the login", async () => {
@@ -276,8 +276,8 @@ export function describeContract(kind: StoreKind): void {
       const subject = await openDocument();
       const image = profileOf(await subject.store.read(signal), profile).image();
       const { revision } = await write(subject, loginOf(1));
-      const restored = await subject.store.restore(profile, image, revision, signal);
-      expect(loginIn(restored, profile)).toEqual(loginOf(0));
+      await subject.store.restore(profile, image, revision, signal);
+      expect(loginIn(await subject.store.read(signal), profile)).toEqual(loginOf(0));
       expect(JSON.parse((await subject.readText()) ?? "")).toEqual(JSON.parse(document(loginOf(0))));
     });
 

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { chmod, chown, lstat, mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import type { CredentialStore } from "../../src/domain/store.js";
@@ -54,6 +55,27 @@ export function describeFileContract(kind: FileStoreKind): void {
       const { ino } = await stat(subject.store.path);
       await write(subject);
       expect((await stat(subject.store.path)).ino).not.toBe(ino);
+    });
+
+    test("that a program without a lock writes in the very next moment is told as changed, and stays as that one left it", async () => {
+      const subject = await openDocument();
+      const { store } = subject;
+      const { revision } = await store.read(signal);
+      const theirs = kind.document(loginOf(2));
+      let isWritten = false;
+      // While the new name is made durable, before it is read back.
+      const overtake = (): void => {
+        if (readFileSync(store.path, "utf8") === after) writeFileSync(store.path, theirs);
+        else if (!isWritten) setImmediate(overtake);
+      };
+      overtake();
+      const error = await failureOf(
+        store.write([patchFor(kind, loginOf(1))], revision, signal).finally(() => {
+          isWritten = true;
+        }),
+      );
+      expect(error.code).toBe("conflict");
+      expect(await subject.readText()).toBe(theirs);
     });
 
     test("that is a pipe is refused, and not waited for", async () => {

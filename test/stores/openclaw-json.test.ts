@@ -189,7 +189,8 @@ describe("a profile of OpenClaw", () => {
     const patches = [profileSet.profile, "anthropic:default"].map((profile) => {
       return { ...patchFor(profileSet, loginOf(1)), profile, account };
     });
-    const { profiles } = await subject.store.write(patches, revision, signal);
+    await subject.store.write(patches, revision, signal);
+    const { profiles } = await subject.store.read(signal);
     expect(profiles.map(({ account: owner }) => owner)).toEqual([null, null, { uuid: null, email: "b@x" }]);
   });
 });
