@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import { Failure, StoreError } from "../domain/errors.js";
 import { readRegularBytes } from "../io/regular-file.js";
 import { expandHome, variable, type Environment } from "../stores/environment.js";
+import { refuseUntrusted } from "./trust.js";
 import { defaults, noGlobs, toConfig, type Config } from "./config.js";
 
 /** Far above any configuration. */
@@ -18,7 +19,7 @@ export function configPath(option: string | null, environment: Environment): { r
 /**
  * Reads the configuration; without a file the defaults hold, unless the user named one.
  *
- * @throws Failure `config` that names the key, its place and what is expected there
+ * @throws Failure `config` that names the key, its place and what is expected there, or why the file is not trusted
  */
 export async function loadConfig(option: string | null, environment: Environment): Promise<Config> {
   const { path, named } = configPath(option, environment);
@@ -31,7 +32,9 @@ function readConfig(path: string, named: boolean): string | null {
   const hint = "name another with --config, or write one: credsyncd config init";
   try {
     // It may well be root's, who made it for this user.
-    const file = readRegularBytes(path, MAX_BYTES);
+    const file = readRegularBytes(path, MAX_BYTES, (stat) => {
+      refuseUntrusted(path, stat);
+    });
     if (file !== null) return file.bytes.toString("utf8");
     if (!named) return null;
     throw new Failure("config", `cannot read the configuration ${path}: there is no such file`, hint);

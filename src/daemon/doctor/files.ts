@@ -51,15 +51,12 @@ export const permissions: Check = async (patient) => {
   const others = new Set(paths.flatMap(({ path, owner }) => (owner === "program" ? [dirname(path)] : [])));
   for (const path of own) findings.push(...(await exposed(path, 0o077, "directory", patient)));
   for (const path of others) if (!own.has(path)) findings.push(...(await exposed(path, 0o022, "directory", patient)));
-  const config = patient.composition.config.path;
-  if (config !== null) findings.push(...(await exposed(config, 0o022, "config", patient)));
   return findings.length > 0 ? findings : [ok("permissions", "credentials are readable by this user alone")];
 };
 
 const REASONS = {
   file: "everyone who can read it can use the login",
   directory: "whoever can write there can put another login, or a link, in the place of this one",
-  config: "it names commands that run as this user",
 } as const;
 
 /** @param refused the permission bits that nobody else may have */
