@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import * as z from "zod/mini";
-import { alertKinds, type Alert } from "../domain/alerts.js";
+import { alertKinds, severities, type Alert, type Severity } from "../domain/alerts.js";
 import { isTime } from "../domain/clock.js";
 import { readOwnFile, replaceOwnFile } from "../io/own-file.js";
 import type { AlertWords } from "./alert-words.js";
 
 /** An alert with what was last said of it. */
-export type RememberedAlert = Alert & AlertWords;
+export type RememberedAlert = Alert & AlertWords & { readonly severity: Severity };
 
 const moment = z.number().check(z.refine(isTime));
 const time = z.nullable(moment);
@@ -23,6 +23,7 @@ const fileShape = z.object({
       goneSince: time,
       resolvedAt: time,
       raises: z.number(),
+      severity: z._default(z.enum(severities), "warning"),
       message: z.string(),
       hint: z.string(),
     }),

@@ -97,7 +97,7 @@ function describe(condition: Condition, now: number): AlertWords {
         message:
           store === "credsyncd"
             ? `${explanation ?? "its own state cannot be used"}; nothing is pushed until it can`
-            : `${explanation ?? "it cannot be served"}; it is left behind at the next rotation`,
+            : `${explanation ?? "it cannot be served"}; ${failedWriteText(condition)}`,
         hint: hint ?? "credsyncd doctor",
       };
     case "drift":
@@ -107,6 +107,18 @@ function describe(condition: Condition, now: number): AlertWords {
         message: `keepWarm did not renew the login: ${explanation ?? "its command had no effect"}`,
         hint: hint ?? `run it by hand and see; any use of the login renews it, too: ${use(store)}`,
       };
+  }
+}
+
+/** What it means for a store that it fails now. */
+function failedWriteText({ reason }: Condition): string {
+  switch (reason) {
+    case "push":
+      return "it was not given the source's login, and its agent fails when its old one ends";
+    case "mend":
+      return "it was not given the login that it should hold, and its own program may fail";
+    default:
+      return "it is left behind at the next rotation";
   }
 }
 

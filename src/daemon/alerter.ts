@@ -259,7 +259,8 @@ function withWords(
       condition === undefined
         ? { message: known?.message ?? "", hint: known?.hint ?? "" }
         : wordsFor(condition, alert.since, now);
-    return { ...alert, message: words.message, hint: words.hint };
+    const severity = condition?.severity ?? known?.severity ?? "warning";
+    return { ...alert, severity, message: words.message, hint: words.hint };
   });
 }
 

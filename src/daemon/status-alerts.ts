@@ -2,6 +2,7 @@ import type { Config } from "../config/config.js";
 import { advanceAlerts, alertKey, isActive, type Alert, type Condition } from "../domain/alerts.js";
 import { conditionsOf } from "../domain/conditions.js";
 import type { LedgerEvent } from "../domain/ledger.js";
+import type { StoreName } from "../domain/store.js";
 import type { LedgerFile } from "../io/ledger-file.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { factsOf, OWN_STATE, undecidedIn } from "./alert-facts.js";
@@ -27,7 +28,8 @@ export async function alertsNow(
 ): Promise<StatusAlert[]> {
   const remembered = await readAlerts(stateDirectory);
   const { conditions } = conditionsOf(factsOf(result), alertWindows(config), now);
-  const undecided = undecidedIn(result);
+  // A mere look writes nothing, so that it cannot tell whether what is to be written can be.
+  const undecided = new Set([...undecidedIn(result), ...toBeWritten(result)]);
   const { alerts } = advanceAlerts(remembered, { conditions, undecided, isResync: false }, config.alerts.repeatEveryMs, now);
   const present = new Map(conditions.map((condition) => [alertKey(condition), condition]));
   const known = new Map(remembered.map((alert) => [alertKey(alert), alert]));
@@ -48,8 +50,16 @@ export async function alertsNow(
     const said = known.get(alertKey(alert));
     const isKnownToDaemon = isRunning && (kind === "keep-warm-failed" || store === OWN_STATE || undecided.has(store));
     if (said?.goneSince !== null || !isKnownToDaemon) return [];
-    return [{ kind, store, profile, severity: "warning", since: iso(alert.since), message: said.message, hint: said.hint }];
+    const { severity, message, hint } = said;
+    return [{ kind, store, profile, severity, since: iso(alert.since), message, hint }];
   });
+}
+
+function toBeWritten({ plan }: ReconcileResult): StoreName[] {
+  return plan.flows.flatMap(({ writes, adoption, restoration }) => [
+    ...writes.map(({ target }) => target.store),
+    ...[adoption, restoration].flatMap((mend) => (mend === null ? [] : [mend.into.store])),
+  ]);
 }
 
 /** When (epoch ms) a hold was recorded that lasts still; null for what the ledger tells no time of. */

@@ -23,7 +23,9 @@ export const alertKinds = [
 export type AlertKind = (typeof alertKinds)[number];
 
 /** `error`: something fails or will for certain; `warning`: a person should look before it does. */
-export type Severity = "warning" | "error";
+export const severities = ["warning", "error"] as const;
+
+export type Severity = (typeof severities)[number];
 
 /** Something that is not as it should be, as one look found it. */
 export interface Condition {

@@ -62,7 +62,7 @@ export function conditionsOf({ flows, failures, written }: Facts, windows: Windo
     changesAt.push(...thresholdsOf(flow, windows));
   }
   for (const failure of failures) {
-    const condition = failureCondition(failure);
+    const condition = failureCondition(failure, flows);
     if (condition !== null) add(conditions, condition);
   }
   return { conditions: [...conditions.values()], changesAt: changesAt.filter((at) => at > now) };
@@ -230,7 +230,7 @@ function heldCondition(place: Place, reason: TargetHold, explanation: string): C
 }
 
 /** A store that changed under a look is looked at again at once, and a half-written one in a moment. */
-function failureCondition({ store, error }: Facts["failures"][number]): Condition | null {
+function failureCondition({ store, error }: Facts["failures"][number], flows: readonly FlowFacts[]): Condition | null {
   if (error.code === "conflict" || error.code === "torn") return null;
   const mends = isTransient(error.code);
   return {
@@ -239,9 +239,16 @@ function failureCondition({ store, error }: Facts["failures"][number]): Conditio
     store,
     profile: null,
     severity: mends ? "warning" : "error",
-    reason: error.code,
+    reason: failedWrite(store, flows),
     explanation: error.message,
     hint: error.hint,
     patience: mends ? "a-minute" : "none",
   };
+}
+
+/** What failed where a write did: `push` to an agent, or `mend` of the source; null where nothing was to be written. */
+function failedWrite(store: StoreName, flows: readonly FlowFacts[]): "push" | "mend" | null {
+  if (flows.some((flow) => flow.store === store && flow.verdict.kind !== "unreadable")) return "mend";
+  const isBehind = ({ target, verdict }: TargetReport): boolean => target.store === store && verdict?.kind === "write";
+  return flows.some(({ reports }) => reports.some(isBehind)) ? "push" : null;
 }

@@ -74,6 +74,31 @@ describe("the daemon", () => {
     expect(daemon.stderr).toMatch(/openclaw:work: .*auth-profiles\.json.*; it is left behind at the next rotation - /);
   });
 
+  test("and status and doctor tell alike of a store that cannot be written", async () => {
+    const home = await TemporaryHome.create({ agents });
+    const daemon = await RunningDaemon.start(home);
+    await home.makeDirectory(`${home.storeFile("work")}.lock`);
+    await home.writeLogin(2);
+    await becomes(() => told(daemon), ["alert: store-error"]);
+    const lacks = "it was not given the source's login, and its agent fails when its old one ends";
+    expect(daemon.stderr).toContain(lacks);
+    const { alerts } = JSON.parse((await credsyncd(home, ["status", "--json"])).stdout) as { alerts: unknown[] };
+    expect(alerts).toEqual([
+      expect.objectContaining({
+        kind: "store-error",
+        store: "openclaw:work",
+        severity: "error",
+        message: expect.stringContaining(lacks) as string,
+      }),
+    ]);
+    expect((await credsyncd(home, ["doctor"])).stdout).toContain(lacks);
+
+    await home.remove(`${home.storeFile("work")}.lock`);
+    await home.writeLogin(3);
+    await becomes(() => told(daemon), ["alert: store-error", "resolved: store-error"]);
+    expect(JSON.parse((await credsyncd(home, ["status", "--json"])).stdout)).toMatchObject({ alerts: [] });
+  });
+
   test.skipIf(FAKETIME === undefined)(
     "under a clock that runs 1200 times as fast lives through a login's last hours",
     async () => {
