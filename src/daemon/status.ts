@@ -239,7 +239,7 @@ function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, sig
       return { reason: null, explanation: null, hint: null };
     case "missing":
     case "logged-out":
-      return { reason: null, explanation: null, hint: null };
+      return { reason: null, explanation: null, hint: adoption === null ? `sign in: ${signIn}` : null };
   }
 }
 

@@ -48,6 +48,7 @@ describe("doctor", () => {
         "daemons",
         "permissions",
         "stores",
+        "alerts",
         "symlinks",
         "hard links",
         "locks",
@@ -180,6 +181,24 @@ describe("doctor", () => {
     const found = (await examine(home)).of("stores");
     expect(found.map(({ level }) => level)).toEqual(["error", "error"]);
     expect(found[1]?.what).toMatch(/^the source claude-code .* is missing/);
+    expect(found[1]?.fix).toBe("sign in: claude auth login");
+    expect((await examine(home)).of("alerts")).toEqual([]);
+  });
+
+  test("tells every alert that holds, and what is behind or held before it is an alert", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await home.writeLogin(1, { expiresAt: Date.now() - HOUR_MS, signInEndsAt: Date.now() - HOUR_MS });
+    await home.writeProfile("main", 0, { expiresAt: Date.now() - 2 * HOUR_MS });
+    await home.writeProfile("work", 5, { expiresAt: Date.now() + HOUR_MS });
+    const { code, of } = await examine(home);
+    expect(code).toBe(1);
+    expect(of("alerts").map(({ level, what }) => [level, what.slice(0, what.indexOf(":", 9))])).toEqual([
+      ["error", "claude-code"],
+      ["error", "claude-code"],
+      ["warning", "openclaw:work anthropic"],
+      ["warning", "openclaw:main"],
+    ]);
+    expect(of("alerts")[2]?.fix).toContain("credsyncd adopt openclaw:work");
   });
 
   describe("of openclaw.json", () => {

@@ -2,6 +2,7 @@ import { openclawAuthRules, overriddenAgentDirectory, type AuthRules } from "../
 import { RELOAD_TIMEOUT_MS } from "../../stores/openclaw-gateway.js";
 import { failureText } from "../alerter.js";
 import { lagLine } from "../lag.js";
+import type { SourceState } from "../status-report.js";
 import { found, ok, type Check, type DoctorFinding, type Patient } from "./finding.js";
 
 /** How each OpenClaw keeps its credentials, told from its files. */
@@ -30,11 +31,47 @@ export const stores: Check = ({ report }) => {
       );
   }
   for (const { store, path, state, explanation, hint } of report.sources) {
-    if (state !== "missing" && state !== "logged-out" && state !== "unreadable") continue;
+    if (!isWithoutLogin(state)) continue;
     const what = `the source ${store} (${path}) is ${state}${explanation === null ? "" : `: ${explanation}`}`;
-    findings.push(found("stores", "error", { what, why: "there is no login to hand on", fix: hint ?? "sign in again" }));
+    findings.push(found("stores", "error", { what, why: "there is no login to hand on", fix: hint }));
   }
   return Promise.resolve(findings.length > 0 ? findings : [ok("stores", `${String(report.stores.length)} stores can be served`)]);
+};
+
+function isWithoutLogin(state: SourceState): boolean {
+  return state === "missing" || state === "logged-out" || state === "unreadable";
+}
+
+/** What the daemon tells, or would, of logins and stores; what is said of a store above is not said again. */
+export const alerts: Check = ({ report }) => {
+  const broken = new Set([
+    ...report.stores.flatMap(({ store, error }) => (error === null ? [] : [store])),
+    ...report.sources.flatMap(({ store, state }) => (isWithoutLogin(state) ? [store] : [])),
+  ]);
+  const findings: DoctorFinding[] = [];
+  for (const { kind, store, profile, severity, message, hint } of report.alerts) {
+    if (broken.has(store)) continue;
+    const what = `${profile === null ? store : `${store} ${profile}`}: ${message}`;
+    findings.push(
+      found("alerts", severity, { what, why: `it is the alert ${kind}, as credsyncd status tells it, too`, fix: hint }),
+    );
+  }
+  const told = new Set(report.alerts.map(({ store }) => store));
+  // What the source cannot give is said of the source.
+  const canFollow = !report.sources.some(({ state }) => isWithoutLogin(state));
+  const lagging = report.stores.filter(({ store, error, profiles }) => {
+    const isBehind = profiles.some(({ state }) => state === "drift" || state === "held");
+    return canFollow && error === null && isBehind && !told.has(store);
+  });
+  if (lagging.length > 0)
+    findings.push(
+      found("alerts", "warning", {
+        what: `${named(lagging.map(({ store }) => store))}: behind the source, or held`,
+        why: "an agent fails when its old login ends",
+        fix: "see why: credsyncd status",
+      }),
+    );
+  return Promise.resolve(findings.length > 0 ? findings : [ok("alerts", "nothing that the daemon would tell")]);
 };
 
 /** Whether a gateway runs, and does what it is told: it is told, which does no harm. */

@@ -98,7 +98,7 @@ export const daemons: Check = async ({ report, platform }) => {
         found("daemons", "warning", {
           what: "no daemon runs",
           why: "rotations reach no agent until one does, or somebody runs credsyncd sync",
-          fix: "credsyncd run - as a service: see systemd/credsyncd.service",
+          fix: "credsyncd service install - or in the foreground: credsyncd run",
         }),
       ];
   const others = platform === "linux" ? (await otherDaemons()).filter((other) => other !== pid) : [];
