@@ -12,7 +12,7 @@ import { takeRunLock } from "../io/run-lock.js";
 import { ReconcileLoop } from "../reconcile/loop.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { Schedule } from "../watch/schedule.js";
-import { calm, dueAt, noteActed, noteActing, noteEvent } from "../watch/settle.js";
+import { allCalm, dueAt, hasEvents, noteActed, noteActing, noteEvent, ofEach } from "../watch/settle.js";
 import { Watcher } from "../watch/watcher.js";
 import { expandHome, type Environment } from "../stores/environment.js";
 import { compose, type Composition } from "./compose.js";
@@ -139,7 +139,7 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
   const { config, environment, stateDirectory, reconciler, gateways, log, reporter, supervisor, metrics } = running;
   const { clock } = environment;
   const interrupted = new InterruptedSwitches(running, log);
-  let burst = calm;
+  let bursts = allCalm;
   let isResync = false;
   let last: ReconcileResult | null = null;
   const restarts = new Restarts(gateways);
@@ -201,34 +201,41 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
     },
     onResult,
     onFailure,
-    hasEvents: () => burst.firstAt !== null,
-    dueAt: () => earliest(dueAt(burst, config.settle), toMonotonic(alerter.wakeAt, clock)),
+    hasEvents: () => hasEvents(bursts),
+    dueAt: () => {
+      const settledAt = earliest(dueAt(bursts.source, config.settle), dueAt(bursts.others, config.settle));
+      return earliest(settledAt, toMonotonic(alerter.wakeAt, clock));
+    },
     onActing: () => {
-      burst = noteActing(burst);
+      bursts = ofEach(bursts, noteActing);
       news.looking();
     },
     onActed: () => {
-      burst = noteActed(burst, clock.monotonic());
+      const now = clock.monotonic();
+      bursts = ofEach(bursts, (burst) => noteActed(burst, now));
     },
     clock,
     random: Math.random,
   });
-  const wake = (): void => {
-    burst = noteEvent(burst, clock.monotonic());
+  const wake = (path: string | null = null): void => {
+    const kind = path !== null && isOfSource(path) ? "source" : "others";
+    bursts = { ...bursts, [kind]: noteEvent(bursts[kind], clock.monotonic()) };
     loop.wake();
   };
+  const isOfSource = (path: string): boolean =>
+    last?.observation.inventory.source.stores.some((store) => store.path === path) === true;
   const news = new DatabaseNews({
     databases: environment.databases,
     onNews: (path) => {
       log.debug({ path }, "changed");
-      wake();
+      wake(path);
     },
   });
   const watcher = new Watcher({
     onChange: (path, what) => {
       if (what === "content" && news.takes(path)) return;
       log.debug({ path }, "changed");
-      wake();
+      wake(path);
     },
     onRefused: (directory, error) => {
       const hint = "it is looked at every few seconds instead; if it is the limit: sysctl fs.inotify.max_user_watches=1048576";

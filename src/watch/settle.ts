@@ -17,6 +17,23 @@ export interface Burst {
 
 export const calm: Burst = { firstAt: null, lastAt: null, actedAt: null };
 
+/** Events of the source settle by themselves: a rotation does not wait until busy agents are quiet. */
+export interface Bursts {
+  readonly source: Burst;
+  readonly others: Burst;
+}
+
+export const allCalm: Bursts = { source: calm, others: calm };
+
+export function hasEvents({ source, others }: Bursts): boolean {
+  return source.firstAt !== null || others.firstAt !== null;
+}
+
+/** One action is for all events. */
+export function ofEach({ source, others }: Bursts, change: (burst: Burst) => Burst): Bursts {
+  return { source: change(source), others: change(others) };
+}
+
 /** Takes one more event in. */
 export function noteEvent(burst: Burst, at: number): Burst {
   return { ...burst, firstAt: burst.firstAt ?? at, lastAt: at };

@@ -1,5 +1,6 @@
 import { open, readFile, truncate, writeFile } from "node:fs/promises";
-import { describe, expect, test } from "vitest";
+import { setTimeout as pause } from "node:timers/promises";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { becomes } from "../support/condition.js";
 import { RunningDaemon } from "../support/running-daemon.js";
 import { endOf, TemporaryHome } from "../support/temporary-home.js";
@@ -52,6 +53,30 @@ describe("a rotation of the source", () => {
     await daemon.stop();
     // It settles instead of pushing each of them.
     expect(daemon.news.filter(({ msg }) => msg === "credential pushed").length).toBeLessThan(40);
+  });
+
+  test("does not wait until an agent is quiet that notes the use of its profiles all the time", async () => {
+    const home = await TemporaryHome.create({ agents: [...agents, "busy"] });
+    // Without a cap to speak of.
+    await home.writeConfig(`{ settle: { quietMs: 1000, capMs: 600000 }, agents: { busy: "pinned" } }`);
+    const daemon = await RunningDaemon.start(home, { args: ["-v"] });
+    const isOver = new AbortController();
+    const noting = (async () => {
+      while (!isOver.signal.aborted) {
+        await home.writeProfile("busy", 1);
+        await pause(10);
+      }
+    })();
+    onTestFinished(async () => {
+      isOver.abort();
+      await noting;
+    });
+    for (const generation of [2, 3]) {
+      await daemon.said("changed", { path: home.storeFile("busy") });
+      await home.writeLogin(generation);
+      await daemon.said("credential pushed", { reason: "rotation" });
+      expect(await home.generations(agents)).toEqual([generation, generation, generation]);
+    }
   });
 
   test("that was missed because the daemon was halted is only late", async () => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { calm, dueAt, noteActed, noteActing, noteEvent, type Burst } from "../../src/watch/settle.js";
+import { allCalm, calm, dueAt, hasEvents, noteActed, noteActing, noteEvent, ofEach, type Burst } from "../../src/watch/settle.js";
 
 const settle = { quietMs: 100, capMs: 2000 };
 
@@ -36,6 +36,19 @@ describe("when to act on events", () => {
     expect(dueAt(noteEvent(acted, 5300), settle)).toBe(5300);
     expect(dueAt(noteEvent(acted, 5299), settle)).toBe(5399);
   });
+});
+
+test("events of the source settle by themselves, and one action is for all", () => {
+  const bursts = { source: noteEvent(calm, 5060), others: burstAt([5000, 5030, 5060]) };
+  expect(dueAt(bursts.source, settle)).toBe(5060);
+  expect(dueAt(bursts.others, settle)).toBe(5160);
+  expect(hasEvents(bursts)).toBe(true);
+  expect(hasEvents({ ...bursts, source: calm })).toBe(true);
+  expect(hasEvents({ ...bursts, others: calm })).toBe(true);
+  const acted = ofEach(ofEach(bursts, noteActing), (burst) => noteActed(burst, 5070));
+  expect(hasEvents(acted)).toBe(false);
+  expect(acted).toMatchObject({ source: { actedAt: 5070 }, others: { actedAt: 5070 } });
+  expect(hasEvents(allCalm)).toBe(false);
 });
 
 describe("any stream of events", () => {
