@@ -17,6 +17,9 @@ const MAX_LINE_BYTES = 4032;
 const NO_ITEM = 44;
 const LOCKED = 36;
 
+/** How the identity of what is read from a keychain begins. */
+export const KEYCHAIN = "keychain:";
+
 /** What Claude Code calls its item. */
 export interface KeychainItem {
   readonly service: string;
@@ -73,7 +76,7 @@ export class ClaudeKeychainStore extends ClaudeCodeStore {
     return {
       text,
       realPath: this.path,
-      identity: `keychain:${service}:${account}`,
+      identity: `${KEYCHAIN}${service}:${account}`,
       bytes: Buffer.byteLength(text),
       mode: 0o600,
       changedAt: this.#seen.at,

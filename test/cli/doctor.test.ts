@@ -6,7 +6,6 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { keychain } from "../../src/daemon/doctor/system.js";
 import type { DoctorFinding, Patient } from "../../src/daemon/doctor/finding.js";
-import { composeIn, environmentOf } from "../support/composed-daemon.js";
 import { credsyncd } from "../support/command-line.js";
 import { RunningDaemon } from "../support/running-daemon.js";
 import { HOUR_MS, PROFILE, TemporaryHome } from "../support/temporary-home.js";
@@ -256,22 +255,16 @@ describe("doctor", () => {
     });
   });
 
-  test("on macOS looks for the login in the Keychain, without reading it", async () => {
-    const home = await TemporaryHome.create({ agents });
-    await mkdir(home.at("bin"));
-    await writeFile(home.at("bin", "security"), `#!/bin/sh\necho "$@" > ${home.at("asked")}\nexit $(cat ${home.at("code")})\n`, {
-      mode: 0o700,
-    });
-    const composition = await composeIn(home);
-    const environment = { ...environmentOf(home), variables: home.environment({ PATH: `${home.at("bin")}:/usr/bin:/bin` }) };
-    const patient = { composition: { ...composition, environment }, platform: "darwin", signal: new AbortController().signal };
-    await writeFile(home.at("code"), "44");
-    expect(await keychain(patient as unknown as Patient)).toMatchObject([{ level: "ok" }]);
-    await writeFile(home.at("code"), "0");
-    expect(await keychain(patient as unknown as Patient)).toMatchObject([
-      { level: "error", what: "Claude Code's login is in the Keychain" },
+  test("on a Mac says whose login is in the Keychain, where it is served", async () => {
+    const read = (identity: string): unknown => ({ store: { name: "claude-code" }, snapshot: { identity } });
+    const patientWith = (identity: string): Patient =>
+      ({ platform: "darwin", result: { observation: { sourceReads: [read(identity)], reads: [] } } }) as unknown as Patient;
+    expect(await keychain(patientWith("keychain:Claude Code-credentials:alice"))).toMatchObject([
+      { level: "ok", what: "in the Keychain, and served from there: claude-code" },
     ]);
-    expect(await readFile(home.at("asked"), "utf8")).toBe("find-generic-password -s Claude Code-credentials\n");
+    expect(await keychain(patientWith("1:2"))).toMatchObject([
+      { level: "ok", what: expect.stringMatching(/^no login in the Keychain/) as string },
+    ]);
   });
 
   test("says that a variable moves OpenClaw's main store to where nobody looks", async () => {

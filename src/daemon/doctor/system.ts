@@ -1,7 +1,7 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { isAbsent, errnoOf } from "../../io/system-error.js";
-import { runCommand } from "../../io/run-command.js";
+import { KEYCHAIN } from "../../stores/claude-keychain.js";
 import { found, ok, type Check, type DoctorFinding } from "./finding.js";
 
 /** As `engines` in package.json. */
@@ -127,21 +127,17 @@ async function otherDaemons(): Promise<number[]> {
   return found;
 }
 
-/** On macOS Claude Code keeps its login in the Keychain where it can, which is not supported yet. */
-export const keychain: Check = async ({ platform, composition, signal }) => {
-  if (platform !== "darwin") return [];
-  const { variables } = composition.environment;
-  const item = ["security", "find-generic-password", "-s", "Claude Code-credentials"] as const;
-  // Without -w: whether it is there, not what it holds.
-  const outcome = await runCommand(item, { timeoutMs: 5000, variables }, signal);
-  if (outcome.kind !== "done") return [ok("keychain", "Claude Code's login is not in the Keychain")];
-  return [
-    found("keychain", "error", {
-      what: "Claude Code's login is in the Keychain",
-      why: "Claude Code reads it before its file, and credsyncd knows the file alone, so that it may serve an old login",
-      fix: "have Claude Code use its file: sign in over SSH, or with the Keychain locked: claude auth login",
-    }),
-  ];
+/** On a Mac Claude Code keeps its logins in the Keychain, where they are served while it is open, and else in its files. */
+export const keychain: Check = ({ platform, result }) => {
+  if (platform !== "darwin") return Promise.resolve([]);
+  const { sourceReads, reads } = result.observation;
+  const all = [...sourceReads, ...reads.map(({ target: { store }, snapshot }) => ({ store, snapshot }))];
+  const kept = all.flatMap(({ store, snapshot }) => (snapshot?.identity?.startsWith(KEYCHAIN) === true ? [store.name] : []));
+  const what =
+    kept.length === 0
+      ? "no login in the Keychain could be read; where there is none, the file counts"
+      : `in the Keychain, and served from there: ${kept.join(", ")}`;
+  return Promise.resolve([ok("keychain", what)]);
 };
 
 async function processIds(): Promise<string[]> {
