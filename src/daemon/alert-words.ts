@@ -127,6 +127,11 @@ function expiring({ store, reason, hint, endsAt }: Condition, now: number): Aler
   if (reason === LOST)
     return { message: `${left}, and its refresh token was lost; then every agent fails`, hint: hint ?? SIGN_IN };
   if (reason === "static") return { message: `${left}, and cannot be renewed; then every agent fails`, hint: newToken(store) };
+  if (reason === "sign-in-over")
+    return {
+      message: `${left}, and the sign-in no later, so that no use renews it; then every agent fails`,
+      hint: hint ?? SIGN_IN,
+    };
   return {
     message: `${left} and was not renewed yet; agents that hold no refresh token fail then, unless it is used before`,
     hint: `use it once in its last 5 minutes: ${use(store)}`,

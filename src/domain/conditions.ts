@@ -141,7 +141,9 @@ function endConditions(place: Place, held: HeldCredential, windows: Windows, now
     conditions.push({ ...place, kind: "expired", severity, reason, startedAt: expiresAt, endsAt: expiresAt });
   } else if (expiresAt !== null && isWithin(expiresAt, windows.expiringWithinMs * HYSTERESIS, now)) {
     const startedAt = expiresAt - windows.expiringWithinMs;
-    const reason = isRefreshable ? "idle" : "static";
+    // Programs renew a login in its last minutes: by then the sign-in must hold still.
+    const isLast = signInEndsAt !== null && signInEndsAt <= expiresAt;
+    const reason = !isRefreshable ? "static" : isLast ? "sign-in-over" : "idle";
     conditions.push({ ...place, kind: "expiring", reason, startedAt, endsAt: expiresAt, onlyKeeps: startedAt > now });
   }
   if (signInEndsAt !== null && isWithin(signInEndsAt, windows.signInWithinMs * HYSTERESIS, now)) {

@@ -169,6 +169,15 @@ describe("what is said", () => {
     expect(line).toMatch(/ended 1h ago, and so did the sign-in; every agent fails - sign in: claude auth login/);
   });
 
+  test.each([-1, 2])("of a sign-in that ends before the login (in %i hours) promises nothing of a use", async (hours) => {
+    const watched = await Watched.start();
+    const facts = factsFor({ source: sourceWith(login("live", { endsInHours: 3, signInEndsAt: NOW + hours * HOUR_MS })) });
+    const [line] = await watched.look(facts);
+    expect(line).toMatch(
+      /alert: expiring: .* ends in 3h, and the sign-in no later, so that no use renews it;.* - sign in: claude auth/,
+    );
+  });
+
   test("tells since when it lasts, once that is worth a word", async () => {
     const watched = await Watched.start();
     await watched.look(trouble["source-missing"]());
