@@ -24,6 +24,13 @@ async function main(): Promise<void> {
   // for one where nobody listens.
   process.on("SIGXFSZ", () => undefined);
   const state: { code: ExitCode } = { code: exitCodes.done };
+  // Who reads a result may have seen enough, as `head` does: that is no failure of what was done.
+  process.stderr.on("error", () => undefined);
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") return;
+    state.code = codeOf(new Failure("general", `cannot write the result: ${error.message}`, "see where stdout leads", error));
+    process.exitCode = state.code;
+  });
   const program = commands((code) => {
     state.code = code;
   });
@@ -33,7 +40,7 @@ async function main(): Promise<void> {
     state.code = codeOf(error);
   }
   // A pipe takes its time; ending the process at once would cut the output short.
-  process.exitCode = state.code;
+  process.exitCode ??= state.code;
 }
 
 function commands(end: (code: ExitCode) => void): Command {

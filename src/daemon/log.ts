@@ -1,6 +1,7 @@
 import { fstatSync } from "node:fs";
 import { destination, pino, type Logger } from "pino";
 import { spelledOut } from "../domain/presentable.js";
+import { errnoOf } from "../io/system-error.js";
 
 export type LogFormat = "auto" | "json" | "pretty" | "journald";
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -10,6 +11,9 @@ const SECRET_NAMES = ["access", "refresh", "token", "key", "accessToken", "refre
 
 /** syslog's severities, as journald reads them from the start of a line (sd-daemon(3)). */
 const SEVERITIES: Readonly<Record<string, number>> = { debug: 7, info: 6, warn: 4, error: 3 };
+
+/** So much (characters) is kept of what cannot be written now; it is written when it can be. */
+const MOST_UNWRITTEN = 1_000_000;
 
 const STDOUT = 1;
 const STDERR = 2;
@@ -24,8 +28,8 @@ export interface LogSurroundings {
 export function openLog(level: LogLevel, format: LogFormat, surroundings: LogSurroundings): Logger {
   const chosen = format === "auto" ? formatFor(surroundings) : format;
   // Synchronous, so that the last line before an end is not lost; the package waits where a pipe is full.
-  const stdout = destination({ dest: STDOUT, sync: true });
-  stdout.on("error", ignoreClosedLog);
+  const stdout = destination({ dest: STDOUT, sync: true, maxLength: MOST_UNWRITTEN });
+  stdout.on("error", ignoreBrokenLog);
   const write = (line: string): void => {
     stdout.write(chosen === "json" ? line : toText(line, chosen));
   };
@@ -45,8 +49,8 @@ export function openLog(level: LogLevel, format: LogFormat, surroundings: LogSur
 export function openAlertLine(
   variables: LogSurroundings["variables"],
 ): (line: string, severity: "info" | "warning" | "error") => void {
-  const stderr = destination({ dest: STDERR, sync: true });
-  stderr.on("error", ignoreClosedLog);
+  const stderr = destination({ dest: STDERR, sync: true, maxLength: MOST_UNWRITTEN });
+  stderr.on("error", ignoreBrokenLog);
   const isJournaled = isJournal(variables["JOURNAL_STREAM"], STDERR);
   return (line, severity) => {
     const level = severity === "warning" ? "warn" : severity;
@@ -54,9 +58,9 @@ export function openAlertLine(
   };
 }
 
-/** A log that nobody reads any more is no reason to let logins go stale. */
-function ignoreClosedLog(error: Error): void {
-  if (!("code" in error) || error.code !== "EPIPE") throw error;
+/** A log that nobody reads any more, or whose disk is full, is no reason to let logins go stale. */
+function ignoreBrokenLog(error: Error): void {
+  if (errnoOf(error) === null) throw error;
 }
 
 function formatFor({ variables, isTerminal }: LogSurroundings): Exclude<LogFormat, "auto"> {

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { credsyncd } from "../support/command-line.js";
+import { credsyncd, credsyncdInto } from "../support/command-line.js";
 import { TemporaryHome } from "../support/temporary-home.js";
 
 describe("the command line", () => {
@@ -48,6 +48,22 @@ describe("the command line", () => {
     const { code, stderr } = await credsyncd(home, args);
     expect(code).toBe(64);
     expect(stderr).toContain("Usage: credsyncd");
+  });
+
+  test.each([["--help"], ["status"], ["status", "--json"], ["history", "--json"], ["doctor"], ["config", "schema"]])(
+    "a reader that has seen enough is no failure (%s %s)",
+    async (...args) => {
+      const home = await TemporaryHome.create({ agents: ["main"] });
+      await credsyncd(home, ["sync"]);
+      expect(await credsyncdInto(home, args, "closed pipe")).toEqual({ code: 0, stderr: "" });
+    },
+  );
+
+  test.skipIf(!existsSync("/dev/full"))("a result that cannot be written is a failure that is told", async () => {
+    const home = await TemporaryHome.create({ agents: ["main"] });
+    const { code, stderr } = await credsyncdInto(home, ["status"], "full disk");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^credsyncd: error: cannot write the result: .*ENOSPC.*\ncredsyncd: hint: .*\n$/);
   });
 
   test("an unwritable state directory exits 77 and says what to do", async () => {

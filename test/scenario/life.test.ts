@@ -1,8 +1,10 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { readdir, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
-import { credsyncd } from "../support/command-line.js";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { credsyncd, MAIN } from "../support/command-line.js";
 import { becomes } from "../support/condition.js";
 import { RunningDaemon } from "../support/running-daemon.js";
 import { TemporaryHome } from "../support/temporary-home.js";
@@ -272,6 +274,24 @@ describe("the daemon's log", () => {
       await becomes(() => home.generations(agents), [generation, generation]);
     }
     expect(await daemon.stop()).toEqual({ code: 0, signal: null });
+  });
+});
+
+describe.skipIf(!existsSync("/dev/full"))("a full disk under its log and its alerts", () => {
+  test("does not end the daemon", async () => {
+    const home = await TemporaryHome.create({ agents });
+    const full = openSync("/dev/full", "w");
+    const daemon = spawn(process.execPath, [MAIN, "run"], { env: home.environment(), stdio: ["ignore", full, full] });
+    closeSync(full);
+    onTestFinished(() => void daemon.kill("SIGKILL"));
+    await becomes(async () => (await home.lookedAt()) !== null, true);
+    await home.remove(home.loginFile);
+    await becomes(async () => (await credsyncd(home, ["history"])).stdout.includes("source-missing"), true);
+    await home.writeLogin(2);
+    await becomes(() => home.generations(agents), [2, 2]);
+    const ended = once(daemon, "exit");
+    daemon.kill("SIGTERM");
+    expect(await ended).toEqual([0, null]);
   });
 });
 
