@@ -1,9 +1,10 @@
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { afterAll, beforeAll } from "vitest";
 import { agentLayout, sharedLayout } from "../../src/stores/openclaw-sqlite.js";
 import { OpenclawHands } from "../support/openclaw-home.js";
 import { replace, TemporaryHome, type AtEnd } from "../support/temporary-home.js";
-import type { OpenclawProgram, OpenclawRelease } from "./clients.js";
+import type { Found, OpenclawProgram, OpenclawRelease } from "./clients.js";
 import { freePort, RealOpenclaw, RunningGateway } from "./programs.js";
 import { ACCOUNT, StandIn, type Pair } from "./stand-in.js";
 
@@ -174,6 +175,18 @@ export class OpenclawHost {
     await mkdir(this.home.at("tmp"), { recursive: true });
     await replace(path, JSON.stringify({ ...config, agents, gateway, logging }, null, 2));
   }
+}
+
+/** Makes one host for all tests of a suite, and ends it after them. @param use is given it before the first one */
+export function onHost(program: Found<OpenclawProgram>, release: OpenclawRelease, use: (host: OpenclawHost) => void): void {
+  const cleanUps: (() => Promise<void>)[] = [];
+  beforeAll(async () => {
+    if ("missing" in program) throw new Error(program.missing);
+    use(await OpenclawHost.make(program, release, (cleanUp) => cleanUps.unshift(cleanUp)));
+  });
+  afterAll(async () => {
+    for (const cleanUp of cleanUps) await cleanUp();
+  });
 }
 
 /** Where each era keeps what was handed over. */

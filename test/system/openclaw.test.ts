@@ -1,10 +1,10 @@
 import { rm } from "node:fs/promises";
-import { beforeAll, describe, expect, inject, test, afterAll } from "vitest";
+import { describe, expect, inject, test } from "vitest";
 import { becomes } from "../support/condition.js";
 import { credsyncd } from "../support/command-line.js";
 import { RunningDaemon } from "../support/running-daemon.js";
 import { OPENCLAWS, type OpenclawRelease } from "./clients.js";
-import { AGENTS, OpenclawHost } from "./openclaw-host.js";
+import { AGENTS, onHost, type OpenclawHost } from "./openclaw-host.js";
 import type { TurnBy } from "./programs.js";
 
 const MINUTE_SECONDS = 60;
@@ -23,15 +23,9 @@ const programs = inject("clients").openclaw;
 for (const release of OPENCLAWS as readonly OpenclawRelease[]) {
   const program = programs[release.version];
   describe.skipIf("missing" in program)(`OpenClaw ${release.version} (${release.era})`, () => {
-    const cleanUps: (() => Promise<void>)[] = [];
     let host: OpenclawHost;
-
-    beforeAll(async () => {
-      if ("missing" in program) throw new Error(program.missing);
-      host = await OpenclawHost.make(program, release, (cleanUp) => cleanUps.unshift(cleanUp));
-    });
-    afterAll(async () => {
-      for (const cleanUp of cleanUps) await cleanUp();
+    onHost(program, release, (made) => {
+      host = made;
     });
 
     test("sync: every agent that OpenClaw made shows the new expiry", async () => {

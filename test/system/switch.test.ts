@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { describe, expect, inject, test } from "vitest";
 import { credsyncd } from "../support/command-line.js";
 import { OPENCLAWS } from "./clients.js";
-import { AGENTS, OpenclawHost } from "./openclaw-host.js";
+import { AGENTS, onHost, type OpenclawHost } from "./openclaw-host.js";
 
 const programs = inject("clients").openclaw;
 const KEY = "anthropic:key";
@@ -24,15 +24,9 @@ interface ShownStatus {
 for (const release of OPENCLAWS) {
   const program = programs[release.version];
   describe.skipIf("missing" in program)(`OpenClaw ${release.version} (${release.era})`, () => {
-    const cleanUps: (() => Promise<void>)[] = [];
     let host: OpenclawHost;
-
-    beforeAll(async () => {
-      if ("missing" in program) throw new Error(program.missing);
-      host = await OpenclawHost.make(program, release, (cleanUp) => cleanUps.unshift(cleanUp));
-    });
-    afterAll(async () => {
-      for (const cleanUp of cleanUps) await cleanUp();
+    onHost(program, release, (made) => {
+      host = made;
     });
 
     const shown = async <Shown>(...args: readonly string[]): Promise<Shown> => {
