@@ -3,6 +3,7 @@ import * as z from "zod/mini";
 import { alertKinds, severities, type Alert, type Severity } from "../domain/alerts.js";
 import { isTime } from "../domain/clock.js";
 import { readOwnFile, replaceOwnFile } from "../io/own-file.js";
+import type { Leftovers } from "../io/temporary-file.js";
 import type { AlertWords } from "./alert-words.js";
 
 /** An alert with what was last said of it. */
@@ -41,8 +42,12 @@ export async function readAlerts(stateDirectory: string): Promise<RememberedAler
   }
 }
 
-export async function writeAlerts(stateDirectory: string, alerts: readonly RememberedAlert[]): Promise<void> {
-  await replaceOwnFile(fileIn(stateDirectory), `${JSON.stringify({ schemaVersion: 1, alerts })}\n`);
+export async function writeAlerts(
+  stateDirectory: string,
+  leftovers: Leftovers,
+  alerts: readonly RememberedAlert[],
+): Promise<void> {
+  await replaceOwnFile(fileIn(stateDirectory), `${JSON.stringify({ schemaVersion: 1, alerts })}\n`, leftovers);
 }
 
 function fileIn(stateDirectory: string): string {

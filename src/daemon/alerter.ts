@@ -18,6 +18,7 @@ import type { AlertNoted } from "../domain/ledger.js";
 import type { StoreName } from "../domain/store.js";
 import { runCommand, type CommandOutcome } from "../io/run-command.js";
 import { errnoOf } from "../io/system-error.js";
+import type { Leftovers } from "../io/temporary-file.js";
 import { readAlerts, writeAlerts, type RememberedAlert } from "./alert-memory.js";
 import { overWords, wordsFor, type AlertWords } from "./alert-words.js";
 
@@ -49,6 +50,7 @@ const IN_THE_LOG: ReadonlySet<AlertKind> = new Set([
 
 export interface AlerterPorts {
   readonly stateDirectory: string;
+  readonly leftovers: Leftovers;
   readonly windows: Windows;
   readonly repeatEveryMs: number;
   /** The user's own, given each notice as JSON on its stdin. */
@@ -147,7 +149,7 @@ export class Alerter {
   /** Without it a restart would repeat what was said, which is better than to end. */
   async #save(): Promise<void> {
     try {
-      await writeAlerts(this.#ports.stateDirectory, this.#remembered);
+      await writeAlerts(this.#ports.stateDirectory, this.#ports.leftovers, this.#remembered);
     } catch (error) {
       if (errnoOf(error) === null) throw error;
       this.#ports.log.debug({ reason: errnoOf(error) }, "alerts not saved");

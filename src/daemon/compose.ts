@@ -51,8 +51,8 @@ export async function compose(config: Config, environment: Environment, access: 
   const stateDirectory = stateDirectoryOf(environment);
   const key =
     access === "write" ? await ensureState(stateDirectory) : ((await readKey(join(stateDirectory, "key"))) ?? ephemeralKey());
-  const ledger = new LedgerFile(join(stateDirectory, "ledger.jsonl"), key.id);
   const { leftovers } = environment.predecessors;
+  const ledger = new LedgerFile(join(stateDirectory, "ledger.jsonl"), key.id, leftovers);
   const isOfNoUse = async (generation: string): Promise<boolean> => isSpent(await ledger.load(), generation);
   const backups = new Backups(join(stateDirectory, "backups"), leftovers, isOfNoUse);
   const lockPath = join(stateDirectory, "state.lock");

@@ -136,7 +136,7 @@ interface Running extends Composition {
 }
 
 async function keepInStep(running: Running, signal: AbortSignal): Promise<void> {
-  const { config, environment, stateDirectory, reconciler, gateways, log, reporter, supervisor, metrics } = running;
+  const { config, environment, reconciler, gateways, log, reporter, supervisor, metrics } = running;
   const { clock } = environment;
   const interrupted = new InterruptedSwitches(running, log);
   let bursts = allCalm;
@@ -150,7 +150,7 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
   const leaveStatus = (): Promise<void> => {
     leaving = leaving.then(async () => {
       const lags = reloaders.flatMap(({ lag }) => (lag === null ? [] : [lag]));
-      if (last !== null) await leaveHeartbeat(stateDirectory, last, lags, log);
+      if (last !== null) await leaveHeartbeat(running, last, lags);
     });
     return leaving;
   };
@@ -276,6 +276,7 @@ function alerterPorts(
   const { repeatEveryMs, command } = config.alerts;
   return {
     stateDirectory,
+    leftovers: environment.predecessors.leftovers,
     windows: alertWindows(config),
     repeatEveryMs,
     command,
@@ -296,9 +297,13 @@ function alerterPorts(
 }
 
 /** `status` can do without it, so that a full disk does not stop the daemon. */
-async function leaveHeartbeat(stateDirectory: string, result: ReconcileResult, lags: readonly Lag[], log: Logger): Promise<void> {
+async function leaveHeartbeat(
+  { stateDirectory, environment, log }: Running,
+  result: ReconcileResult,
+  lags: readonly Lag[],
+): Promise<void> {
   try {
-    await writeHeartbeat(stateDirectory, process.pid, result, lags);
+    await writeHeartbeat(stateDirectory, environment.predecessors.leftovers, { pid: process.pid, result, lags });
   } catch (error) {
     if (errnoOf(error) === null) throw error;
     log.debug({ reason: errnoOf(error) }, "status not written");

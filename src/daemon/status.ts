@@ -10,6 +10,7 @@ import type { Plan, TargetReport } from "../domain/plan.js";
 import { looksLikeToken } from "../domain/presentable.js";
 import type { CredentialStore } from "../domain/store.js";
 import { readOwnFile, replaceOwnFile } from "../io/own-file.js";
+import type { Leftovers } from "../io/temporary-file.js";
 import { mapConcurrently } from "../reconcile/concurrency.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import type {
@@ -47,13 +48,12 @@ const heartbeatShape = z.object({
 /** What the daemon leaves behind for `status`: that it lives, when it last looked, and which gateways lag. */
 export async function writeHeartbeat(
   stateDirectory: string,
-  pid: number,
-  result: ReconcileResult,
-  lags: readonly Lag[],
+  leftovers: Leftovers,
+  { pid, result, lags }: { readonly pid: number; readonly result: ReconcileResult; readonly lags: readonly Lag[] },
 ): Promise<void> {
   const { startedAt, durationMs } = result;
   const heartbeat = { schemaVersion: 1, pid, lastReconcileAt: iso(startedAt), lastReconcileMs: durationMs, lags };
-  await replaceOwnFile(join(stateDirectory, "status.json"), `${JSON.stringify(heartbeat)}\n`);
+  await replaceOwnFile(join(stateDirectory, "status.json"), `${JSON.stringify(heartbeat)}\n`, leftovers);
 }
 
 /** The daemon's last word, if it is that of the one that runs now. */

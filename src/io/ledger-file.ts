@@ -18,6 +18,7 @@ import { isJsonObject } from "./json-document.js";
 import { OWN_MAX_BYTES, replaceOwnFile } from "./own-file.js";
 import { readRegularBytes, refuseForeignOwner } from "./regular-file.js";
 import { errnoOf, isAbsent, toStoreError } from "./system-error.js";
+import type { Leftovers } from "./temporary-file.js";
 
 const text = z.string();
 const time = z.number().check(z.refine(isTime));
@@ -83,6 +84,7 @@ const COMPACT_SLACK = 8000;
 export class LedgerFile implements LedgerMemory {
   readonly #path: string;
   readonly #keyId: string;
+  readonly #leftovers: Leftovers;
   #state: LedgerState = emptyLedger;
   #lines = 0;
   /** What a rewriting left, or would have left when that was last asked; null: not asked yet. */
@@ -92,9 +94,10 @@ export class LedgerFile implements LedgerMemory {
   /** Lines that could not be understood, for `doctor` and the log. */
   unreadableLines = 0;
 
-  constructor(path: string, keyId: string) {
+  constructor(path: string, keyId: string, leftovers: Leftovers) {
     this.#path = path;
     this.#keyId = keyId;
+    this.#leftovers = leftovers;
   }
 
   async load(): Promise<LedgerState> {
@@ -188,7 +191,8 @@ export class LedgerFile implements LedgerMemory {
 
   async #compact(): Promise<void> {
     const compacted = compactLedger(await this.events());
-    await replaceOwnFile(this.#path, compacted.map((event) => `${JSON.stringify(event)}\n`).join(""));
+    const text = compacted.map((event) => `${JSON.stringify(event)}\n`).join("");
+    await replaceOwnFile(this.#path, text, this.#leftovers);
     this.#linesAfterCompaction = compacted.length;
     await this.load();
   }

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, linkSync, openSync, readdirSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, linkSync, openSync, readdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod/mini";
@@ -63,7 +63,7 @@ export class Predecessors {
   }
 
   /**
-   * Removes a lock of this process unless someone took it away: a holder that was too slow must not remove the next one's.
+   * Removes a lock of this process, or a killed one's, unless someone took it away: a holder that was too slow must not remove the next one's.
    * One that cannot be removed is no failure of what was done under it; it is kept in mind for `removeStuck`.
    */
   release(path: string, payload: string): void {
@@ -159,7 +159,8 @@ export function removeForsakenLocks(directory: string, predecessors: Predecessor
     predecessors.leftovers.discardAllIn(directory);
     for (const name of readdirSync(directory)) {
       const path = join(directory, name);
-      if (name.endsWith(".lock") && predecessors.include(payloadAt(path) ?? "")) rmSync(path, { force: true });
+      const payload = name.endsWith(".lock") ? payloadAt(path) : null;
+      if (payload !== null && predecessors.include(payload)) predecessors.release(path, payload);
     }
   } catch (error) {
     // Where this user may not look or write, no credsyncd of theirs did.

@@ -7,6 +7,7 @@ import { factsOfFailure } from "../../src/daemon/alert-facts.js";
 import type { Condition } from "../../src/domain/alerts.js";
 import type { Facts } from "../../src/domain/conditions.js";
 import type { AlertNoted } from "../../src/domain/ledger.js";
+import { Leftovers } from "../../src/io/temporary-file.js";
 import { factsFor, notKeptWarm, trouble, wellFacts } from "../support/alerting.js";
 import { rememberingLog } from "../support/composed-daemon.js";
 import { becomes } from "../support/condition.js";
@@ -37,6 +38,7 @@ class Watched {
     this.lines = lines;
     this.#ports = {
       stateDirectory: home.stateDirectory,
+      leftovers: new Leftovers(),
       windows: { expiringWithinMs: 24 * HOUR_MS, signInWithinMs: 72 * HOUR_MS },
       repeatEveryMs: REPEAT_MS,
       command: null,

@@ -2,6 +2,7 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { maskEmail, readDaemonStatus, writeHeartbeat } from "../../src/daemon/status.js";
+import { Leftovers } from "../../src/io/temporary-file.js";
 import { composeIn } from "../support/composed-daemon.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 import { TemporaryHome } from "../support/temporary-home.js";
@@ -24,7 +25,7 @@ describe("the daemon's heartbeat", () => {
   test("says who looked, when and how long, and nothing else", async () => {
     const home = await TemporaryHome.create({ agents: ["main"] });
     const { reconcile, stateDirectory } = await composeIn(home);
-    await writeHeartbeat(stateDirectory, 4711, await reconcile(), []);
+    await writeHeartbeat(stateDirectory, new Leftovers(), { pid: 4711, result: await reconcile(), lags: [] });
     const file = join(stateDirectory, "status.json");
     expect(JSON.parse(await readFile(file, "utf8"))).toEqual({
       schemaVersion: 1,

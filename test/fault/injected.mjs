@@ -39,7 +39,7 @@ export function allFaults({ call, error }) {
   );
 }
 
-/** Of credsyncd's own state; where neither the renaming nor the removing works, it goes at the next start. */
+/** Of credsyncd's own state. */
 const OWN_TEMPORARY = /\.\d{6,}$/;
 
 /** Locks that are held by nobody any more once all is done, and files that were to take another's place. */
@@ -80,7 +80,7 @@ export class Judge {
   /** What was said may name everything, but never a token; a file that was left must be gone after one more rotation. */
   end(output) {
     if (/made-up-(access|refresh|key)/.test(output)) this.#note("a token was told");
-    const left = leftoversIn(this.#home).filter((name) => !OWN_TEMPORARY.test(name));
+    const left = leftoversIn(this.#home);
     for (const name of left) if (this.#lately.has(name)) this.#note(`left over: ${name}`);
     this.#lately = new Set(left);
     return this.wrongs;

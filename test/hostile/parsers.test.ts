@@ -252,7 +252,7 @@ describe("anything at all, read as", () => {
     await fc.assert(
       fc.asyncProperty(spoiled(line, `{"kind":"key","at":1,"keyId":"k"}`), async (bytes) => {
         writeFileSync(path, Buffer.concat([Buffer.from(`${line}\n`), bytes, Buffer.from(`\n${line}\n`)]), { mode: 0o600 });
-        const ledger = new LedgerFile(path, "other key");
+        const ledger = new LedgerFile(path, "other key", new Leftovers());
         expect(await ledger.load()).toEqual(emptyLedger);
         const events = await ledger.events();
         expect([events[0], events.at(-1)]).toEqual([event, event]);

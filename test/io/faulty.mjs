@@ -1,11 +1,11 @@
-import { mkdirSync, readdirSync, rmdirSync } from "node:fs";
+import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { systemClock } from "../../build/daemon/system.js";
 import { Secret } from "../../build/domain/secret.js";
 import { Backups } from "../../build/io/backups.js";
 import { takeDirectoryLock } from "../../build/io/directory-lock.js";
-import { Predecessors, takeOwnerLock } from "../../build/io/owner-lock.js";
+import { Predecessors, removeForsakenLocks, takeOwnerLock } from "../../build/io/owner-lock.js";
 import { StateDirectoryLock } from "../../build/io/state-lock.js";
 
 // Does one thing while system calls of this process fail, as strace was told, and prints what came of it.
@@ -43,6 +43,14 @@ const scenarios = {
       (await takeOwnerLock(join(directory, "lock"), options, signal))();
     });
     return { left: names(directory), stuck: stuck() };
+  },
+  async "forsaken-locks"() {
+    const payload = JSON.stringify({ pid: 2 ** 22 + 1, createdAt: new Date().toISOString(), starttime: 4711 });
+    predecessors.add(payload);
+    for (const name of ["one.lock", "two.lock"]) writeFileSync(join(directory, name), payload);
+    removeForsakenLocks(directory, predecessors);
+    const left = names(directory).length;
+    return { left, stuck: stuck(), after: names(directory) };
   },
   async "directory-lock"() {
     const options = { staleMs: 30_000, touchMs: 5000, waitMs: 0, clock: systemClock };

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { emptyLedger, placementKey, type LedgerEvent, type LedgerState } from "../../src/domain/ledger.js";
 import { LedgerFile } from "../../src/io/ledger-file.js";
+import { Leftovers } from "../../src/io/temporary-file.js";
 import { runMounted } from "../support/mount-namespace.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
@@ -51,7 +52,7 @@ async function ledgerPath(): Promise<string> {
 }
 
 function open(path: string, keyId = KEY): LedgerFile {
-  return new LedgerFile(path, keyId);
+  return new LedgerFile(path, keyId, new Leftovers());
 }
 
 /** Which stores the state knows a placement in. */

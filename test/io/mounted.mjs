@@ -141,13 +141,13 @@ const scenarios = {
   async "ledger-on-full-disk"() {
     mountSmallDisk("");
     const ledgerPath = join(directory, "ledger.jsonl");
-    const ledger = new LedgerFile(ledgerPath, "key");
+    const ledger = new LedgerFile(ledgerPath, "key", leftovers);
     await ledger.append([live(1)]);
     fill(1);
     const outcome = await outcomeOf(() => ledger.append(Array.from({ length: 40 }, (_, index) => live(2 + index))));
     makeRoom();
     const after = await ledger.append([live(100)]);
-    const another = await new LedgerFile(ledgerPath, "key").load();
+    const another = await new LedgerFile(ledgerPath, "key", leftovers).load();
     return {
       outcome,
       held: [...after.placements.values()].map(({ generation }) => generation),

@@ -223,6 +223,15 @@ describe("the lock of a credsyncd that was killed while it wrote", () => {
   });
 });
 
+describe("a killed credsyncd's locks of which one cannot be removed", () => {
+  test("are gone but for that one, and it is removed later", async (context) => {
+    const script = new URL("faulty.mjs", import.meta.url);
+    const faults = ["unlink:error=EIO:when=1"];
+    const outcome = await runFailing(context, script, faults, "forsaken-locks", await temporaryDirectory());
+    expect(outcome).toEqual({ left: 1, stuck: [], after: [] });
+  });
+});
+
 describe("what a killed credsyncd left half done beside a lock", () => {
   test("is removed by the next one that has the lock, and nothing else is", async () => {
     const path = await lockPath();
