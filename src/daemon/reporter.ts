@@ -167,7 +167,7 @@ function aboutSource(flow: Plan): string {
 /** Whether a look could not tell how it is now with something: a half-written store is neither well nor ill. */
 function isUndecided(about: string, { observation, plan }: ReconcileResult): boolean {
   const { source, reads } = observation;
-  if (plan.flows.some((flow) => about === aboutSource(flow))) return source.state === "unreadable" && source.torn;
+  if (plan.flows.some((flow) => about === aboutSource(flow))) return source.state === "unreadable" && source.code === "torn";
   return reads.some(({ target, error }) => {
     if (error === null) return false;
     return about === target.store.name ? error.code === "torn" : about.startsWith(`${target.store.name} `);

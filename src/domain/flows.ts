@@ -105,7 +105,10 @@ function followedBefore({ source, selection, stores, ledger }: FlowsInput): Prof
 
 function sourceOf(profile: ProfileId, source: SourceLook, selection: Selection): ObservedSource {
   const flow = flowOf(selection, profile);
-  if (source.state === "unreadable") return { ...source, profile, flow };
+  if (source.state === "unreadable") {
+    const { code, ...place } = source;
+    return { ...place, torn: code === "torn", profile, flow };
+  }
   const present = source.profiles.find(({ observed }) => observed.profile === profile);
   if (present === undefined) return { store: source.store, profile, flow, state: "missing" };
   return { store: present.observed.store, profile, flow, state: "present", ...present };

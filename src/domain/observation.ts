@@ -1,4 +1,5 @@
 import type { Account, Credential } from "./credential.js";
+import type { StoreErrorCode } from "./errors.js";
 import type { Fingerprint } from "./generation.js";
 import type { FlowId } from "./ledger.js";
 import type { ProfileId, Share, StoreName } from "./store.js";
@@ -117,7 +118,7 @@ export type SourceLook =
       readonly store: StoreName;
       readonly reason: string;
       readonly hint: string;
-      readonly torn: boolean;
+      readonly code: StoreErrorCode;
     };
 
 /** The generation whose own token, or whose refresh, stands in a profile. */

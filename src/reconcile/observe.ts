@@ -159,7 +159,7 @@ async function readSource(
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     const { message: reason, hint, code } = error;
-    return { look: { state: "unreadable", store: stores[0].name, reason, hint, torn: code === "torn" }, reads: [] };
+    return { look: { state: "unreadable", store: stores[0].name, reason, hint, code }, reads: [] };
   }
 }
 

@@ -182,10 +182,11 @@ interface Looked {
 }
 
 function failedIn({ observation }: Looked, { adoptions, writes }: ApplyResult): Map<StoreName, StoreErrorCode> {
-  const { source, reads } = observation;
-  const attempts = [...reads.map(({ target, error }) => ({ store: target.store.name, error })), ...adoptions, ...writes];
+  const { inventory, source, reads } = observation;
+  const found = [...inventory.findings, ...reads.map(({ target, error }) => ({ store: target.store.name, error }))];
+  const attempts = [...found, ...adoptions, ...writes];
   const failed = new Map<StoreName, StoreErrorCode>();
-  if (source.state === "unreadable" && source.torn) failed.set(source.store, "torn");
+  if (source.state === "unreadable") failed.set(source.store, source.code);
   for (const { store, error } of attempts) if (error !== null) failed.set(store, error.code);
   return failed;
 }

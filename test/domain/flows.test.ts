@@ -114,7 +114,7 @@ describe("the flows of a source", () => {
 
   test("are those of before where the source cannot be read", () => {
     const before = planFor({ source: lookAt({ "x:a p": apiKey("1") }), selection: sameId([], ["x:"]), stores: [] });
-    const source = { state: "unreadable", store: MAIN, reason: "broken", hint: "mend it", torn: false } as const;
+    const source = { state: "unreadable", store: MAIN, reason: "broken", hint: "mend it", code: "malformed" } as const;
     const ledger = foldLedger(emptyLedger, before.record);
     const plan = planFor({ source, selection: sameId([], ["x:"]), stores: [storeWith("ops", { "x:a p": apiKey("9") })], ledger });
     expect(summary(plan)).toEqual(["x:a", "  ops x:a: drift"]);

@@ -1,8 +1,9 @@
 import { rm, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { Reporter } from "../../src/daemon/reporter.js";
+import { systemClock } from "../../src/daemon/system.js";
 import { isUnfinished } from "../../src/reconcile/reconciler.js";
-import { composeIn, rememberingLog } from "../support/composed-daemon.js";
+import { composeIn, environmentOf, rememberingLog } from "../support/composed-daemon.js";
 import { TemporaryHome } from "../support/temporary-home.js";
 
 const WORK = "openclaw:work";
@@ -61,4 +62,20 @@ test("a store that was mended by other hands is not waited for any more", async 
   await home.writeLogin(3);
   expect((await reconcile({ postponed })).failed).toEqual(new Map());
   expect(await home.generations(["main", "work"])).toEqual([3, 3]);
+});
+
+test("what could not be read for a reason that may pass is tried again, the source and what tells which stores there are, too", async () => {
+  const home = await TemporaryHome.create({ agents: ["main"] });
+  // Nothing has a name as long, and the system says so with an error of its own.
+  const tooLong = home.at("x".repeat(300));
+  const variables = { CLAUDE_CONFIG_DIR: tooLong, OPENCLAW_STATE_DIR: tooLong };
+  const { reconcile } = await composeIn(home, environmentOf(home, systemClock, variables));
+  const result = await reconcile();
+  expect(result.failed).toEqual(
+    new Map([
+      ["claude-code", "io"],
+      ["openclaw", "io"],
+    ]),
+  );
+  expect(isUnfinished(result)).toBe(true);
 });
