@@ -79,6 +79,7 @@ export const noGlobs: CompileGlob = () => ({ matches: () => false, isGlob: false
 
 /** @param path null for the defaults */
 export function toConfig(path: string | null, written: ConfigFile, compileGlob: CompileGlob): Config {
+  refuseTwins(written, path);
   const file = withProfiles(written, path);
   const { bind, onAgentRotation, onAccountChange } = file;
   return {
@@ -121,6 +122,21 @@ function withProfiles(file: ConfigFile, path: string | null): ConfigFile {
     throw new Failure("config", `${place}: nothing says which profiles of the openclaw source are followed`, hint);
   }
   return file;
+}
+
+/** A store that is to be given a login in two ways would be written for ever. */
+function refuseTwins({ targets }: ConfigFile, path: string | null): void {
+  const places = targets.map((target) =>
+    JSON.stringify([target.kind, target.kind === "openclaw" ? target.stateDir : target.dir]),
+  );
+  const index = places.findIndex((place, at) => places.indexOf(place) < at);
+  if (index === -1) return;
+  const first = places.indexOf(places[index] ?? "");
+  throw new Failure(
+    "config",
+    `${path ?? "the configuration"}: targets.${String(index)} is the same as targets.${String(first)}`,
+    "take one of them out: what is shared with its stores can be said once",
+  );
 }
 
 function toSource(file: ConfigFile, compileGlob: CompileGlob): SourceSpec {

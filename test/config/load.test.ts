@@ -95,6 +95,18 @@ describe("a bad configuration", () => {
       /did you mean "expiryMargin"\?/,
     ],
     [
+      "an OpenClaw that is a target twice",
+      `{ targets: [{ kind: "openclaw" }, { kind: "openclaw", share: "access-only" }] }`,
+      /targets\.1 is the same as targets\.0/,
+      /take one of them out/,
+    ],
+    [
+      "a directory that is a target twice",
+      `{ targets: [{ kind: "claude-code", dir: "~/box" }, { kind: "openclaw" }, { kind: "claude-code", dir: "~/box", share: "full" }] }`,
+      /targets\.2 is the same as targets\.0/,
+      /take one of them out/,
+    ],
+    [
       "a command that is a text",
       `{ alerts: { command: "mail me" } }`,
       /alerts\.command must be a command as an array/,
