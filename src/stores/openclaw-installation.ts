@@ -25,7 +25,7 @@ export async function openInstallation(
   const { stateDirectory } = layout;
   const users = layout.agents.filter((agent) => agent.configured || served.includes(agent));
   const main = users.find(({ id, keeps }) => id === MAIN_AGENT && keeps !== "inherits");
-  const below = shared.store !== null ? nameOf(SHARED) : main === undefined ? null : nameOf(main.id);
+  const below = shared.store !== null ? shared.store.name : main === undefined ? null : nameOf(main.id);
   const agents = users.map(({ id, keeps, directory, refusal }): InstalledAgent => {
     const store = nameOf(id);
     return {

@@ -101,7 +101,7 @@ export interface OpenclawSourceSpec {
 export async function locateOpenclawSource(spec: OpenclawSourceSpec, environment: Environment): Promise<LocatedSource> {
   const around = await lookAround(spec.openclaw, environment);
   const id = normalizeAgentId(spec.agent);
-  const source = around.nameOf(id);
+  const source = id === SHARED ? around.nameOfShared : around.nameOf(id);
   const { named, matches, text } = spec;
   return {
     stores: openSource(id, around, environment),
@@ -122,14 +122,18 @@ export interface Surroundings {
   /** The store that agents with databases inherit from; null where it is not known or not there. */
   readonly inheritsFrom: StoreName | null;
   readonly nameOf: (agent: string) => StoreName;
+  readonly nameOfShared: StoreName;
 }
 
 export async function lookAround({ stateDir, label, agentDirs }: OpenclawSpec, environment: Environment): Promise<Surroundings> {
-  const nameOf = (agent: string): StoreName => `openclaw:${agent}${label === null ? "" : `@${label}`}`;
+  const labelled = (name: string): StoreName => `openclaw:${name}${label === null ? "" : `@${label}`}`;
+  const nameOfShared = labelled(SHARED);
+  // Nothing keeps an agent from being called like the shared store, and two stores of one name would be taken for one.
+  const nameOf = (agent: string): StoreName => labelled(agent === SHARED ? `agents/${agent}` : agent);
   const layout = await discoverOpenclaw(await openclawStateDirectory(environment, stateDir), agentDirs, environment);
-  const shared = await findShared(layout, nameOf(SHARED), environment);
+  const shared = await findShared(layout, nameOfShared, environment);
   const agents = layout.agents.filter((agent) => isServed(agent, shared));
-  return { layout, shared, agents, inheritsFrom: sharedName(agents, shared, nameOf), nameOf };
+  return { layout, shared, agents, inheritsFrom: sharedName(agents, shared, nameOf), nameOf, nameOfShared };
 }
 
 function openSource(
@@ -137,11 +141,12 @@ function openSource(
   around: Surroundings,
   environment: Environment,
 ): readonly [CredentialStore, ...CredentialStore[]] {
-  const { layout, shared, agents, inheritsFrom, nameOf } = around;
+  const { layout, shared, agents, inheritsFrom, nameOf, nameOfShared } = around;
   const open = (agent: OpenclawAgent): CredentialStore => openStore(agent, nameOf, layout, environment);
   const main = agents.find((agent) => nameOf(agent.id) === inheritsFrom);
   const inherited = shared.store ?? (main === undefined ? null : open(main));
-  const agent = layout.agents.find((each) => each.id === id && (each.configured || agents.includes(each)));
+  const isShared = id === SHARED && inherited !== null;
+  const agent = isShared ? undefined : layout.agents.find((each) => each.id === id && (each.configured || agents.includes(each)));
   const own = agent === undefined || agent.keeps === "inherits" ? null : open(agent);
   if (own !== null)
     return inherited === null || agent?.keeps === "json" || inherited.name === own.name ? [own] : [own, inherited];
@@ -151,7 +156,8 @@ function openSource(
   const usual = { id, directory: join(layout.stateDirectory, "agents", id, "agent"), keeps: "json" as const, refusal: null };
   if (layout.agents.length === 0 && layout.problem === null) return [openStore(usual, nameOf, layout, environment)];
   const error = (inherits ? shared.findings[0]?.error : null) ?? layout.problem?.error ?? noSuchAgent(id, layout);
-  return [unreachableStore({ name: nameOf(id), path: layout.stateDirectory }, error)];
+  const name = id === SHARED ? nameOfShared : nameOf(id);
+  return [unreachableStore({ name, path: layout.stateDirectory }, error)];
 }
 
 function noSuchAgent(id: string, { stateDirectory, agents }: OpenclawLayout): StoreError {

@@ -1,9 +1,10 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { credsyncd } from "../support/command-line.js";
 import { composeIn } from "../support/composed-daemon.js";
-import { openclawHome, type OpenclawHome } from "../support/openclaw-home.js";
+import { agentLayout } from "../../src/stores/openclaw-sqlite.js";
+import { openclawHome, OpenclawHands, type OpenclawHome } from "../support/openclaw-home.js";
 import { inDatabase } from "../support/raw-database.js";
 import { PROFILE } from "../support/temporary-home.js";
 
@@ -135,6 +136,58 @@ describe("an agent without a store of its own", () => {
     expect((await credsyncd(openclaw.home, ["status"])).stdout).toMatch(
       new RegExp(`^openclaw:main +${PROFILE} +inherits from openclaw:shared +g1:`, "m"),
     );
+  });
+});
+
+describe("an agent that is called like the shared store", () => {
+  async function homeWithTwins(): Promise<OpenclawHome & { readonly twin: OpenclawHands }> {
+    const openclaw = await openclawHome("2026.9.6");
+    const { home } = openclaw;
+    await cp(home.agentDirectory("work"), home.agentDirectory("shared"), { recursive: true });
+    const config = JSON.parse(await readFile(home.openclawConfig, "utf8")) as { agents: { entries: Record<string, unknown> } };
+    config.agents.entries["shared"] = {};
+    await writeFile(home.openclawConfig, JSON.stringify(config));
+    const path = join(home.agentDirectory("shared"), "openclaw-agent.sqlite");
+    return { ...openclaw, twin: new OpenclawHands("openclaw:agents/shared", path, agentLayout) };
+  }
+
+  test("is another store, so that a rotation reaches both", async () => {
+    const { home, store, twin } = await homeWithTwins();
+    const { reconcile } = await composeIn(home);
+    await reconcile();
+    await home.writeLogin(2);
+    const { writes } = await reconcile();
+    expect([await store("openclaw:shared").generation(), await twin.generation()]).toEqual([2, 2]);
+    const names = ["openclaw:agents/shared", "openclaw:ops", "openclaw:shared", "openclaw:work"];
+    expect(writes.map((write) => write.store).sort()).toEqual(names);
+  });
+
+  test("is not the source where that is to be the shared store", async () => {
+    const { home, store, twin } = await homeWithTwins();
+    await home.writeConfig(`{ source: { kind: "openclaw", agent: "shared", profile: "${PROFILE}" } }`);
+    const { reconcile } = await composeIn(home);
+    await reconcile();
+    await store("openclaw:shared").writeProfile(home.profile(2));
+    await reconcile();
+    expect(await twin.generation()).toBe(2);
+  });
+
+  test("chooses its profile by itself", async () => {
+    const { home } = await homeWithTwins();
+    const { stdout } = await credsyncd(home, [
+      "set-active",
+      "--provider",
+      "claude-cli",
+      "--profile",
+      PROFILE,
+      "--json",
+      "--dry-run",
+    ]);
+    const { stores } = JSON.parse(stdout) as { stores: { store: string }[] };
+    expect(stores.map((row) => row.store).filter((name) => name.endsWith("shared"))).toEqual([
+      "openclaw:shared",
+      "openclaw:agents/shared",
+    ]);
   });
 });
 
