@@ -70,11 +70,13 @@ async function readAgent({ choice: store, ...agent }: InstalledAgent, { config, 
 
 function toSwitchAgents(read: readonly ReadAgent[], config: Config, takesPart: TakesPart): SwitchAgent[] {
   const identities = new Set<string>();
+  const pinned = new Set(read.flatMap(({ agent, choice }) => (config.bindingOf(agent) === "pinned" ? [choice?.identity] : [])));
   return read.map(({ agent, store, choice, inheritsFrom, ownComeFirst }) => {
     const identity = choice?.identity ?? null;
-    const isAgain = identity !== null && identities.has(identity);
-    if (identity !== null) identities.add(identity);
     const binding = config.bindingOf(agent);
+    const isPinnedElsewhere = binding !== "pinned" && pinned.has(identity);
+    const isAgain = identity !== null && (identities.has(identity) || isPinnedElsewhere);
+    if (identity !== null) identities.add(identity);
     const decided = binding === "follow" ? (takesPart(agent) ? null : "not-named") : binding === "ignore" ? "ignored" : binding;
     return { store, choice, inheritsFrom, ownComeFirst, left: isAgain ? "same-file" : decided };
   });

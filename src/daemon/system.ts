@@ -30,6 +30,7 @@ export function systemEnvironment(): Environment {
     refreshLocks: new SharedOwnerLocks(),
     predecessors: new Predecessors(),
     databases: new SqliteReaders(),
+    lastAgents: new Map(),
     files: { read: readRegularFile },
   };
 }

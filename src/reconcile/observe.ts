@@ -203,10 +203,14 @@ async function readTargets(targets: readonly TargetStore[], signal: AbortSignal)
   });
 }
 
-/** The same file under two names is one store; the first name serves it. */
+/** The same file under two names is one store; the first name serves it, a pinned agent's before all others. */
 function markDuplicates(reads: readonly Found[], sources: readonly ReadStore[]): Found[] {
   const served = new Map<string, StoreName>();
   for (const { store, snapshot } of sources) if (snapshot.identity !== null) served.set(snapshot.identity, store.name);
+  for (const { target, snapshot } of reads) {
+    const identity = snapshot?.identity ?? null;
+    if (target.binding === "pinned" && identity !== null && !served.has(identity)) served.set(identity, target.store.name);
+  }
   return reads.map((read) => {
     const identity = read.snapshot?.identity;
     if (identity == null) return read;

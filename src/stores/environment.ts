@@ -2,6 +2,14 @@ import type { FileReader } from "../io/regular-file.js";
 import type { SqliteReaders } from "../io/sqlite-database.js";
 import type { Predecessors, SharedOwnerLocks } from "../io/owner-lock.js";
 import type { Clock } from "../domain/clock.js";
+import type { StoreError } from "../domain/errors.js";
+
+/** Where an agent of OpenClaw keeps its credentials, and why that is not looked at, or null. */
+export interface AgentPlace {
+  readonly id: string;
+  readonly directory: string;
+  readonly refusal: StoreError | null;
+}
 
 /** What the stores need to know of the system around them; given once, at the start. */
 export interface Environment {
@@ -14,6 +22,8 @@ export interface Environment {
   /** Killed credsyncds, whose locks need no waiting for. */
   readonly predecessors: Predecessors;
   readonly databases: SqliteReaders;
+  /** The agents that each `openclaw.json` named when it was last understood: another may be in the middle of writing it. */
+  readonly lastAgents: Map<string, readonly AgentPlace[]>;
   /** For a look; who is about to write reads the file itself. */
   readonly files: FileReader;
 }

@@ -7,7 +7,7 @@ import { isPresentable } from "../domain/presentable.js";
 import { isJsonObject } from "../io/json-document.js";
 import { isThere, readRegularFile } from "../io/regular-file.js";
 import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
-import { expandHome, variable, type Environment } from "./environment.js";
+import { expandHome, variable, type AgentPlace, type Environment } from "./environment.js";
 import { GOLDEN_FILE, PROFILES_FILE } from "./openclaw-json.js";
 import { AGENT_DATABASE, STATE_DATABASE } from "./openclaw-sqlite.js";
 
@@ -55,8 +55,8 @@ export interface OpenclawLayout {
   /** The version that last wrote `openclaw.json`; another one may run. */
   readonly versionHint: string | null;
   /**
-   * Why these may not be all agents. Where it is `openclaw.json` that cannot be read or understood, they are those whose
-   * directories exist.
+   * Why these may not be all agents. Where it is `openclaw.json` that cannot be read or understood, they are those that it
+   * named before; where that is not known, those whose directories exist.
    */
   readonly problem: Problem | null;
   /** Files whose change may change the layout. */
@@ -138,13 +138,13 @@ function attempt<Answer>(ask: () => Answer): Answer | StoreError {
 }
 
 /** The directories that are no agent's yet, under whatever name. */
-async function othersAmong(present: readonly AgentDirectory[], agents: readonly AgentDirectory[]): Promise<AgentDirectory[]> {
+async function othersAmong(present: readonly AgentPlace[], agents: readonly AgentPlace[]): Promise<AgentPlace[]> {
   // Nearly all are known by the very name, and following hundreds of links takes its time.
   const names = new Set(agents.map(({ directory }) => directory));
   const unnamed = present.filter(({ directory }) => !names.has(directory));
   if (unnamed.length === 0) return [];
   const known = new Set(await Promise.all(agents.map(({ directory }) => canonical(directory))));
-  const others: AgentDirectory[] = [];
+  const others: AgentPlace[] = [];
   for (const other of unnamed) if (!known.has(await canonical(other.directory))) others.push(other);
   return others;
 }
@@ -162,11 +162,11 @@ function mayHaveCredentials(id: string, directory: string): boolean {
 }
 
 /** What to watch for an agent: its credentials, and the database whose arrival retires them. */
-function filesOf({ directory }: AgentDirectory): string[] {
+function filesOf({ directory }: AgentPlace): string[] {
   return [PROFILES_FILE, GOLDEN_FILE, AGENT_DATABASE].map((name) => join(directory, name));
 }
 
-function agentAt(place: AgentDirectory, configured: boolean, hasStateDatabase: boolean | StoreError): OpenclawAgent {
+function agentAt(place: AgentPlace, configured: boolean, hasStateDatabase: boolean | StoreError): OpenclawAgent {
   const kept = place.refusal ?? attempt(() => credentialsOf(place.directory, hasStateDatabase));
   if (kept instanceof StoreError) return { ...place, ...unseen, configured, refusal: kept };
   return { ...place, ...kept, configured };
@@ -190,12 +190,6 @@ function credentialsOf(
   if (hasDatabase) return { keeps: "sqlite", hasFile, hasGolden };
   if (hasStateDatabase instanceof StoreError) throw hasStateDatabase;
   return { keeps: hasStateDatabase ? "inherits" : "json", hasFile, hasGolden };
-}
-
-interface AgentDirectory {
-  readonly id: string;
-  readonly directory: string;
-  readonly refusal: StoreError | null;
 }
 
 /** What is not looked at keeps nothing that is known of. */
@@ -242,8 +236,8 @@ function realPathOf(path: string): string {
 }
 
 interface ConfiguredAgents {
-  /** Null where the config cannot be understood. */
-  readonly configured: readonly AgentDirectory[] | null;
+  /** Null where the config cannot be understood, and never was. */
+  readonly configured: readonly AgentPlace[] | null;
   readonly versionHint: string | null;
   readonly configError: StoreError | null;
 }
@@ -255,7 +249,7 @@ async function configuredAgents(
   allowed: readonly string[],
   environment: Environment,
 ): Promise<ConfiguredAgents> {
-  const placeOf = (id: string, agentDir = ""): AgentDirectory => {
+  const placeOf = (id: string, agentDir = ""): AgentPlace => {
     const usual = join(stateDirectory, "agents", id, "agent");
     if (agentDir.trim() === "") return { id, directory: usual, refusal: null };
     if (!isPresentable(agentDir)) {
@@ -273,16 +267,19 @@ async function configuredAgents(
       ...agentIn(value, `agents.entries.${name}`, path),
       name,
     }));
-    const agents = new Map<string, AgentDirectory>();
+    const agents = new Map<string, AgentPlace>();
     for (const { name, id: listedId, agentDir } of entries === undefined ? listed : named) {
       const id = normalizeAgentId(name ?? listedId ?? "");
       if (!agents.has(id)) agents.set(id, placeOf(id, agentDir));
     }
     if (agents.size === 0) agents.set(MAIN_AGENT, placeOf(MAIN_AGENT, undefined));
-    return { configured: [...agents.values()], versionHint: versionIn(config), configError: null };
+    const configured = [...agents.values()];
+    environment.lastAgents.set(path, configured);
+    return { configured, versionHint: versionIn(config), configError: null };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    return { configured: null, versionHint: null, configError: error };
+    // By the name of its directory alone an agent would not be known for the one that the user pinned, or has no more.
+    return { configured: environment.lastAgents.get(path) ?? null, versionHint: null, configError: error };
   }
 }
 
@@ -332,7 +329,7 @@ export async function parseJson5(text: string, path: string): Promise<unknown> {
     throw new StoreError(
       "malformed",
       `${path} is not JSON5${place}`,
-      "check it with: openclaw doctor; agents whose directories exist are served meanwhile",
+      "check it with: openclaw doctor; the agents that it named before, or whose directories exist, are served meanwhile",
     );
   }
 }
@@ -418,7 +415,7 @@ export function normalizeAgentId(name: string): string {
 }
 
 interface Listing {
-  readonly present: readonly AgentDirectory[];
+  readonly present: readonly AgentPlace[];
   /** Why the directory could not be listed: it may hide the store that all agents inherit from. */
   readonly unlisted: StoreError | null;
 }

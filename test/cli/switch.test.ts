@@ -1,5 +1,5 @@
 import { existsSync, statSync } from "node:fs";
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { credsyncd } from "../support/command-line.js";
@@ -288,6 +288,18 @@ describe("what belongs to others", () => {
     expect(stores.map(({ removed }) => removed)).toEqual([[], [OLD], []]);
     expect(stores[0]?.note).toMatch(/kept: openclaw:hr is pinned/);
     expect(await host.texts("hr")).toEqual(before);
+  });
+
+  test("a pinned agent stays as it is under the name of another one, too", async () => {
+    const host = await SwitchHome.five("json");
+    await host.home.writeConfig(`{ agents: { hr: "pinned" } }`);
+    await rm(host.path("work"));
+    await symlink(host.path("hr"), host.path("work"));
+    const before = await readFile(host.path("hr"), "utf8");
+    const { committed, stores } = await json(host, ...toNew);
+    expect(committed).toBe(true);
+    expect(await readFile(host.path("hr"), "utf8")).toBe(before);
+    expect(stores.find(({ store }) => store === "openclaw:work")).toMatchObject({ result: "unchanged" });
   });
 
   test("a pinned agent that would follow the shared order is a reason to refuse, with the command that helps", async () => {

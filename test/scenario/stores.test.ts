@@ -1,8 +1,9 @@
 import { chmod, chown, lstat, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { composeIn } from "../support/composed-daemon.js";
 import { becomes } from "../support/condition.js";
 import { RunningDaemon } from "../support/running-daemon.js";
-import { TemporaryHome } from "../support/temporary-home.js";
+import { replace, TemporaryHome } from "../support/temporary-home.js";
 
 const agents = ["main", "work", "research"];
 const isRoot = process.geteuid?.() === 0;
@@ -151,7 +152,35 @@ describe("a store that cannot be understood", () => {
   });
 });
 
+test("OpenClaw's own config that is half written for a moment unpins nobody, and brings nobody back", async () => {
+  const home = await TemporaryHome.create({ agents: ["main"], generation: 2 });
+  const list = [{ id: "main" }, { id: "hr", agentDir: "~/.openclaw/agents/before/agent" }];
+  const text = JSON.stringify({ agents: { list } }, null, 2);
+  await replace(home.openclawConfig, text);
+  for (const agent of ["before", "removed"]) await home.writeProfile(agent, 1);
+  await home.writeConfig(`{ agents: { hr: "pinned" } }`);
+  const daemon = await RunningDaemon.start(home);
+  await writeFile(home.openclawConfig, text.slice(0, 60));
+  await daemon.said("store error", { store: "openclaw" });
+  await home.writeLogin(3);
+  await becomes(() => home.generationOf("main"), 3);
+  await writeFile(home.openclawConfig, text);
+  await daemon.said("resolved");
+  expect(await home.generations(["before", "removed"])).toEqual([1, 1]);
+});
+
 describe("a profile that is not the source's own business", () => {
+  test("is left alone: a pinned agent, under the name of another one too", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await rm(home.storeFile("main"));
+    await symlink(home.storeFile("work"), home.storeFile("main"));
+    await home.writeConfig(`{ agents: { work: "pinned" } }`);
+    await home.writeLogin(2);
+    const { reconcile } = await composeIn(home);
+    expect((await reconcile()).writes.map(({ store }) => store)).toEqual(["openclaw:research"]);
+    expect(await home.generations(agents)).toEqual([1, 1, 2]);
+  });
+
   test("is left alone: a pinned agent, an ignored agent", async () => {
     const home = await TemporaryHome.create({ agents });
     await home.writeConfig(`{ agents: { work: "pinned", "res*": "ignore" } }`);
