@@ -224,5 +224,7 @@ function summaryLine({ summary }: StatusReport): string {
   if (summary.drift > 0) parts.push(`${String(summary.drift)} behind`);
   if (summary.held > 0) parts.push(`${String(summary.held)} held`);
   if (summary.errors > 0) parts.push(`${String(summary.errors)} with errors`);
+  const others = summary.stores - summary.inSync - summary.drift - summary.held - summary.errors;
+  if (others > 0) parts.push(`${String(others)} without a profile that follows`);
   return parts.join(", ");
 }

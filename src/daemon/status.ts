@@ -4,11 +4,11 @@ import type { Config } from "../config/config.js";
 import { isTime } from "../domain/clock.js";
 import { StoreError } from "../domain/errors.js";
 import type { Finding } from "../domain/inventory.js";
-import { displayGeneration, placementKey, type LedgerState } from "../domain/ledger.js";
+import { displayGeneration, placementKey, splitKey, type LedgerState } from "../domain/ledger.js";
 import { knownGeneration } from "../domain/target-verdict.js";
 import type { Plan, TargetReport } from "../domain/plan.js";
 import { looksLikeToken } from "../domain/presentable.js";
-import type { CredentialStore } from "../domain/store.js";
+import type { CredentialStore, ProfileId, StoreName } from "../domain/store.js";
 import { readOwnFile, replaceOwnFile } from "../io/own-file.js";
 import type { Leftovers } from "../io/temporary-file.js";
 import { mapConcurrently } from "../reconcile/concurrency.js";
@@ -144,7 +144,7 @@ export async function statusOf(
       sameAs: null,
     });
   }
-  const shown = withInheritance(stores, result.observation.reads);
+  const shown = withRemoved(withInheritance(stores, result.observation.reads), result);
   return {
     schemaVersion: 1,
     at: iso(now),
@@ -351,6 +351,43 @@ function profileStatus(report: TargetReport, { ledger }: ReconcileResult): Profi
         },
       ];
   }
+}
+
+/** Says of a profile that followed and is not there any more that it is not; its agent may have no login at all. */
+function withRemoved(stores: readonly StoreStatus[], { ledger, observation, plan }: ReconcileResult): StoreStatus[] {
+  const readOf = new Map(observation.reads.map((read) => [read.target.store.name, read]));
+  const heads = new Set(plan.flows.map(({ head }) => placementKey(head.store, head.profile)));
+  const removed = new Map<StoreName, ProfileStatus[]>();
+  for (const [key, { generation }] of ledger.placements) {
+    const { store, profile } = splitKey(key);
+    const read = readOf.get(store);
+    if (generation === "" || heads.has(key) || read?.snapshot == null || read.target.binding !== "follow") continue;
+    if (!read.snapshot.profiles.some(({ id }) => id === profile))
+      removed.set(store, [...(removed.get(store) ?? []), removedProfile(store, profile, read.target.origin.era)]);
+  }
+  if (removed.size === 0) return [...stores];
+  return stores.map((status) => {
+    const { store, profiles, inherits, sameAs } = status;
+    const known = new Set([...profiles.map(({ profile }) => profile), ...(inherits?.profiles ?? [])]);
+    const more = (removed.get(store) ?? []).filter(({ profile }) => !known.has(profile));
+    return more.length === 0 || sameAs !== null ? status : { ...status, profiles: [...profiles, ...more] };
+  });
+}
+
+function removedProfile(store: StoreName, profile: ProfileId, era: string | null): ProfileStatus {
+  const make = `, or have it made: create: "always" in the config, then: credsyncd sync --force ${store}`;
+  return {
+    profile,
+    type: null,
+    binding: "follow",
+    state: "absent",
+    reason: "removed",
+    explanation: "it followed the source, and its program or its owner removed it",
+    hint: `where that was not meant, sign in there${era === "json" ? make : ""}`,
+    generation: null,
+    expiresAt: null,
+    hides: null,
+  };
 }
 
 function summarize(stores: readonly StoreStatus[]): StatusReport["summary"] {

@@ -417,7 +417,8 @@ function placementEvent(key: string, placement: Placement): PlacedEvent {
   return { kind: "seen", ...splitKey(key), ...placed, ...statedTerms(terms), carried: { reverts, revertedAt, stub, fence } };
 }
 
-function splitKey(key: string): { store: StoreName; profile: ProfileId } {
+/** What a key was made of. */
+export function splitKey(key: string): { store: StoreName; profile: ProfileId } {
   const [store, profile] = JSON.parse(key) as [StoreName, ProfileId];
   return { store, profile };
 }

@@ -240,9 +240,17 @@ const situations: Readonly<Record<string, Situation>> = {
   "an agent has no store": {
     make: (home) => rm(home.agentDirectory("work"), { recursive: true }),
     source: "ok",
-    states: ["in-sync", null],
+    states: ["in-sync", "absent"],
     code: 0,
-    sentence: /openclaw:work +absent/,
+    sentence: /openclaw:work +anthropic:claude-cli +absent/,
+  },
+  "an agent's profile was removed": {
+    make: (home) => writeFile(home.storeFile("work"), `{"version":1,"profiles":{}}`),
+    source: "ok",
+    states: ["in-sync", "absent"],
+    code: 0,
+    sentence:
+      /its owner removed it\n .*sign in there, or have it made[^]*^1 of 2 stores in sync, 1 without a profile that follows$/m,
   },
   "an agent is not configured any more": {
     make: (home) => home.configureAgents(["main"]),
