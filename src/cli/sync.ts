@@ -7,7 +7,7 @@ import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
 import { noOrders, type Orders } from "../domain/observation.js";
-import type { Plan } from "../domain/plan.js";
+import type { Plan, TargetReport } from "../domain/plan.js";
 import type { StoreName } from "../domain/store.js";
 import type { WriteOutcome } from "../reconcile/apply.js";
 import { isUnfinished, type ReconcileResult, type Reconciler } from "../reconcile/reconciler.js";
@@ -44,7 +44,7 @@ export async function sync(options: SyncOptions, signal: AbortSignal): Promise<E
     output.say(`credsyncd: hint: ${stuckHints[what]}`);
   }
   const report = { ...syncReport(result, options.dryRun === true), gateways };
-  output.result(describe(report, output), report);
+  output.result([describe(report, output), ...notForced(force, result)].join("\n"), report);
   return exitCodeOf(result, report);
 }
 
@@ -124,6 +124,8 @@ interface SyncReport {
   /** The first of `sources`. */
   readonly source: SourceReport;
   readonly sources: readonly SourceReport[];
+  /** How many profiles follow the source. */
+  readonly following: number;
   readonly durationMs: number;
 }
 
@@ -169,8 +171,24 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
     errors: [...readErrors, ...findings].map(({ store, error }) => ({ store, error: error.message, hint: error.hint })),
     source: sourceReport(source, result),
     sources: [source, ...others].map((flow) => sourceReport(flow, result)),
+    following: plan.reports.filter(follows).length,
     durationMs: result.durationMs,
   };
+}
+
+function follows({ verdict }: TargetReport): boolean {
+  return verdict !== null && verdict.kind !== "absent" && verdict.kind !== "unrelated";
+}
+
+/** Stores that were named and hold nothing to write to: what was ordered is not done, though all that follows is in sync. */
+function notForced(force: ReadonlySet<StoreName>, { plan }: ReconcileResult): string[] {
+  const heads = plan.flows.map(({ head }) => head.store);
+  const touched = new Set([...heads, ...plan.reports.flatMap((report) => (follows(report) ? [report.target.store] : []))]);
+  return [...force].flatMap((store) =>
+    touched.has(store)
+      ? []
+      : [`not forced  ${store}: it holds no profile that follows the source, and none is made there (create)`],
+  );
 }
 
 function sourceReport(flow: Plan, { ledger, observation }: ReconcileResult): SourceReport {
@@ -213,6 +231,10 @@ function describe(report: SyncReport, { paint }: Output): string {
   const names = report.sources.map(({ profile, generation }) =>
     report.sources.length === 1 ? (generation ?? "the source") : `${profile} ${generation ?? ""}`.trim(),
   );
+  if (report.following === 0) {
+    const next = "in the config, name under `profiles` what follows, or have it made: create";
+    return `nothing follows ${names.join(", ")}: no store holds such a profile\n  ${paint("dim", next)}`;
+  }
   return `everything is in sync with ${names.join(", ")}`;
 }
 

@@ -30,6 +30,15 @@ describe("sync", () => {
     expect(await home.generations(agents)).toEqual([1, 1]);
   });
 
+  test("says where nothing follows, and which store could not be forced", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await writeFile(home.storeFile("work"), `{"version":1,"profiles":{}}`);
+    const { stdout } = await credsyncd(home, ["sync", "--force", "openclaw:work"]);
+    expect(stdout).toMatch(/^everything is in sync with g1:.*\nnot forced {2}openclaw:work: it holds no profile that follows/);
+    await writeFile(home.storeFile("main"), `{"version":1,"profiles":{}}`);
+    expect((await credsyncd(home, ["sync"])).stdout).toMatch(/^nothing follows g1:[0-9a-f]{6}: no store holds such a profile\n/);
+  });
+
   test("removes what a killed one left half written, beside every login that it may have been about to write", async () => {
     const home = await TemporaryHome.create({ agents });
     await home.writeConfig(`{ targets: [{ kind: "openclaw" }, { kind: "claude-code", dir: "~/box" }] }`);
