@@ -6,7 +6,7 @@ import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
 import type { Held, Orders } from "../domain/observation.js";
 import type { Plan } from "../domain/plan.js";
-import type { ReconcileResult } from "../reconcile/reconciler.js";
+import { isUnfinished, type ReconcileResult } from "../reconcile/reconciler.js";
 import { tellGateways } from "./gateways.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
@@ -40,6 +40,7 @@ export async function adopt(store: string, options: AdoptOptions, signal: AbortS
     `the source now holds ${generation ?? "it"}, from ${store}; pushed to ${String(pushed)} other ${pushed === 1 ? "store" : "stores"}${failed.length === 0 ? "" : `; not written: ${failed.join(", ")}`}`,
     { schemaVersion: 1, adopted: true, from: store, generation, pushed, failed, gateways },
   );
+  if (signal.aborted && isUnfinished(result)) return exitCodes.busy;
   return failed.length === 0 ? exitCodes.done : exitCodes.partial;
 }
 

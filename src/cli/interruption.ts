@@ -9,7 +9,8 @@ type StopName = keyof typeof stops;
  * Runs a command that changes stores. Asked to stop, it waits for nothing more and finishes the writes in hand, so that
  * no lock and no half of anything is left.
  *
- * @returns the command's own exit code where all was done in spite of the request, else the signal's
+ * @param command ends as busy, or as failed, where the request cut it short
+ * @returns the signal's exit code then, else the command's own
  */
 export async function interruptibly(command: (signal: AbortSignal) => Promise<ExitCode>): Promise<ExitCode> {
   const stop = new AbortController();
@@ -24,14 +25,19 @@ export async function interruptibly(command: (signal: AbortSignal) => Promise<Ex
   for (const name of Object.keys(stops)) process.on(name, abort);
   try {
     const code = await command(stop.signal);
-    if (!stop.signal.aborted || code === exitCodes.done) return code;
+    const isCutShort = stop.signal.aborted && (code === exitCodes.busy || code === exitCodes.failed);
+    if (!isCutShort) return code;
     return printFailure(failure(" before all of it was done"), false);
   } catch (error) {
-    if (!stop.signal.aborted || !(error instanceof Failure || error instanceof StoreError)) throw error;
+    if (!stop.signal.aborted || !(error instanceof StoreError || isBusyOrFailed(error))) throw error;
     throw failure(`: ${error.message}`, error);
   } finally {
     for (const name of Object.keys(stops)) process.off(name, abort);
   }
+}
+
+function isBusyOrFailed(error: unknown): error is Failure {
+  return error instanceof Failure && (error.code === "busy" || error.code === "general");
 }
 
 /** To be called right before the first change. @throws Failure where the user asked to stop by then */

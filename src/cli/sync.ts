@@ -45,7 +45,8 @@ export async function sync(options: SyncOptions, signal: AbortSignal): Promise<E
   }
   const report = { ...syncReport(result, options.dryRun === true), gateways };
   output.result([describe(report, output), ...notForced(force, result)].join("\n"), report);
-  return exitCodeOf(result, report);
+  const isCutShort = signal.aborted && (isUnfinished(result) || isSettling(result));
+  return isCutShort ? exitCodes.busy : exitCodeOf(result, report);
 }
 
 /** A few attempts for what is in the way for a moment only. */

@@ -193,6 +193,16 @@ describe("restore, while it asks", () => {
   });
 });
 
+test("a command that did all that it can in spite of the request ends as it would without it", async () => {
+  const home = await TemporaryHome.create({ agents });
+  await home.writeProfile("work", 5);
+  await home.writeLogin(2);
+  const { code, stdout, stderr, noted } = await launch(home, ["sync"], { SIGNAL_AT: "SIGTERM 10" }).ended;
+  expect(noted).not.toBe("");
+  expect({ code, stderr }).toEqual({ code: 3, stderr: "" });
+  expect(stdout).toMatch(/^written +openclaw:main.*\nheld +openclaw:work/);
+});
+
 test("a command that is asked to stop while an interrupted switch cannot be settled is not begun", async () => {
   const { home, args, look, before } = await situations.sync();
   await mkdir(join(home.stateDirectory, "journal"), { recursive: true, mode: 0o700 });
