@@ -34,6 +34,8 @@ export interface Output {
   readonly json: boolean;
   /** The result: a text for a person, or with `--json` the value. */
   readonly result: (text: string, value: unknown) => void;
+  /** One of several results: on a terminal it takes the place of the last one, elsewhere they follow each other. */
+  readonly screen: (text: string, value: unknown) => void;
   /** Talk; silent with `-q`. */
   readonly say: (text: string) => void;
   readonly paint: (colour: Colour, text: string) => string;
@@ -52,6 +54,12 @@ export function openOutput(options: CommonOptions): Output {
       const line = json ? JSON.stringify(value, null, 2) : fenced(text, wantsColour);
       if (line !== "") process.stdout.write(`${line}\n`);
     },
+    screen: (text, value) => {
+      if (json) process.stdout.write(`${JSON.stringify(value)}\n`);
+      else if (process.stdout.isTTY)
+        process.stdout.write(`\u001b[H\u001b[2J${fitted(fenced(text, wantsColour), process.stdout)}\n`);
+      else process.stdout.write(`${fenced(text, wantsColour)}\n\n`);
+    },
     say: (text) => {
       if (options.quiet !== true) process.stderr.write(`${fenced(text, wantsColour)}\n`);
     },
@@ -68,6 +76,19 @@ function fenced(text: string, hasColour: boolean): string {
     .split(OWN_COLOUR)
     .map((part) => (OWN_COLOUR.test(part) ? part : spelledOut(part)))
     .join("");
+}
+
+/** The start and the last line of a text, where all of it does not fit: what scrolls away would be gone at the next look. */
+function fitted(text: string, { rows, columns }: Pick<NodeJS.WriteStream, "rows" | "columns">): string {
+  const lines = text.split("\n");
+  const heights = lines.map((line) => Math.max(1, Math.ceil(width(line) / columns)));
+  // One for the cursor, and two for what is said of the rest.
+  let room = rows - 1;
+  if (!(heights.reduce((sum, height) => sum + height, 0) > room)) return text;
+  room -= 1 + (heights.at(-1) ?? 1);
+  const end = heights.findIndex((height) => (room -= height) < 0);
+  const left = `… ${String(lines.length - 1 - end)} more lines: credsyncd status`;
+  return [...lines.slice(0, end), left, ...lines.slice(-1)].join("\n");
 }
 
 /** Prints a failure and returns its exit code; with `--json` the failure is on stdout too. */

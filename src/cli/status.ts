@@ -10,7 +10,7 @@ import { systemEnvironment } from "../daemon/system.js";
 import type { Finding } from "../domain/inventory.js";
 import { Failure } from "../domain/errors.js";
 import { FilesOfALook } from "../io/regular-file.js";
-import { lookNow, type StatusLook } from "./status-look.js";
+import { lookNow } from "./status-look.js";
 import { exitCodes, openOutput, table, type Colour, type CommonOptions, type ExitCode, type Output } from "./output.js";
 
 export interface StatusOptions extends CommonOptions {
@@ -29,8 +29,8 @@ export async function status(options: StatusOptions): Promise<ExitCode> {
   if (options.watch === true) {
     if (options.check === true) throw new Failure("usage", "--watch goes on and --check ends", "leave one of them out");
     const { watchStatus } = await import("./status-watch.js");
-    await watchStatus(composition, files, (look) => {
-      showLook(look, options, output);
+    await watchStatus(composition, files, ({ report, now }) => {
+      output.screen(output.json ? "" : describe(report, now, output, options.verbose === true), report);
     });
     return exitCodes.done;
   }
@@ -38,16 +38,6 @@ export async function status(options: StatusOptions): Promise<ExitCode> {
   // The table of hundreds of agents takes its time, and nobody reads it beside the JSON.
   output.result(output.json ? "" : describe(report, now, output, options.verbose === true), report);
   return options.check === true ? checkCode(report, config, now) : exitCodes.done;
-}
-
-/** On a terminal the last look makes way for the next; elsewhere they follow each other, with `--json` a line each. */
-function showLook({ report, now }: StatusLook, { verbose }: StatusOptions, output: Output): void {
-  if (output.json) {
-    process.stdout.write(`${JSON.stringify(report)}\n`);
-    return;
-  }
-  const text = describe(report, now, output, verbose === true);
-  process.stdout.write(process.stdout.isTTY ? `\u001b[H\u001b[2J${text}\n` : `${text}\n\n`);
 }
 
 function withWindow(config: Config, text: string | undefined): Config {

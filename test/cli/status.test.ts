@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
+import { stripVTControlCharacters } from "node:util";
 import { describe, expect, onTestFinished, test } from "vitest";
 import * as z from "zod";
 import { credsyncd, MAIN } from "../support/command-line.js";
@@ -170,6 +171,31 @@ describe("status --watch", () => {
     expect(looks[0]?.daemon.running).toBe(false);
     child.kill("SIGINT");
     expect(await ended).toEqual([0, null]);
+  });
+
+  test("fits a terminal, and gives it nothing but its own to obey", async () => {
+    const many = Array.from({ length: 30 }, (_, index) => `a${String(index)}`);
+    const home = await TemporaryHome.create({ agents: many });
+    const terminal = "data:text/javascript,Object.assign(process.stdout,{isTTY:true,rows:16,columns:60})";
+    const child = spawn(process.execPath, ["--import", terminal, MAIN, "status", "--watch"], {
+      env: home.environment({ CLAUDE_CONFIG_DIR: home.at("\u001b]0;title\u0007") }),
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    let shown = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (shown += text));
+    await becomes(() => shown.includes("in sync"), true);
+    home.spoken.push(shown);
+    const [, look = ""] = shown.split("\u001b[H\u001b[2J");
+    expect(look).toContain("title");
+    expect(look).not.toContain("\u001b]");
+    const lines = look.split("\n").map((line) => stripVTControlCharacters(line));
+    expect(lines.reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / 60)), 0)).toBeLessThanOrEqual(16);
+    expect(lines.slice(-3)).toEqual([
+      expect.stringMatching(/^… \d+ more lines: credsyncd status$/) as string,
+      expect.stringMatching(/^\d+ of \d+ stores in sync/) as string,
+      "",
+    ]);
   });
 
   test("does not go with --check", async () => {
