@@ -28,7 +28,7 @@ import { Reporter } from "./reporter.js";
 import { Restarts } from "./restarts.js";
 import { openSupervisor, type Supervisor } from "./sd-notify.js";
 import { statusLine } from "./status-line.js";
-import { writeHeartbeat } from "./status.js";
+import { readLags, writeHeartbeat } from "./status.js";
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -246,6 +246,8 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
     },
   });
   const reloaders = gateways.map((gateway) => new Reloader({ gateway, clock, log, onChange: () => void leaveStatus() }));
+  const lags = await readLags(running.stateDirectory);
+  for (const reloader of reloaders) reloader.resume(lags, signal);
   const alerter = await Alerter.open(alerterPorts(running, signal));
   const keepWarm =
     config.keepWarm === null ? null : new KeepWarm({ ...config.keepWarm, variables: environment.variables, clock, log, wake });

@@ -59,14 +59,27 @@ export class Reloader {
       reason: before?.reason ?? "reloading",
       listener: null,
     });
-    this.#running ??= this.#run(signal).finally(() => {
-      this.#running = null;
-    });
+    this.#start(signal);
+  }
+
+  /** Goes on where another daemon, or another configuration of this one, was ended. */
+  resume(lags: readonly Lag[], signal: AbortSignal): void {
+    const lag = lags.find(({ gateway }) => gateway === this.#ports.gateway.name);
+    if (lag === undefined) return;
+    this.#isWanted = true;
+    this.#become(lag);
+    this.#start(signal);
   }
 
   /** Resolves when no reload is under way. */
   async idle(): Promise<void> {
     await this.#running;
+  }
+
+  #start(signal: AbortSignal): void {
+    this.#running ??= this.#run(signal).finally(() => {
+      this.#running = null;
+    });
   }
 
   async #run(signal: AbortSignal): Promise<void> {

@@ -69,6 +69,11 @@ export async function readDaemonStatus(
   return { daemon: { running: true, pid, lastReconcileAt, lastReconcileMs }, lags };
 }
 
+/** The gateways that lagged when a daemon last said so, whichever it was. */
+export async function readLags(stateDirectory: string): Promise<readonly Lag[]> {
+  return (await readHeartbeat(join(stateDirectory, "status.json")))?.lags ?? [];
+}
+
 async function readHeartbeat(path: string): Promise<z.infer<typeof heartbeatShape> | null> {
   try {
     const parsed = heartbeatShape.safeParse(JSON.parse((await readOwnFile(path)) ?? "null"));

@@ -90,6 +90,24 @@ describe("a running gateway", () => {
     expect(await gateways()).toEqual([]);
   });
 
+  test("that could not be told still lags for the next daemon, which tells it", async () => {
+    const { home, variables, behave, gateways } = await homeWithGateway("exit 1");
+    const first = await RunningDaemon.start(home, { variables });
+    await home.writeLogin(2);
+    await first.said("gateway not reloaded");
+    await becomes(async () => (await gateways()).map(({ reason }) => reason), ["failed"]);
+    const [lag] = await gateways();
+    first.signal("SIGHUP");
+    await first.said("gateway not reloaded");
+    expect(await gateways()).toEqual([lag]);
+    await first.stop();
+    await behave("exit 0");
+    const second = RunningDaemon.launch(home, { variables });
+    await second.said("gateway reloaded");
+    await second.said("ready");
+    await becomes(gateways, []);
+  });
+
   test("lags where the user wants it not to be told, and the log is silent about it", async () => {
     const { home, variables, calls, gateways } = await homeWithGateway("exit 0");
     await home.writeConfig(`{ reload: { openclaw: "off" } }`);
