@@ -102,8 +102,8 @@ export async function statusOf(
   const stores: StoreStatus[] = [];
   const byStore = groupByStore(result.plan.reports);
   const [first, ...others] = result.plan.flows;
-  const source = sourceStatus(first, result, config, now);
-  const sources = [source, ...others.map((flow) => sourceStatus(flow, result, config, now))];
+  const source = sourceStatus(first, result, { config, daemon }, now);
+  const sources = [source, ...others.map((flow) => sourceStatus(flow, result, { config, daemon }, now))];
   const own = new Set(result.observation.inventory.source.stores.map(({ name }) => name));
   const { signal } = new AbortController();
   const actives = await mapConcurrently(result.observation.reads, READS_AT_ONCE, ({ target, error }) =>
@@ -124,7 +124,7 @@ export async function statusOf(
       inherits: null,
       profiles: [
         ...sources.flatMap((source) => (source.store === store.name ? canonicalProfile(source) : [])),
-        ...(byStore.get(store.name) ?? []).flatMap((report) => profileStatus(report, result)),
+        ...(byStore.get(store.name) ?? []).flatMap((report) => profileStatus(report, result, daemon)),
       ],
       active,
       error: failure?.message ?? null,
@@ -196,7 +196,12 @@ async function readActive(store: CredentialStore, signal: AbortSignal): Promise<
   }
 }
 
-function sourceStatus(flow: Plan, { observation, ledger }: ReconcileResult, config: Config, now: number): SourceStatus {
+function sourceStatus(
+  flow: Plan,
+  { observation, ledger }: ReconcileResult,
+  { config, daemon }: { readonly config: Config; readonly daemon: DaemonStatus },
+  now: number,
+): SourceStatus {
   const { head } = flow;
   const held = head.state === "present" && head.observed.held.kind === "credential" ? head.observed.held : null;
   const read = observation.sourceReads.find(({ store }) => store.name === head.store);
@@ -211,7 +216,7 @@ function sourceStatus(flow: Plan, { observation, ledger }: ReconcileResult, conf
     profile: head.profile,
     type: held?.credential.type ?? null,
     state: sourceState(flow, config, now),
-    ...sourceNotes(flow, observation.inventory.source.signIn),
+    ...sourceNotes(flow, observation.inventory.source.signIn, daemon),
     generation: displayGeneration(ledger, flow.source.kind === "restored" ? flow.source.lost : (held?.generation ?? null)),
     expiresAt: expiresAt === null ? null : iso(expiresAt),
     signInEndsAt: signInEndsAt === null ? null : iso(signInEndsAt),
@@ -222,7 +227,7 @@ function sourceStatus(flow: Plan, { observation, ledger }: ReconcileResult, conf
 type Notes = Pick<SourceStatus, "reason" | "explanation" | "hint">;
 
 /** What there is to say of the source: one word for scripts, why, and what a person does about it. */
-function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, signIn: string): Notes {
+function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, signIn: string, daemon: DaemonStatus): Notes {
   switch (source.kind) {
     case "held": {
       const { explanation } = source;
@@ -232,7 +237,7 @@ function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, sig
     case "fenced": {
       const { reason, explanation } = source;
       if (restoration === null) return { reason, explanation, hint: fencedHint(head.store, source, signIn) };
-      return { reason, explanation, hint: "the daemon puts its access token back from a copy; or run: credsyncd sync" };
+      return { reason, explanation, hint: doneBy(daemon, "puts its access token back from a copy") };
     }
     case "restored":
       return { reason: "source-refresh-failed", explanation: RESTORED, hint: restoredHint(head.store, signIn) };
@@ -246,6 +251,11 @@ function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, sig
     case "logged-out":
       return { reason: null, explanation: null, hint: adoption === null ? `sign in: ${signIn}` : null };
   }
+}
+
+/** Who does what is to be done. */
+function doneBy({ running }: DaemonStatus, what: string): string {
+  return running ? `the daemon ${what}; or run: credsyncd sync` : "no daemon runs that would do it; run: credsyncd sync";
 }
 
 /** How a profile of the source stands among the others of its store. */
@@ -284,7 +294,7 @@ function trueEnd({ target, verdict }: TargetReport, ledger: LedgerState): number
   return held.expiresAt - (verdict?.kind === "in-sync" ? target.expiryMarginMs : written);
 }
 
-function profileStatus(report: TargetReport, { ledger }: ReconcileResult): ProfileStatus[] {
+function profileStatus(report: TargetReport, { ledger }: ReconcileResult, daemon: DaemonStatus): ProfileStatus[] {
   const { target, verdict } = report;
   if (verdict?.kind === "unrelated") return [];
   const held = target.held.kind === "credential" ? target.held : null;
@@ -332,7 +342,7 @@ function profileStatus(report: TargetReport, { ledger }: ReconcileResult): Profi
           reason: target.held.kind === "fence" ? "refresh-failed" : "behind",
           explanation:
             target.held.kind === "fence" ? "its program failed to refresh it, and lost its tokens" : "it is to be written",
-          hint: "the daemon writes it; or run: credsyncd sync",
+          hint: doneBy(daemon, "writes it"),
         },
       ];
     case "drift":

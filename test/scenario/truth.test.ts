@@ -135,7 +135,7 @@ const situations: Readonly<Record<string, Situation>> = {
     source: "ok",
     states: ["drift", "drift"],
     code: 3,
-    sentence: /0 of 2 stores in sync, 2 behind/,
+    sentence: /no daemon runs that would do it; run: credsyncd sync[^]*0 of 2 stores in sync, 2 behind/,
   },
   "the source is another account": {
     make: async (home) => {
