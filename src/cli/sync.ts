@@ -1,7 +1,17 @@
 import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { overwrittenBy } from "../daemon/reload.js";
-import { fencedHint, holdHint, RESTORED, restoredHint, stuckHints, SUSPECT, suspectHint, waitText } from "../daemon/reporter.js";
+import {
+  fencedHint,
+  holdHint,
+  RESTORED,
+  restoredHint,
+  sourceHoldHint,
+  stuckHints,
+  SUSPECT,
+  suspectHint,
+  waitText,
+} from "../daemon/reporter.js";
 import { systemEnvironment } from "../daemon/system.js";
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
@@ -262,7 +272,7 @@ function sourceOf(
     case "unreadable":
       return { state: source.kind, explanation: source.reason, hint: source.hint };
     case "held":
-      return { state: source.reason, explanation: source.explanation, hint: "accept it with: credsyncd sync --force" };
+      return { state: source.reason, explanation: source.explanation, hint: sourceHoldHint(source, command) };
   }
 }
 

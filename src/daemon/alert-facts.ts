@@ -29,7 +29,8 @@ function flowsOf({ plan, observation, adoptions }: ReconcileResult): FlowFacts[]
   return plan.flows.map((flow) => {
     const { head, source, adoption, restoration, live, suspect, reports } = flow;
     const failed = adoptions.some(({ store, error }) => store === head.store && error !== null);
-    const isHealing = (adoption !== null || restoration !== null) && !failed;
+    // That an adoption cannot be written is the store's own alert, and neither a rollback nor a logout.
+    const isHealing = adoption !== null || (restoration !== null && !failed);
     const shownProfile = sourceProfile(flow) === "" ? null : head.profile;
     const { store, profile } = head;
     return { store, profile, shownProfile, verdict: source, isHealing, isSuspect: suspect, live, signIn, reports };

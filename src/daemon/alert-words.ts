@@ -1,6 +1,6 @@
 import { formatDuration } from "../config/duration.js";
 import type { AlertKind, Condition } from "../domain/alerts.js";
-import { fencedHint, holdHint, RESTORED, restoredHint, SUSPECT, suspectHint } from "./reporter.js";
+import { fencedHint, holdHint, RESTORED, restoredHint, sourceHoldHint, SUSPECT, suspectHint } from "./reporter.js";
 
 /** What a person is told: what is wrong, since when, what it breaks, and what to do. */
 export interface AlertWords {
@@ -78,7 +78,7 @@ function describe(condition: Condition, now: number): AlertWords {
     case "account-changed":
       return {
         message: `${explanation ?? "the source holds another login"}; nothing is pushed, and ${untilEnd(condition, now)}`,
-        hint: "accept it with: credsyncd sync --force - or sign in again with the login that the agents should have",
+        hint: sourceHoldHint({ acceptable: condition.reason === null }, hint ?? SIGN_IN),
       };
     case "suspect":
       if (condition.reason === LOST)

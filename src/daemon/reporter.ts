@@ -209,10 +209,7 @@ function sourceStateOf(flow: Plan, { observation }: ReconcileResult): State | nu
     case "held":
       if (adoption !== null || source.until !== null) return null;
       return said(source.reason, (log) => {
-        log.warn(
-          { ...about, reason: source.reason, why: source.explanation, hint: "accept it with: credsyncd sync --force" },
-          "held",
-        );
+        log.warn({ ...about, reason: source.reason, why: source.explanation, hint: sourceHoldHint(source, signIn) }, "held");
       });
     case "live":
     case "becomes-live":
@@ -260,6 +257,13 @@ export function findingText(kind: Finding["kind"]): string {
     case "error":
       return "cannot be served";
   }
+}
+
+/** What a person does about a login that the source holds and that is not handed on; `signIn` is the command. */
+export function sourceHoldHint({ acceptable }: { readonly acceptable: boolean }, signIn: string): string {
+  return acceptable
+    ? "accept it with: credsyncd sync --force - or sign in again with the login that the agents should have"
+    : `sign in: ${signIn} - or take the login of an agent that has the newer one: credsyncd adopt STORE`;
 }
 
 /** Why the live login is suspect. */

@@ -68,7 +68,8 @@ function heldSince({ kind, reason, store, profile }: Condition, events: readonly
     (event) => event.kind === "hold" && event.store === store && (profile === null || event.profile === profile),
   );
   // A compacted ledger knows that it is held, and not since when.
-  return last?.kind === "hold" && last.reason === (reason ?? kind) && last.at > 0 ? last.at : null;
+  const isSame = last?.kind === "hold" && [kind, reason].includes(last.reason);
+  return isSame && last.at > 0 ? last.at : null;
 }
 
 function iso(time: number | null): string | null {

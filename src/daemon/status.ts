@@ -25,7 +25,7 @@ import type {
 } from "./status-report.js";
 import { inheritedProfiles, servedProfiles, withInheritance } from "./inheritance.js";
 import { gatewayStatus, lagReasons, type Lag } from "./lag.js";
-import { fencedHint, holdHint, RESTORED, restoredHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
+import { fencedHint, holdHint, RESTORED, restoredHint, sourceHoldHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
 
 const moment = z.number().check(z.refine(isTime));
 const lagShape = z.object({
@@ -230,9 +230,8 @@ type Notes = Pick<SourceStatus, "reason" | "explanation" | "hint">;
 function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, signIn: string, daemon: DaemonStatus): Notes {
   switch (source.kind) {
     case "held": {
-      const { explanation } = source;
-      if (adoption !== null) return { reason: null, explanation, hint: null };
-      return { reason: source.reason, explanation, hint: "accept it with: credsyncd sync --force" };
+      if (adoption !== null) break;
+      return { reason: source.reason, explanation: source.explanation, hint: sourceHoldHint(source, signIn) };
     }
     case "fenced": {
       const { reason, explanation } = source;
@@ -249,8 +248,11 @@ function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, sig
       return { reason: null, explanation: null, hint: null };
     case "missing":
     case "logged-out":
-      return { reason: null, explanation: null, hint: adoption === null ? `sign in: ${signIn}` : null };
+      if (adoption !== null) break;
+      return { reason: null, explanation: null, hint: `sign in: ${signIn}` };
   }
+  const explanation = `the newer login of ${adoption.candidate.target.store} is to take its place`;
+  return { reason: null, explanation, hint: doneBy(daemon, "writes it") };
 }
 
 /** Who does what is to be done. */

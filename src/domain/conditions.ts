@@ -114,8 +114,9 @@ function sourceConditions(flow: FlowFacts, windows: Windows, now: number): Condi
     }
     case "held": {
       // What is not handed on may end: what the agents hold is another login.
-      const { reason: kind, explanation } = verdict;
-      return kind === "account-unsettled" ? [] : [{ ...place, kind, explanation }, ...suspect];
+      const { reason: kind, explanation, acceptable } = verdict;
+      const held = { ...place, explanation, reason: acceptable ? null : "spent", hint: signIn };
+      return kind === "account-unsettled" ? [] : [{ ...held, kind }, ...suspect];
     }
     case "live":
     case "becomes-live":

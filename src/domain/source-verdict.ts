@@ -55,6 +55,8 @@ export type SourceVerdict =
       readonly held: HeldCredential;
       readonly reason: SourceHold;
       readonly explanation: string;
+      /** Whether the user's order makes it live; what is known to be spent cannot be forced into every agent. */
+      readonly acceptable: boolean;
       readonly provenSignIn: boolean;
       /** It still holds what it held when an agent's login was adopted: the adoption is to be finished, from any holder. */
       readonly adoptionPending: boolean;
@@ -152,11 +154,12 @@ export function heldBySource(verdict: SourceVerdict): HeldCredential | null {
 function judgeCredential(source: PresentSource, held: HeldCredential, context: Context): SourceVerdict {
   const live = liveOf(context.ledger, source.flow);
   const accepted = context.orders.force.has(source.store);
-  const hold = (reason: SourceHold, explanation: string, provenSignIn = false): SourceVerdict => ({
+  const hold: Hold = (reason, explanation, { provenSignIn = false, acceptable = true } = {}) => ({
     kind: "held",
     held,
     reason,
     explanation,
+    acceptable,
     provenSignIn,
     adoptionPending: false,
     until: null,
@@ -165,23 +168,24 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
 
   if (live === null) return judgeFirst(source, held, context.ledger, hold, becomeLive);
   if (held.generation === null)
-    return judgeBare(source, held, live, context) ?? hold("account-changed", "the login lost its refresh token");
+    return judgeBare(source, held, live, context) ?? hold("account-changed", "the login lost its refresh token", spent);
   if (held.generation === live.generation) return judgeSameGeneration(held, live, context.ledger, hold, becomeLive);
 
   const known = context.ledger.generations.get(held.generation);
   if (known !== undefined) {
     // A static secret is never spent, so that putting an earlier one back is the owner's own choice.
     if (held.credential.type !== "oauth" && !isOauth(live)) return becomeLive("rotation", known.chain);
-    if (known.chain === live.chain) return hold("source-rolled-back", "the source holds an older generation: a restored backup");
+    if (known.chain === live.chain)
+      return hold("source-rolled-back", "the source holds an older generation: a restored backup", spent);
     if (!accepted && missedAdoption(source, held.generation, live, context.ledger)) {
       const verdict = hold("source-rolled-back", "the source does not hold yet what was adopted");
       return verdict.kind === "held" ? { ...verdict, adoptionPending: true } : verdict;
     }
     if (known.sequence < (context.ledger.chainLengths.get(known.chain) ?? 0)) {
-      return hold("source-rolled-back", "the source holds an older generation of another sign-in");
+      return hold("source-rolled-back", "the source holds an older generation of another sign-in", spent);
     }
     if (accepted || context.policy.onAccountChange === "push") return becomeLive("account-switch", known.chain);
-    return hold("account-changed", "the source switched back to another sign-in", true);
+    return hold("account-changed", "the source switched back to another sign-in", { provenSignIn: true });
   }
   return judgeUnknown(source, { ...held, generation: held.generation }, live, accepted, context, hold, becomeLive);
 }
@@ -214,7 +218,7 @@ function judgeFirst(
   const known = ledger.generations.get(held.generation);
   if (known === undefined) return becomeLive("first-sight", newChain(held.generation));
   if (held.credential.type === "oauth" && known.sequence < (ledger.chainLengths.get(known.chain) ?? 0))
-    return hold("source-rolled-back", "the source holds an older generation of a login that is known from elsewhere");
+    return hold("source-rolled-back", "the source holds an older generation of a login that is known from elsewhere", spent);
   return becomeLive("first-sight", known.chain);
 }
 
@@ -225,7 +229,15 @@ function missedAdoption(source: PresentSource, generation: Fingerprint, live: Li
   return placement?.generation === generation && placement.stub === null && placement.at <= live.since;
 }
 
-type Hold = (reason: SourceHold, explanation: string, provenSignIn?: boolean) => SourceVerdict;
+type Hold = (
+  reason: SourceHold,
+  explanation: string,
+  more?: { readonly provenSignIn?: boolean; readonly acceptable?: boolean },
+) => SourceVerdict;
+
+/** It is known, and not to be had back by an order. */
+const spent = { acceptable: false };
+
 type BecomeLive = (reason: LiveReason, chain: ChainId) => SourceVerdict;
 
 function judgeSameGeneration(
@@ -240,7 +252,7 @@ function judgeSameGeneration(
   if (held.issue === live.issue) return isExtended ? becomeLive("reissue", live.chain) : { kind: "live", held };
   const known = ledger.issues.has(held.issue);
   if (!known && isLater(held.expiresAt, live.expiresAt)) return becomeLive("reissue", live.chain);
-  return hold("source-rolled-back", "the source holds an older access token of the live generation");
+  return hold("source-rolled-back", "the source holds an older access token of the live generation", spent);
 }
 
 function judgeUnknown(
@@ -266,6 +278,7 @@ function judgeUnknown(
       held,
       reason: "account-unsettled",
       explanation: "a new login appeared; waiting a moment for its account to be written too",
+      acceptable: true,
       provenSignIn: false,
       adoptionPending: false,
       until: settlesAt,
@@ -276,7 +289,7 @@ function judgeUnknown(
     const oneSided = (source.observed.account === null) !== (live.account === null);
     if (accepted) return accept();
     if ((account === "different" || oneSided) && context.policy.onAccountChange === "hold") {
-      return hold("account-changed", "the source was signed in to another account", true);
+      return hold("account-changed", "the source was signed in to another account", { provenSignIn: true });
     }
     // A new sign-in brings a new access token; another account's cannot be compared, unless it is the very same sign-in.
     const comparable = account !== "different" || isSameSignIn(signInEndsAt, live);

@@ -151,7 +151,10 @@ describe("what is said", () => {
     ["logged-out", /logged out; the agents can use what they hold for 4h more - sign in: claude auth login/],
     ["source-missing", /nobody is signed in; the agents can use what they hold for 4h more - sign in: claude auth login/],
     ["source-unreadable", /cannot be read: it is no JSON;.* - sign in again/],
-    ["source-rolled-back", /a restored backup; nothing is pushed.* - accept it with: credsyncd sync --force/],
+    [
+      "source-rolled-back",
+      /a restored backup; nothing is pushed.* - sign in: claude auth login - or take the login of an agent .*: credsyncd adopt STORE/,
+    ],
     ["account-changed", /signed in to another account; nothing is pushed.* - accept it with: credsyncd sync --force/],
     ["target-newer", /openclaw:work anthropic:claude-cli: .* - accept its login with: credsyncd adopt openclaw:work/],
     ["unknown-origin", /openclaw:main anthropic:mine: .* - list the profile in the config/],

@@ -1,7 +1,12 @@
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { factsOf } from "../../src/daemon/alert-facts.js";
+import { conditionsOf } from "../../src/domain/conditions.js";
+import { StoreError } from "../../src/domain/errors.js";
+import { noOrders } from "../../src/domain/observation.js";
 import { credsyncd } from "../support/command-line.js";
+import { composeIn } from "../support/composed-daemon.js";
 import { becomes } from "../support/condition.js";
 import { RunningDaemon } from "../support/running-daemon.js";
 import { HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
@@ -115,4 +120,20 @@ describe("the daemon", () => {
       expect(daemon.lines.filter(({ msg }) => msg === "reconcile failed")).toEqual([]);
     },
   );
+});
+
+test("an agent's login that the source cannot be given is the source's trouble, and no rollback", async () => {
+  const home = await homeEndingIn(HOUR_MS / 10);
+  const { reconcile, reconciler, config } = await composeIn(home);
+  await reconcile();
+  await home.writeProfile("work", 2, { expiresAt: Date.now() + 8 * HOUR_MS });
+  const [adoption] = (await reconcile()).adoptions;
+  if (adoption === undefined) throw new Error("nothing was adopted");
+  await home.writeLogin(1, { expiresAt: Date.now() + HOUR_MS / 10 });
+  const look = await reconciler.preview(config.policy, noOrders, new AbortController().signal);
+  expect(look.plan.flows).toMatchObject([{ source: { kind: "held", reason: "source-rolled-back" } }]);
+  const error = new StoreError("permission", "cannot write it", "let this user write it");
+  const facts = factsOf({ ...look, adoptions: [{ ...adoption, error }] });
+  const { conditions } = conditionsOf(facts, config.alerts, Date.now());
+  expect(conditions).toMatchObject([{ kind: "store-error", store: "claude-code", hint: "let this user write it" }]);
 });

@@ -130,6 +130,33 @@ const situations: Readonly<Record<string, Situation>> = {
     code: 3,
     sentence: /source-rolled-back/,
   },
+  "the source was put back to what it held before": {
+    make: async (home) => {
+      await home.writeConfig(`{ onAgentRotation: "hold" }`);
+      await home.writeLogin(2, soon(9));
+      await credsyncd(home, ["sync"]);
+      await home.writeLogin(1, soon(5));
+      // An order does not change that, so that none is advised.
+      expect((await credsyncd(home, ["sync", "--force"])).stdout).not.toContain("sync --force");
+    },
+    source: "ok",
+    states: both,
+    code: 3,
+    sentence: /source-rolled-back .*a restored backup[^]*sign in: claude auth login - or .*credsyncd adopt STORE/,
+  },
+  "the source cannot be given what an agent refreshed": {
+    make: async (home) => {
+      await everyoneEnds(home, 0.1);
+      await home.writeProfile("work", 3, soon(8));
+      await home.makeDirectory(home.at(".claude", ".storage-write.lock"));
+      await writeFile(home.at(".claude", ".storage-write.lock", "foreign"), "");
+      await credsyncd(home, ["sync"]);
+    },
+    source: "expiring",
+    states: both,
+    code: 2,
+    sentence: /the newer login of openclaw:\w+ is to take its place\n .*run: credsyncd sync/,
+  },
   "the login rotated and nobody wrote it yet": {
     make: (home) => home.writeLogin(2, soon(9)),
     source: "ok",
