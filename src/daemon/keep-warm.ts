@@ -141,18 +141,20 @@ export class KeepWarm {
       this.runs.renewed += 1;
       const durationMs = Math.round(clock.monotonic() - startedAt);
       log.info({ store: login.store, expiresAt: new Date(end).toISOString(), durationMs }, "login kept warm");
-      this.#logins.delete(key);
+      const renewed = { ...attempts, login: { ...login, expiresAt: end } };
+      // Where the clock is wrong, or `before` longer than a login lasts, each would be renewed as soon as it is there.
+      if (dueAt(renewed, this.#ports.beforeMs) > clock.now()) this.#logins.delete(key);
+      else this.#logins.set(key, this.#afterFailure(renewed, soonOver));
     } else {
       this.runs.unchanged += 1;
-      this.#logins.set(key, this.#afterFailure(attempts, outcome));
+      this.#logins.set(key, this.#afterFailure(attempts, failureOf(outcome)));
     }
     wake();
   }
 
-  #afterFailure({ login, failed }: Attempts, outcome: CommandOutcome): Attempts {
+  #afterFailure({ login, failed }: Attempts, { reason, hint, isFinal }: FailedRun): Attempts {
     const { clock, log } = this.#ports;
-    const reason = outcome.kind === "done" ? "it ended well, but the login is the same as before" : failureText(outcome);
-    const waitMs = outcome.kind === "not-found" ? undefined : RETRY_AFTER_MS[failed];
+    const waitMs = isFinal ? undefined : RETRY_AFTER_MS[failed];
     const { store } = login;
     if (waitMs !== undefined) {
       log.debug({ store, reason, againInMs: waitMs }, "login not kept warm yet");
@@ -160,7 +162,6 @@ export class KeepWarm {
     }
     const runs = failed + 1;
     const explanation = `after ${String(runs)} ${runs === 1 ? "run" : "runs"} of ${this.#ports.command[0]}: ${reason}; it is left alone until the login changes`;
-    const hint = hintFor(outcome);
     log.error({ store, reason: explanation, hint }, "keepWarm stopped");
     return { login, failed: runs, retryAt: 0, stopped: { at: clock.now(), explanation, hint } };
   }
@@ -180,10 +181,27 @@ export class KeepWarm {
   }
 }
 
-function hintFor(outcome: CommandOutcome): string {
-  return outcome.kind === "not-found"
+/** Why a run is no success. */
+interface FailedRun {
+  readonly reason: string;
+  readonly hint: string;
+  /** Another one would be no better. */
+  readonly isFinal: boolean;
+}
+
+const soonOver: FailedRun = {
+  reason: "the login that it brought is over already, or so soon that it would be renewed again at once",
+  hint: "see that the clock of this host is right, and keepWarm.before shorter than a login lasts",
+  isFinal: false,
+};
+
+function failureOf(outcome: CommandOutcome): FailedRun {
+  const reason = outcome.kind === "done" ? "it ended well, but the login is the same as before" : failureText(outcome);
+  const isFinal = outcome.kind === "not-found";
+  const hint = isFinal
     ? "put it on the daemon's PATH, or name it with its whole path: keepWarm.command in the config"
     : "run it by hand; claude auth status renews a login from Claude Code 2.1.329 on, and only in its last 5 minutes or later";
+  return { reason, hint, isFinal };
 }
 
 function warmLogins({ plan }: ReconcileResult): WarmLogin[] {

@@ -33,7 +33,7 @@ async function warmed(script: string, login: LoginOptions = {}, command?: readon
   await home.writeLogin(1, { expiresAt, ...login });
   await writeFile(home.at("next"), home.login(2, { expiresAt: expiresAt + 8 * HOUR_MS }), { mode: 0o600 });
   const rotate = `cp -p ${home.at("next")} ${home.loginFile}.tmp && mv ${home.loginFile}.tmp ${home.loginFile}`;
-  await writeFile(home.at("owner"), `#!/bin/sh\n${script.replaceAll("ROTATE", rotate)}\n`, { mode: 0o700 });
+  await writeFile(home.at("owner"), `#!/bin/sh\n${script.replaceAll("ROTATE", rotate).replaceAll("LOGIN", home.loginFile)}\n`, { mode: 0o700 });
   const { reconcile } = await composeIn(home);
   const clock = new ManualClock(NOW);
   const { log, lines } = rememberingLog(home);
@@ -124,6 +124,31 @@ describe("keepWarm", () => {
     expect(warm.conditions).toEqual([]);
     await clock.pass(57 * MINUTE_MS);
     await becomes(() => warm.runs.unchanged, 7);
+  });
+
+  test("does not renew without end what is over as soon as it is there, as under a wrong clock, and says so", async () => {
+    const next = `echo run >> "$0.log"; next="$(dirname "$0")/next-$(wc -l < "$0.log" | tr -d ' ')"`;
+    const { home, clock, warm, lines, look } = await warmed(`${next}; cp -p "$next" "$next.tmp" && mv "$next.tmp" LOGIN`);
+    for (let run = 1; run <= 7; run++)
+      await writeFile(home.at(`next-${String(run)}`), home.login(run + 1, { expiresAt: NOW + HOUR_MS + run }), { mode: 0o600 });
+    await clock.pass(70 * MINUTE_MS);
+    for (let run = 1; run <= 6; run++) {
+      await becomes(() => warm.runs.renewed, run);
+      await look();
+      await look();
+      expect(warm.runs.renewed).toBe(run);
+      await clock.pass(10 * MINUTE_MS);
+    }
+    await clock.pass(24 * HOUR_MS);
+    expect(warm.runs.renewed).toBe(6);
+    expect(lines.filter(({ level }) => level === "error")).toMatchObject([{ msg: "keepWarm stopped" }]);
+    expect(warm.conditions).toMatchObject([
+      {
+        kind: "keep-warm-failed",
+        explanation: expect.stringMatching(/^after 6 runs of .*: the login that it brought is over already/) as string,
+        hint: expect.stringMatching(/clock/) as string,
+      },
+    ]);
   });
 
   test("stops at once where there is no such command", async () => {
