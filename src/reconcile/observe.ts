@@ -54,7 +54,7 @@ export async function observe(
   ]);
   const names: Names = { fingerprintOf: remembering(fingerprintOf), tokens };
   const kept = await readCopies(inventory.source, source.reads, backups);
-  tokens.note([...source.reads, ...found], names.fingerprintOf, [...kept.values()].flat());
+  tokens.note({ source: source.reads, targets: found, copies: [...kept.values()].flat() }, names.fingerprintOf);
   const look = source.look ?? {
     state: "read",
     store: inventory.source.stores[0].name,
@@ -176,16 +176,21 @@ function profilesOf(
       if (profiles.has(stored.id)) continue;
       const observed = observeProfile(store.name, stored, names);
       const { accountInCredential } = stored;
-      const kept = keptLogin(copies.get(placementKey(store.name, stored.id)), from, names);
+      const kept = keptLogin(stored.id, copies.get(placementKey(store.name, stored.id)), from, names);
       profiles.set(stored.id, { observed, accountInCredential, changedAt: snapshot.changedAt ?? 0, kept });
     }
   }
   return [...profiles.values()];
 }
 
-function keptLogin(contents: readonly ProfileContent[] | undefined, from: LoginCopies | null, names: Names): KeptLogin | null {
+function keptLogin(
+  profile: ProfileId,
+  contents: readonly ProfileContent[] | undefined,
+  from: LoginCopies | null,
+  names: Names,
+): KeptLogin | null {
   if (contents === undefined || from === null) return null;
-  const copies = contents.map((content) => toHeld(content, names)).filter((held) => held.kind === "credential");
+  const copies = contents.map((content) => toHeld(profile, content, names)).filter((held) => held.kind === "credential");
   return { copies, expiryMarginMs: from.expiryMarginMs };
 }
 
@@ -228,7 +233,7 @@ function observeProfile(store: StoreName, stored: StoredProfile, names: Names): 
     store,
     profile: stored.id,
     provider: stored.provider,
-    held: toHeld(stored.content, names),
+    held: toHeld(stored.id, stored.content, names),
     account: fingerprinted(stored.account, fingerprintOf),
     surroundings: () => fingerprintOf(stored.surroundings()),
   };
@@ -238,8 +243,8 @@ function fingerprinted(account: Account | null, fingerprintOf: FingerprintOf): A
   return fingerprintAccount(account, fingerprintOf, (text) => new Secret(text));
 }
 
-function toHeld(content: ProfileContent, { fingerprintOf, tokens }: Names): Held {
-  if (content.kind === "fence") return { ...content, spends: tokens.spentBy(content) };
+function toHeld(profile: ProfileId, content: ProfileContent, { fingerprintOf, tokens }: Names): Held {
+  if (content.kind === "fence") return { ...content, spends: tokens.spentBy(content, profile) };
   if (content.kind !== "credential") return content;
   const credential: Credential = content.credential;
   return { kind: "credential", credential, ...identify(credential, fingerprintOf), expiresAt: expiryOf(credential) };

@@ -1,37 +1,59 @@
 import type { Fingerprint, FingerprintOf } from "../domain/generation.js";
 import type { Secret } from "../domain/secret.js";
-import type { ProfileContent, StoreSnapshot } from "../domain/store.js";
+import type { ProfileContent, ProfileId, StoreSnapshot } from "../domain/store.js";
 
 type Fence = Extract<ProfileContent, { kind: "fence" }>;
 type Reads = readonly { readonly snapshot: StoreSnapshot | null }[];
+type Tokens = Map<Fingerprint, Secret>;
+
+/** What a look has read, and what is kept besides. */
+interface Seen {
+  readonly source: Reads;
+  readonly targets: Reads;
+  /** Of what the source lost: they are there after a restart, too. */
+  readonly copies: readonly ProfileContent[];
+}
 
 /**
  * The refresh tokens that were read. A fence only tells whether a given token is the one that it names, and where a program
  * fences every store of a login at once, none but an earlier look has that token.
+ *
+ * A program fences a profile wherever it has that id, and a profile of another id follows the source: no other token is
+ * asked for, since each question takes its time, and a store may hold thousands of fences and tokens.
  */
 export class SeenTokens {
-  #tokens: ReadonlyMap<Fingerprint, Secret> = new Map();
+  #ofSource: Tokens = new Map();
+  #ofProfiles = new Map<ProfileId, Tokens>();
 
-  /**
-   * Takes in what a look has read; what earlier ones read is kept only while a fence stands.
-   *
-   * @param copies of what the source lost: they are there after a restart, too
-   */
-  note(reads: Reads, fingerprintOf: FingerprintOf, copies: readonly ProfileContent[] = []): void {
-    const contents = reads.flatMap(({ snapshot }) => snapshot?.profiles.map(({ content }) => content) ?? []);
-    const kept = contents.some(({ kind }) => kind === "fence") ? this.#tokens : [];
-    const tokens = [...contents, ...copies].flatMap(refreshTokenOf);
-    this.#tokens = new Map([...tokens.map((token) => [fingerprintOf(token), token] as const), ...kept]);
+  /** Takes in what a look has read; what earlier ones read is kept only while a fence stands. */
+  note({ source, targets, copies }: Seen, fingerprintOf: FingerprintOf): void {
+    const profiles = [...source, ...targets].flatMap(({ snapshot }) => snapshot?.profiles ?? []);
+    if (!profiles.some(({ content }) => content.kind === "fence")) {
+      this.#ofSource = new Map();
+      this.#ofProfiles = new Map();
+    }
+    for (const content of [...copies, ...source.flatMap(contentsOf)]) add(this.#ofSource, content, fingerprintOf);
+    for (const { id, content } of profiles) {
+      const tokens = this.#ofProfiles.get(id) ?? new Map<Fingerprint, Secret>();
+      add(tokens, content, fingerprintOf);
+      if (tokens.size > 0) this.#ofProfiles.set(id, tokens);
+    }
   }
 
-  /** The generation that a fence names; null where its token was never read. */
-  spentBy(fence: Fence): Fingerprint | null {
-    for (const [generation, token] of this.#tokens) if (fence.spends(token)) return generation;
+  /** The generation that a fence in a profile names; null where its token was never read. */
+  spentBy(fence: Fence, profile: ProfileId): Fingerprint | null {
+    for (const tokens of [this.#ofSource, this.#ofProfiles.get(profile) ?? []])
+      for (const [generation, token] of tokens) if (fence.spends(token)) return generation;
     return null;
   }
 }
 
-function refreshTokenOf(content: ProfileContent): Secret[] {
-  if (content.kind !== "credential" || content.credential.type !== "oauth") return [];
-  return content.credential.refresh === null ? [] : [content.credential.refresh];
+function contentsOf({ snapshot }: Reads[number]): ProfileContent[] {
+  return snapshot?.profiles.map(({ content }) => content) ?? [];
+}
+
+function add(tokens: Tokens, content: ProfileContent, fingerprintOf: FingerprintOf): void {
+  if (content.kind !== "credential" || content.credential.type !== "oauth") return;
+  const { refresh } = content.credential;
+  if (refresh !== null) tokens.set(fingerprintOf(refresh), refresh);
 }

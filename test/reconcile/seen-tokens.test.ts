@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Secret } from "../../src/domain/secret.js";
-import type { ProfileContent, StoreSnapshot } from "../../src/domain/store.js";
+import type { ProfileContent } from "../../src/domain/store.js";
 import { SeenTokens } from "../../src/reconcile/seen-tokens.js";
 
 type Fence = Extract<ProfileContent, { kind: "fence" }>;
@@ -17,13 +17,22 @@ function fenceOf(refresh: string): Fence {
   return { kind: "fence", claim: "c", failed: false, spends: (token) => token.reveal() === refresh };
 }
 
-function look(...contents: readonly ProfileContent[]): { readonly snapshot: StoreSnapshot }[] {
-  return contents.map((content, index) => {
-    const rest = { provider: null, account: null, accountInCredential: false };
-    const secret = (): Secret => new Secret("");
-    const profile = { id: `p${String(index)}`, content, ...rest, surroundings: secret, image: secret };
-    return { snapshot: { revision: "r", identity: null, changedAt: null, files: [], profiles: [profile] } };
-  });
+type Reads = Parameters<SeenTokens["note"]>[0]["targets"];
+
+function store(...contents: readonly (readonly [id: string, content: ProfileContent])[]): Reads[number] {
+  const rest = { provider: null, account: null, accountInCredential: false };
+  const secret = (): Secret => new Secret("");
+  const profiles = contents.map(([id, content]) => ({ id, content, ...rest, surroundings: secret, image: secret }));
+  return { snapshot: { revision: "r", identity: null, changedAt: null, files: [], profiles } };
+}
+
+/** Every store holds one profile, of the same id in all of them. */
+function look(...contents: readonly ProfileContent[]): Reads {
+  return contents.map((content) => store(["p", content]));
+}
+
+function of(targets: Reads, source: Reads = []): Parameters<SeenTokens["note"]>[0] {
+  return { source, targets, copies: [] };
 }
 
 const nameOf = (token: Secret): string => `name of ${token.reveal()}`;
@@ -31,19 +40,41 @@ const nameOf = (token: Secret): string => `name of ${token.reveal()}`;
 describe("the refresh tokens that were read", () => {
   test("tell what a fence names that stands in every store at once", () => {
     const tokens = new SeenTokens();
-    tokens.note([...look(login("one"), login("two"), login(null)), { snapshot: null }], nameOf);
-    tokens.note(look(fenceOf("two"), fenceOf("two"), fenceOf("two")), nameOf);
-    expect(tokens.spentBy(fenceOf("two"))).toBe("name of two");
-    expect(tokens.spentBy(fenceOf("three"))).toBeNull();
-    tokens.note(look(fenceOf("two"), login("three")), nameOf);
-    expect([tokens.spentBy(fenceOf("two")), tokens.spentBy(fenceOf("three"))]).toEqual(["name of two", "name of three"]);
+    tokens.note(of([...look(login("one"), login("two"), login(null)), { snapshot: null }]), nameOf);
+    tokens.note(of(look(fenceOf("two"), fenceOf("two"), fenceOf("two"))), nameOf);
+    expect(tokens.spentBy(fenceOf("two"), "p")).toBe("name of two");
+    expect(tokens.spentBy(fenceOf("three"), "p")).toBeNull();
+    tokens.note(of(look(fenceOf("two"), login("three"))), nameOf);
+    expect([tokens.spentBy(fenceOf("two"), "p"), tokens.spentBy(fenceOf("three"), "p")]).toEqual([
+      "name of two",
+      "name of three",
+    ]);
   });
 
   test("are forgotten once no fence stands any more, but for those that are there", () => {
     const tokens = new SeenTokens();
-    tokens.note(look(login("one")), nameOf);
-    tokens.note(look(login("two")), nameOf);
-    expect(tokens.spentBy(fenceOf("one"))).toBeNull();
-    expect(tokens.spentBy(fenceOf("two"))).not.toBeNull();
+    tokens.note(of(look(login("one"))), nameOf);
+    tokens.note(of(look(login("two"))), nameOf);
+    expect(tokens.spentBy(fenceOf("one"), "p")).toBeNull();
+    expect(tokens.spentBy(fenceOf("two"), "p")).not.toBeNull();
+  });
+
+  test("of the source, and copies of it, tell what any fence names, whatever the profiles are called", () => {
+    const tokens = new SeenTokens();
+    const targets = look(fenceOf("one"));
+    tokens.note({ source: [store(["claude", login("one")])], targets, copies: [login("kept")] }, nameOf);
+    expect([tokens.spentBy(fenceOf("one"), "p"), tokens.spentBy(fenceOf("kept"), "p")]).toEqual(["name of one", "name of kept"]);
+  });
+
+  test("of thousands of profiles are not each asked for by each of thousands of fences", () => {
+    const ids = Array.from({ length: 3000 }, (_, index) => String(index));
+    let asked = 0;
+    const fence: Fence = { kind: "fence", claim: "c", failed: true, spends: () => (asked += 1) < 0 };
+    const tokens = new SeenTokens();
+    const fences = store(...ids.map((id) => [`a:${id}`, fence] as const));
+    const logins = store(...ids.map((id) => [`b:${id}`, login(id)] as const));
+    tokens.note(of([fences, logins], [store(["claude", login("one")])]), nameOf);
+    for (const id of ids) tokens.spentBy(fence, `a:${id}`);
+    expect(asked).toBe(ids.length);
   });
 });
