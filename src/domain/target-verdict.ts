@@ -286,8 +286,10 @@ function afterReverts(
       "another program keeps undoing what is written there; left alone until the source rotates or its gateway restarts",
     );
   }
-  const until = (placement.revertedAt ?? 0) + waitMs;
-  return now < until ? { kind: "drift", reason: "re-asserting", until } : { ...verdict, revert: true };
+  const revertedAt = placement.revertedAt ?? 0;
+  const until = revertedAt + waitMs;
+  // Under a clock that was set back since, the wait would last for as long as that.
+  return now >= revertedAt && now < until ? { kind: "drift", reason: "re-asserting", until } : { ...verdict, revert: true };
 }
 
 function write(backup: boolean, share: Share): Write {

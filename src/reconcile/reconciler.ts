@@ -148,8 +148,11 @@ export class Reconciler {
     if (source.state !== "read") return source;
     for (const { store, snapshot } of sourceReads) {
       const { revision } = snapshot;
-      if (this.#seen.get(store.name)?.revision === revision) continue;
-      this.#seen.set(store.name, { revision, at: this.#ports.clock.now() });
+      const known = this.#seen.get(store.name);
+      const now = this.#ports.clock.now();
+      // Of a clock that was set back since, that time tells nothing.
+      if (known?.revision === revision && known.at <= now) continue;
+      this.#seen.set(store.name, { revision, at: now });
     }
     const profiles = source.profiles.map((profile) => {
       const seenAt = this.#seen.get(profile.observed.store)?.at ?? profile.changedAt;

@@ -187,6 +187,11 @@ describe("a consumer that puts an older login back (R12)", () => {
     expect(judged(reverted, { ledger: knownChain(revert(NOW), revert(NOW)) })).toMatchObject({ until: NOW + 30_000 });
   });
 
+  test("is answered at once where the clock was set back since, so that nothing tells how long ago it was", () => {
+    const ledger = knownChain(revert(NOW));
+    expect(judged(reverted, { ledger, now: NOW - 99 * MINUTE_MS })).toMatchObject({ kind: "write", revert: true });
+  });
+
   test("is left alone after three times, until the source rotates or the user orders it", () => {
     const ledger = knownChain(revert(NOW), revert(NOW), revert(NOW));
     expect(judged(reverted, { ledger, now: NOW + 99 * MINUTE_MS })).toMatchObject({ kind: "hold", reason: "reverting" });

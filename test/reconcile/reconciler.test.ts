@@ -1,10 +1,10 @@
-import { rm, writeFile } from "node:fs/promises";
+import { rm, utimes, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { Reporter } from "../../src/daemon/reporter.js";
 import { systemClock } from "../../src/daemon/system.js";
 import { isUnfinished } from "../../src/reconcile/reconciler.js";
 import { composeIn, environmentOf, rememberingLog } from "../support/composed-daemon.js";
-import { TemporaryHome } from "../support/temporary-home.js";
+import { endOf, HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
 
 const WORK = "openclaw:work";
 const postponed = new Set([WORK]);
@@ -78,4 +78,23 @@ test("what could not be read for a reason that may pass is tried again, the sour
     ]),
   );
   expect(isUnfinished(result)).toBe(true);
+});
+
+test("a new login is not waited for until a clock that was set back is there again", async () => {
+  let fastMs = HOUR_MS;
+  const clock = { ...systemClock, now: () => systemClock.now() + fastMs };
+  const home = await TemporaryHome.create();
+  const { reconcile } = await composeIn(home, environmentOf(home, clock));
+  await reconcile();
+  await home.writeLogin(2, { signInEndsAt: endOf(2000) });
+  const inAnHour = new Date(clock.now());
+  await utimes(home.loginFile, inAnHour, inAnHour);
+  const waitsUntil = async (): Promise<number> => {
+    const [{ source }] = (await reconcile()).plan.flows;
+    if (source.kind !== "held" || source.until === null) throw new Error(`it is ${source.kind}`);
+    return source.until;
+  };
+  expect(await waitsUntil()).toBeGreaterThan(systemClock.now() + fastMs);
+  fastMs = 0;
+  expect(await waitsUntil()).toBeLessThan(systemClock.now() + HOUR_MS / 2);
 });
