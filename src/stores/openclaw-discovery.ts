@@ -3,7 +3,7 @@ import { readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import * as z from "zod/mini";
 import { StoreError } from "../domain/errors.js";
-import { isPresentable } from "../domain/presentable.js";
+import { isPresentable, looksLikeToken } from "../domain/presentable.js";
 import { isJsonObject } from "../io/json-document.js";
 import { isThere, readRegularFile } from "../io/regular-file.js";
 import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
@@ -262,15 +262,16 @@ async function configuredAgents(
   try {
     const config = await readConfig(path);
     const { list = [], entries } = config.agents ?? {};
-    const listed = list.map((value, index) => ({ name: null, ...agentIn(value, `agents.list.${String(index)}`, path) }));
+    const listed = list.map((value, index) => agentIn(value, `agents.list.${String(index)}`, path));
     const named = Object.entries(entries ?? {}).map(([name, value]) => ({
       ...agentIn(value, `agents.entries.${name}`, path),
-      name,
+      id: name,
     }));
     const agents = new Map<string, AgentPlace>();
-    for (const { name, id: listedId, agentDir } of entries === undefined ? listed : named) {
-      const id = normalizeAgentId(name ?? listedId ?? "");
-      if (!agents.has(id)) agents.set(id, placeOf(id, agentDir));
+    for (const [index, { id: written = "", agentDir }] of (entries === undefined ? listed : named).entries()) {
+      // As it is written: in lower case it would not be known for what it is.
+      const place = looksLikeToken(written) ? unnamed(index, stateDirectory) : placeOf(normalizeAgentId(written), agentDir);
+      if (!agents.has(place.id)) agents.set(place.id, place);
     }
     if (agents.size === 0) agents.set(MAIN_AGENT, placeOf(MAIN_AGENT, undefined));
     const configured = [...agents.values()];
@@ -281,6 +282,14 @@ async function configuredAgents(
     // By the name of its directory alone an agent would not be known for the one that the user pinned, or has no more.
     return { configured: environment.lastAgents.get(path) ?? null, versionHint: null, configError: error };
   }
+}
+
+/** An agent whose id, and so its directory's name and its store's, must not be shown. */
+function unnamed(index: number, stateDirectory: string): AgentPlace {
+  const id = `(agent ${String(index + 1)})`;
+  const what = `the id of ${id} in openclaw.json is built like a token, so that it must not be shown`;
+  const hint = "give the agent another id; it is not served until then";
+  return { id, directory: join(stateDirectory, "agents"), refusal: new StoreError("malformed", what, hint) };
 }
 
 /** Only what looks like a version is shown: the config is another program's, and may hold anything. */

@@ -165,6 +165,22 @@ describe("what cannot be looked at", () => {
       findings: findings.map(({ store, kind, error }) => `${store} ${kind} ${error?.message ?? ""}`.trim()),
     };
   }
+  test.each([
+    ["a list", (id: string) => ({ list: [{ id: "work" }, { id }] })],
+    ["entries", (id: string) => ({ entries: { work: {}, [id]: {} } })],
+  ])("name no agent in %s whose id is built like a token, and say so", async (_what, agentsOf) => {
+    const id = "sk-ant-ort01-QzR7tK9wLm3XpV5nB8dF2hJ6sG4aYc1e";
+    const home = await makeOpenclaw(JSON.stringify({ agents: agentsOf(id) }), [
+      `agents/${id.toLowerCase()}/agent/auth-profiles.json`,
+    ]);
+    const { stores, findings } = await locate(home);
+    expect(stores).toEqual([
+      "openclaw:work read",
+      "openclaw:(agent 2) the id of (agent 2) in openclaw.json is built like a token, so that it must not be shown",
+    ]);
+    expect(JSON.stringify([stores, findings]).toLowerCase()).not.toContain("qzr7");
+  });
+
   const circle = (path: string): string => `cannot read ${path}: its symbolic links lead in a circle`;
 
   test.each<[what: string, files: string[], obscured: string, named: string]>([
