@@ -61,10 +61,7 @@ export function conditionsOf({ flows, failures, written }: Facts, windows: Windo
     }
     changesAt.push(...thresholdsOf(flow, windows));
   }
-  for (const failure of failures) {
-    const condition = failureCondition(failure, flows);
-    if (condition !== null) add(conditions, condition);
-  }
+  for (const failure of failures) add(conditions, failureCondition(failure, flows));
   return { conditions: [...conditions.values()], changesAt: changesAt.filter((at) => at > now) };
 }
 
@@ -232,9 +229,8 @@ function heldCondition(place: Place, reason: TargetHold, explanation: string): C
   }
 }
 
-/** A store that changed under a look is looked at again at once, and a half-written one in a moment. */
-function failureCondition({ store, error }: Facts["failures"][number], flows: readonly FlowFacts[]): Condition | null {
-  if (error.code === "conflict" || error.code === "torn") return null;
+/** What is looked at again by itself, at once or later, is told only where it lasts all the same. */
+function failureCondition({ store, error }: Facts["failures"][number], flows: readonly FlowFacts[]): Condition {
   const mends = isTransient(error.code);
   return {
     ...usual,

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { join } from "node:path";
 import type { ProfileId, ProfilePatch } from "../domain/store.js";
 import { makePrivateDirectory } from "../io/private-directory.js";
+import { toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
 
 /** Versions break a refresh lock of a dead process after 180 s. */
@@ -38,11 +39,21 @@ export async function withRefreshLocks<Result>(
   const names = profiles
     .flatMap(({ profile, provider }) => (provider === null ? [] : refreshLockNames(provider, profile)))
     .sort();
-  if (names.length > 0 && !existsSync(directory)) await makePrivateDirectory(directory);
+  if (names.length > 0) await makeLockDirectory(directory);
   const options = { staleMs: STALE_MS, waitMs: WAIT_MS, clock: environment.clock, predecessors: environment.predecessors };
   const under = ([name, ...rest]: readonly string[]): Promise<Result> =>
     name === undefined ? action() : environment.refreshLocks.withLock(join(directory, name), options, signal, () => under(rest));
   return under(names);
+}
+
+/** A directory that does not take locks is told as that: the store is not what is in the way. */
+async function makeLockDirectory(path: string): Promise<void> {
+  try {
+    if (existsSync(`${path}/.`)) accessSync(path, constants.W_OK);
+    else await makePrivateDirectory(path);
+  } catch (error) {
+    throw toStoreError(error, path, "write");
+  }
 }
 
 /** Where an OpenClaw keeps the locks on its refreshes. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { wordsFor } from "../../src/daemon/alert-words.js";
 import { foldLedger } from "../../src/domain/ledger.js";
 import { conditionsOf, type Facts } from "../../src/domain/conditions.js";
-import { StoreError, type StoreErrorCode } from "../../src/domain/errors.js";
+import { StoreError } from "../../src/domain/errors.js";
 import { factsFor, trouble, wellFacts } from "../support/alerting.js";
 import {
   anna,
@@ -147,16 +147,14 @@ describe("a store", () => {
     ["locked", "store-error", "warning", "a-minute"],
     ["no-space", "store-error", "warning", "a-minute"],
     ["io", "store-error", "warning", "a-minute"],
+    // Looked at again at once, and told where that helps nothing.
+    ["conflict", "store-error", "warning", "a-minute"],
+    ["torn", "store-error", "warning", "a-minute"],
   ] as const)("that fails with %s is %s", (code, kind, severity, patience) => {
     const failures = [{ store: "openclaw:work", error: new StoreError(code, "what", "hint") }];
     expect(conditionsOf({ ...wellFacts(), failures }, windows, NOW).conditions).toMatchObject([
       { kind, severity, patience, store: "openclaw:work", explanation: "what", hint: "hint" },
     ]);
-  });
-
-  test.each(["conflict", "torn"] satisfies StoreErrorCode[])("that fails with %s is looked at again first", (code) => {
-    const failures = [{ store: "openclaw:work", error: new StoreError(code, "what", "hint") }];
-    expect(kindsOf({ ...wellFacts(), failures })).toEqual([]);
   });
 
   test("that was just written does not drift, and one that could not be is in trouble once", () => {

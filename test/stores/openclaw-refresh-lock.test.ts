@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { ownIdentity } from "../../src/io/process-identity.js";
@@ -113,6 +113,17 @@ describe("OpenClaw's refresh locks", () => {
     const nameless = [{ profile: "x", provider: null }];
     expect(await withRefreshLocks(stateDirectory, nameless, environment, signal, () => Promise.resolve("done"))).toBe("done");
     await expect(readdir(stateDirectory)).rejects.toThrow("ENOENT");
+  });
+
+  test.each<[string, (locks: string) => Promise<unknown>]>([
+    ["leads nowhere", (locks) => symlink(join(locks, "nowhere", "at all"), locks)],
+    ["is a file", (locks) => writeFile(locks, "")],
+  ])("are told to be what is in the way where their directory %s", async (_what, spoil) => {
+    const { stateDirectory, locks, environment } = await setUp();
+    await mkdir(dirname(locks), { recursive: true });
+    await spoil(locks);
+    const failed = withRefreshLocks(stateDirectory, [ours], environment, signal, () => Promise.resolve("done"));
+    expect((await failureOf(failed)).message).toMatch(new RegExp(`^cannot write ${locks}: `));
   });
 
   test("are of logins alone: a token or a key is not refreshed", () => {
