@@ -81,7 +81,7 @@ function toText(line: string, format: "pretty" | "journald"): string {
   const text = spelledOut(words.join(" "));
   return format === "journald"
     ? `<${String(SEVERITIES[level] ?? 6)}>${text}\n`
-    : `${time.slice(11, 19)} ${level.padEnd(5)} ${text}\n`;
+    : `${new Date(time).toTimeString().slice(0, 8)} ${level.padEnd(5)} ${text}\n`;
 }
 
 function quote(value: unknown): string {

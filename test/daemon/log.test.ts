@@ -51,6 +51,15 @@ describe("the log", () => {
     ]);
   });
 
+  test("tells a person the time of their own clock", () => {
+    const elsewhere = `
+      const Real = Date;
+      globalThis.Date = class extends Real { constructor(...given) { super(...(given.length > 0 ? given : ["2026-01-01T12:00:00Z"])); } };
+      process.env.TZ = "Asia/Kathmandu";
+      log.info("said");`;
+    expect(logged(elsewhere, { isTerminal: true })).toEqual(["17:45:00 info  said"]);
+  });
+
   test("has the severity in front under journald", () => {
     expect(logged(everyLevel, { level: "debug", journalStream: ownStream })).toEqual([
       "<7>said store=openclaw:main",
