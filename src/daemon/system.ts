@@ -1,7 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import type { Clock } from "../domain/clock.js";
+import { Failure } from "../domain/errors.js";
 import { Predecessors, SharedOwnerLocks } from "../io/owner-lock.js";
 import { readRegularFile } from "../io/regular-file.js";
 import { SqliteReaders } from "../io/sqlite-database.js";
@@ -21,10 +22,16 @@ export const systemClock: Clock = {
   },
 };
 
-/** The system around this process. */
+/**
+ * The system around this process.
+ *
+ * @throws Failure `config` without a home: a place below the current directory is nobody's
+ */
 export function systemEnvironment(): Environment {
+  const home = homedir();
+  if (!isAbsolute(home)) throw new Failure("config", `the home directory "${home}" is no absolute path`, "set HOME");
   return {
-    home: homedir(),
+    home,
     variables: withoutSupervisor(process.env),
     clock: systemClock,
     refreshLocks: new SharedOwnerLocks(),

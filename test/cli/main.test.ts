@@ -66,6 +66,13 @@ describe("the command line", () => {
     expect(stderr).toMatch(/^credsyncd: error: cannot write the result: .*ENOSPC.*\ncredsyncd: hint: .*\n$/);
   });
 
+  test.each(["", "somewhere"])("a home directory that is none (%j) is not looked for below the current one", async (HOME) => {
+    const home = await TemporaryHome.create({ agents: ["main"] });
+    const { code, stdout, stderr } = await credsyncd(home, ["status"], { HOME });
+    expect({ code, stdout }).toEqual({ code: 78, stdout: "" });
+    expect(stderr).toBe(`credsyncd: error: the home directory "${HOME}" is no absolute path\ncredsyncd: hint: set HOME\n`);
+  });
+
   test("an unwritable state directory exits 77 and says what to do", async () => {
     const home = await TemporaryHome.create({ agents: ["main"] });
     const { code, stderr } = await credsyncd(home, ["sync"], { XDG_STATE_HOME: "/dev/null" });
