@@ -104,6 +104,8 @@ describe("doctor", () => {
     expect(of("permissions")).toEqual([]);
     expect(await modeOf(home.at("elsewhere.json"))).toBe(0o644);
     expect(of("symlinks")).toMatchObject([{ level: "warning", what: expect.stringContaining("elsewhere.json") as string }]);
+    // A directory of OpenClaw's is no target of its own.
+    expect(of("symlinks")[0]?.fix).toContain("remove the link, and sign in there");
   });
 
   test("names the configuration that cannot be used", async () => {

@@ -98,11 +98,13 @@ export const symlinks: Check = async ({ result }) => {
   for (const { name, path } of storesOf(result)) {
     if ((await lookAt(path))?.isSymbolicLink() !== true) continue;
     const target = await realpath(path).catch(() => "nothing");
+    const copy = `let credsyncd copy: name ${quoted(dirname(target))} as a target in the config`;
+    const own = "give the agent its own file: remove the link, and sign in there";
     findings.push(
       found("symlinks", "warning", {
         what: `${name}: ${path} is a link to ${target}`,
         why: "its program replaces the link by a file at its next write, and what it led to stays behind; credsyncd keeps both names in step only while the link lasts",
-        fix: `make it a directory link instead, or let credsyncd copy: name ${quoted(dirname(target))} as a target in the config`,
+        fix: `make it a directory link instead, or ${name.startsWith("claude-code") ? copy : own}`,
       }),
     );
   }
