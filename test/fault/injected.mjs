@@ -196,12 +196,8 @@ export class FaultyDaemon extends Faulty {
 
   async round(faults) {
     const wrongs = [];
-    if (!this.#program.isRunning) {
-      wrongs.push(`the daemon ended after the round before: ${firstErrorLine(this.#program.stderr)}`);
-      await this.#start();
-    }
+    const tracers = await this.#attach(faults, wrongs);
     const from = this.#program.stdout.length;
-    const tracers = await attachAll(this.#program, faults);
     this.#judge.rotate();
     const end = await this.#untilIdle();
     const calls = (await Promise.all(tracers.map((tracer) => tracer.detach()))).flat();
@@ -225,6 +221,20 @@ export class FaultyDaemon extends Faulty {
     const all = [...this.#judge.end(output + this.#program.stderr), ...wrongs];
     if (!this.#program.isRunning || all.length > 0) await this.#start();
     return { calls, told: texts, outcome, wrongs: all };
+  }
+
+  /** To a daemon that runs: one that ended after the round before is told of, and started again. */
+  async #attach(faults, wrongs) {
+    try {
+      if (this.#program.isRunning) return await attachAll(this.#program, faults);
+    } catch (error) {
+      // It is gone, though that was not heard of yet.
+      if (error.code !== "ENOENT") throw error;
+    }
+    const status = await this.#program.ended();
+    wrongs.push(`the daemon ended with ${status} after the round before: ${firstErrorLine(this.#program.stderr)}`);
+    await this.#start();
+    return attachAll(this.#program, faults);
   }
 
   async #start() {
