@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { CrashHome } from "../crash/home.mjs";
@@ -251,8 +251,10 @@ export class FaultyDaemon extends Faulty {
     let quietSince = performance.now();
     let before = "";
     for (const deadline = quietSince + LONGEST_MS; performance.now() < deadline; await pause(POLL_MS)) {
-      if (!this.#program.isRunning) return "gone";
       const now = ranFor(this.#program.pid);
+      // Its end is heard of a moment after it.
+      if (now === GONE) await this.#program.ended();
+      if (!this.#program.isRunning) return "gone";
       if (now !== before) quietSince = performance.now();
       before = now;
       const isDone = this.#judge.look();
@@ -263,7 +265,9 @@ export class FaultyDaemon extends Faulty {
   }
 }
 
-/** For how long the threads of a process ran. */
+const GONE = "gone";
+
+/** For how long the threads of a process ran, which ends with it. */
 function ranFor(pid) {
   try {
     const tasks = `/proc/${pid}/task`;
@@ -271,7 +275,7 @@ function ranFor(pid) {
       .map((id) => readFileSync(`${tasks}/${id}/schedstat`, "utf8"))
       .join();
   } catch {
-    return "gone";
+    return existsSync(`/proc/${pid}`) ? "" : GONE;
   }
 }
 
