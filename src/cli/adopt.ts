@@ -8,6 +8,7 @@ import type { Held, Orders } from "../domain/observation.js";
 import type { Plan } from "../domain/plan.js";
 import { isUnfinished, type ReconcileResult } from "../reconcile/reconciler.js";
 import { tellGateways } from "./gateways.js";
+import { tellStuck } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
 
@@ -36,6 +37,7 @@ export async function adopt(store: string, options: AdoptOptions, signal: AbortS
   const pushed = result.writes.length - failed.length;
   const output = openOutput(options);
   const gateways = await tellGateways(overwrittenBy(result), composition, { output, signal });
+  await tellStuck(composition, output);
   output.result(
     `the source now holds ${generation ?? "it"}, from ${store}; pushed to ${String(pushed)} other ${pushed === 1 ? "store" : "stores"}${failed.length === 0 ? "" : `; not written: ${failed.join(", ")}`}`,
     { schemaVersion: 1, adopted: true, from: store, generation, pushed, failed, gateways },

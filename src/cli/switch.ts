@@ -20,6 +20,7 @@ import {
   type ExitCode,
   type Output,
 } from "./output.js";
+import { tellStuck } from "./stuck.js";
 
 /** What `set-active` and `migrate` have in common. */
 export interface SwitchOptions extends CommonOptions {
@@ -72,6 +73,7 @@ async function switched(
   const reloads =
     result.committed && result.rows.some((row) => row.result === "updated") ? await reload(composition, signal) : [];
   const astray = result.committed ? await findAstray(composition, request, result, takesPart) : [];
+  await tellStuck(composition, output);
   output.result(
     describe(result, { request, reloads, astray, dryRun }, output),
     toJson(result, { request, reloads, astray, dryRun }),

@@ -7,7 +7,6 @@ import {
   RESTORED,
   restoredHint,
   sourceHoldHint,
-  stuckHints,
   SUSPECT,
   suspectHint,
   waitText,
@@ -22,6 +21,7 @@ import type { StoreName } from "../domain/store.js";
 import type { WriteOutcome } from "../reconcile/apply.js";
 import { isUnfinished, type ReconcileResult, type Reconciler } from "../reconcile/reconciler.js";
 import { tellGateways } from "./gateways.js";
+import { tellStuck } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
 
@@ -49,10 +49,7 @@ export async function sync(options: SyncOptions, signal: AbortSignal): Promise<E
       : await settled(reconciler, environment.clock, config.policy, orders, signal);
   const output = openOutput(options);
   const gateways = await tellGateways(overwrittenBy(result), composition, { output, signal });
-  for (const { what, error } of environment.predecessors.removeStuck()) {
-    output.say(`credsyncd: warning: ${error.message}`);
-    output.say(`credsyncd: hint: ${stuckHints[what]}`);
-  }
+  await tellStuck(composition, output);
   const report = { ...syncReport(result, options.dryRun === true), gateways };
   output.result([describe(report, output), ...notForced(force, result)].join("\n"), report);
   const isCutShort = signal.aborted && (isUnfinished(result) || isSettling(result));

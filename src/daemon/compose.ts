@@ -15,7 +15,6 @@ import { Failure, StoreError } from "../domain/errors.js";
 import type { Finding, TakeInventory, TargetStore } from "../domain/inventory.js";
 import { isSpent } from "../domain/ledger.js";
 import type { FingerprintOf } from "../domain/generation.js";
-import type { StateLock } from "../domain/memory.js";
 import type { Installation, SwitchJournal } from "../domain/choice.js";
 import { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../stores/environment.js";
@@ -30,7 +29,7 @@ export interface Composition {
   readonly stateDirectory: string;
   readonly ledger: LedgerFile;
   readonly backups: Backups;
-  readonly lock: StateLock;
+  readonly lock: StateDirectoryLock;
   readonly takeInventory: TakeInventory;
   readonly reconciler: Reconciler;
   /** Of switches that are under way. */
@@ -83,7 +82,7 @@ async function loadTheRest(): Promise<void> {
 }
 
 /** A credsyncd was killed while it wrote: its locks, on which other programs would wait, go first. */
-async function cleanUp({ source, targets }: Config, environment: Environment, lock: StateLock): Promise<void> {
+async function cleanUp({ source, targets }: Config, environment: Environment, lock: StateDirectoryLock): Promise<void> {
   await lock.withLock(new AbortController().signal, async () => {
     const specs = [source, ...targets.map(({ spec }) => spec)];
     const directories = await Promise.all(specs.map((spec) => lockDirectoriesOf(spec, environment)));

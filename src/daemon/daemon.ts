@@ -29,6 +29,7 @@ import { Restarts } from "./restarts.js";
 import { openSupervisor, type Supervisor } from "./sd-notify.js";
 import { statusLine } from "./status-line.js";
 import { readLags, writeHeartbeat } from "./status.js";
+import { leaveStuck } from "./stuck.js";
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -95,6 +96,7 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
     log.info("stopped");
   } finally {
     forget();
+    reporter.stuck(await leaveStuck(composition));
     await lock.release();
     await supervisor.close();
   }

@@ -31,6 +31,15 @@ export class StateDirectoryLock implements StateLock {
     }
   }
 
+  /**
+   * Takes the lock for good, as a process that was killed leaves it: the next start removes what this one could not.
+   *
+   * @throws Failure where another process has it, or it cannot be made
+   */
+  async leave(): Promise<void> {
+    await this.#take(AbortSignal.abort());
+  }
+
   async #take(signal: AbortSignal): Promise<() => void> {
     try {
       // A holder that is dead is not waited for: nobody else uses this lock, so no other program's patience counts.

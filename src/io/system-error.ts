@@ -6,10 +6,11 @@ export function errnoOf(error: unknown): string | null {
   if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return null;
   // Other errors carry a `code` too: this program's own, and Node's for wrong arguments (`ERR_…`), which is a bug.
   if (/^E[A-Z0-9]+$/.test(error.code)) return error.code;
-  return error.code.startsWith("Unknown system error") && "errno" in error ? nameOf(Number(error.errno)) : null;
+  const isUnnamed = error.code === "UNKNOWN" || error.code.startsWith("Unknown system error");
+  return isUnnamed && "errno" in error ? nameOf(Number(error.errno)) : null;
 }
 
-/** Node has no name for some, such as that of a full quota (EDQUOT), and says them negated. */
+/** Node has no name for some, such as that of a full quota (EDQUOT): it says them negated, and in two ways. */
 function nameOf(number: number): string {
   return Object.entries(constants.errno).find(([, each]) => each === -number)?.[0] ?? `E${String(-number)}`;
 }

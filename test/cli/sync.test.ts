@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { temporaryName } from "../../src/io/temporary-file.js";
 import { credsyncd } from "../support/command-line.js";
+import { credsyncdTraced } from "../support/failing-calls.js";
 import { HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
 
 const agents = ["main", "work"];
@@ -51,6 +52,21 @@ describe("sync", () => {
     expect((await credsyncd(home, ["sync"])).code).toBe(0);
     const names = await Promise.all(files.map(async (path) => readdir(dirname(path))));
     expect(names.flat().filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  });
+
+  test("that cannot remove a lock says so, and the next one waits for it no moment", async (context) => {
+    const home = await TemporaryHome.create({ agents });
+    await home.writeLogin(2);
+    const lock = `${home.storeFile("work")}.lock`;
+    const faults = ["-P", lock, "-e", "trace=unlink", "-e", "inject=unlink:error=EACCES"];
+    const { code, stderr } = await credsyncdTraced(context, home, faults, ["sync"]);
+    expect(code).toBe(0);
+    expect(stderr).toContain(`credsyncd: warning: cannot write ${lock}: permission denied\ncredsyncd: hint: remove it: `);
+    expect(existsSync(lock)).toBe(true);
+    await home.writeLogin(3);
+    expect((await credsyncd(home, ["sync"])).code).toBe(0);
+    expect(await home.generations(agents)).toEqual([3, 3]);
+    expect([existsSync(lock), existsSync(join(home.stateDirectory, "state.lock"))]).toEqual([false, false]);
   });
 
   test("has nothing to do a second time", async () => {

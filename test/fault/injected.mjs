@@ -337,11 +337,13 @@ export async function terminateAtEach({ call, thread }, every) {
       const lines = (await tracer.gone()).filter((line) => line.startsWith(`${call}(`));
       judge.look();
       const wrongs = judge.wrongs.filter((wrong) => !wrong.startsWith("went back"));
-      if (status !== 0) wrongs.push(`ended with ${status}: ${firstErrorLine(program.stderr)}`);
+      const isEnded = status === 0 || (status === "SIGTERM" && isOutside(program, home));
+      if (!isEnded) wrongs.push(`ended with ${status}: ${firstErrorLine(program.stderr)}`);
       for (const name of leftoversIn(home)) wrongs.push(`left over: ${name}`);
       if (usual === null) usual = lines;
       else {
-        const outcome = "exit 0 in time; every store whole, no lock left";
+        const how = status === 0 ? "exit 0 in time" : "ended by the signal before it began, or after it had ended its work";
+        const outcome = `${how}; every store whole, no lock left`;
         const subject = subjectOf(lines[index - 1] ?? "");
         outcomes.push({
           verb: "run",
@@ -364,6 +366,12 @@ export async function terminateAtEach({ call, thread }, every) {
   } finally {
     home.remove();
   }
+}
+
+/** Whether a daemon had not begun yet, and touched nothing, or had said that it stopped: the system ends it then. */
+function isOutside({ stdout }, home) {
+  const hasBegun = home.names().some((name) => /run\.lock\.(held|turn)$/.test(name));
+  return stdout.includes(`"msg":"stopped"`) || (stdout === "" && !hasBegun);
 }
 
 /** mulberry32. */

@@ -26,6 +26,8 @@ describe("the system's error code", () => {
     const quota = -constants.errno.EDQUOT;
     const unnamed = Object.assign(withCode(`Unknown system error ${String(quota)}`), { errno: quota });
     expect(errnoOf(unnamed)).toBe("EDQUOT");
+    expect(errnoOf(Object.assign(withCode("UNKNOWN"), { errno: quota }))).toBe("EDQUOT");
+    expect(errnoOf(withCode("UNKNOWN"))).toBeNull();
     expect(errnoOf(Object.assign(withCode("Unknown system error -4000"), { errno: -4000 }))).toBe("E4000");
   });
 
