@@ -137,14 +137,28 @@ describe("doctor", () => {
     ]);
   });
 
-  test("finds copies of a login, and says when others may read one", async () => {
+  test("finds copies of a login, and takes from others what they may do with one", async () => {
     const home = await TemporaryHome.create({ agents });
-    await writeFile(`${home.loginFile}.bak`, "{}", { mode: 0o600 });
-    await writeFile(`${home.storeFile("main")}.old`, "{}", { mode: 0o644 });
-    const levels = (await examine(home)).of("strays").map(({ what, level }) => [what.includes(".claude/"), level]);
-    expect(levels).toEqual([
-      [true, "warning"],
-      [false, "error"],
+    const copies = [`${home.loginFile}.bak`, `${home.storeFile("main")}.old`] as const;
+    await writeFile(copies[0], "{}", { mode: 0o600 });
+    await writeFile(copies[1], "{}", { mode: 0o644 });
+    const { of, code } = await examine(home);
+    expect(of("strays").map(({ level, fix }) => [level, fix])).toEqual(
+      copies.map((path) => ["warning", `if it is not needed: rm ${path}`]),
+    );
+    expect([code, of("permissions").map(({ level, what }) => [level, what.split(" ")[0]])]).toEqual([1, [["error", copies[1]]]]);
+    expect((await examine(home, ["--fix"])).of("permissions")).toMatchObject([{ fixed: true }]);
+    expect(await modeOf(copies[1])).toBe(0o600);
+  });
+
+  test("finds a login that nobody serves any more, and that others may read it", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await home.configureAgents(["main"]);
+    await chmod(home.storeFile("work"), 0o640);
+    const { of } = await examine(home);
+    expect(of("strays")).toMatchObject([{ level: "info", what: expect.stringContaining("openclaw:work") as string }]);
+    expect(of("permissions")).toMatchObject([
+      { level: "error", what: expect.stringContaining(home.storeFile("work")) as string },
     ]);
   });
 

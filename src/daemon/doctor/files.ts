@@ -46,7 +46,10 @@ function storesOf({ observation }: Patient["result"]): { readonly name: string; 
 export const permissions: Check = async (patient) => {
   const paths = await credentialPaths(patient);
   const findings: DoctorFinding[] = [];
-  for (const { path } of paths) findings.push(...(await exposed(path, 0o077, "file", patient)));
+  // A login that nobody serves can still be used by whoever reads it.
+  const left = [...patient.report.retired, ...patient.report.unconfigured, ...paths].map(({ path }) => path);
+  for (const path of new Set([...left, ...(await strayCopies(patient.result))]))
+    findings.push(...(await exposed(path, 0o077, "file", patient)));
   const own = new Set(paths.flatMap(({ path, owner }) => (owner === "credsyncd" ? [dirname(path)] : [])));
   const others = new Set(paths.flatMap(({ path, owner }) => (owner === "program" ? [dirname(path)] : [])));
   for (const path of own) findings.push(...(await exposed(path, 0o077, "directory", patient)));
@@ -177,19 +180,7 @@ export const clock: Check = async ({ result, now }) => {
 /** Credentials in places where nobody expects, rotates or protects them. */
 export const strays: Check = async (patient) => {
   const { result, report, composition } = patient;
-  const known = new Set(storesOf(result).map(({ path }) => path));
-  const findings: DoctorFinding[] = [];
-  for (const directory of new Set([...known].map((path) => dirname(path)))) {
-    for (const path of await filesIn(directory)) {
-      if (
-        known.has(path) ||
-        !/^(?:\.credentials\.json.+|auth-profiles\.json.+|auth\.json.*|openclaw-agent\.sqlite\..+)$/.test(basename(path))
-      )
-        continue;
-      if (/\.lock$|\.tmp\.[0-9a-f]+$/.test(path)) continue;
-      findings.push(copyFound(path, await lookAt(path)));
-    }
-  }
+  const findings = (await strayCopies(result)).map(copyFound);
   for (const { store, path } of report.retired) {
     findings.push(
       found("strays", "info", {
@@ -211,10 +202,20 @@ export const strays: Check = async (patient) => {
   return [...findings, ...environmentStrays(composition.environment.variables)];
 };
 
-function copyFound(path: string, stats: Stats | null): DoctorFinding {
-  const isOpen = stats !== null && (stats.mode & 0o077) !== 0;
-  return found("strays", isOpen ? "error" : "warning", {
-    what: `${path} looks like a copy of a login${isOpen ? ", and others may read it" : ""}`,
+/** What lies beside a store and is named as a copy of it would be. */
+async function strayCopies(result: Patient["result"]): Promise<string[]> {
+  const known = new Set(storesOf(result).map(({ path }) => path));
+  const directories = new Set([...known].map((path) => dirname(path)));
+  const beside = await Promise.all([...directories].map((directory) => filesIn(directory)));
+  return beside.flat().filter((path) => {
+    if (known.has(path) || /\.lock$|\.tmp\.[0-9a-f]+$/.test(path)) return false;
+    return /^(?:\.credentials\.json.+|auth-profiles\.json.+|auth\.json.*|openclaw-agent\.sqlite\..+)$/.test(basename(path));
+  });
+}
+
+function copyFound(path: string): DoctorFinding {
+  return found("strays", "warning", {
+    what: `${path} looks like a copy of a login`,
     why: "nobody renews or watches it; an old copy that is put back is dead, and a new one is a login for whoever finds it",
     fix: `if it is not needed: rm ${quoted(path)}`,
   });
