@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { readFile, stat } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { Metrics, MetricsFile } from "../../src/daemon/metrics.js";
 import { alertKinds } from "../../src/domain/alerts.js";
@@ -138,6 +139,33 @@ describe("the metrics", () => {
   test("before the first look are well-formed, too", () => {
     const text = new Metrics(0).render(nothing);
     expect(parse(text).values.get("credsyncd_start_time_seconds")).toBe(0);
+  });
+});
+
+describe("the sample rules and the sample dashboard", () => {
+  test("ask for metrics that there are, each by its name", async () => {
+    const home = await TemporaryHome.create({ agents: ["main"] });
+    const metrics = new Metrics(1_700_000_000_000);
+    metrics.observe(await (await composeIn(home)).reconcile());
+    const { values } = parse(metrics.render(nothing));
+    const names = new Set([...values.keys()].map((key) => key.replace(/\{.*/, "")));
+    const read = (name: string): Promise<string> => readFile(new URL(`../../deploy/${name}`, import.meta.url), "utf8");
+    const rules = [...(await read("prometheus-alerts.yml")).matchAll(/^ +expr: (.+)$/gm)].map(([, expr]) => expr ?? "");
+    const { panels } = JSON.parse(await read("grafana-dashboard.json")) as { panels: { targets: { expr: string }[] }[] };
+    const expressions = [...rules, ...panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))];
+    expect(expressions.length).toBeGreaterThan(12);
+    for (const expression of expressions) {
+      const asked = expression.match(/credsyncd_\w+/g) ?? [];
+      // Functions drop the name: of several at once the series could not be told apart, which Prometheus refuses.
+      expect(expression).not.toContain("__name__");
+      expect(asked, expression).not.toEqual([]);
+      for (const name of asked) expect(names, expression).toContain(name);
+    }
+  });
+
+  test.skipIf(!PROMTOOL)("are what promtool accepts", () => {
+    const rules = fileURLToPath(new URL("../../deploy/prometheus-alerts.yml", import.meta.url));
+    execFileSync("promtool", ["check", "rules", rules], { stdio: ["ignore", "pipe", "inherit"] });
   });
 });
 
