@@ -33,7 +33,9 @@ async function warmed(script: string, login: LoginOptions = {}, command?: readon
   await home.writeLogin(1, { expiresAt, ...login });
   await writeFile(home.at("next"), home.login(2, { expiresAt: expiresAt + 8 * HOUR_MS }), { mode: 0o600 });
   const rotate = `cp -p ${home.at("next")} ${home.loginFile}.tmp && mv ${home.loginFile}.tmp ${home.loginFile}`;
-  await writeFile(home.at("owner"), `#!/bin/sh\n${script.replaceAll("ROTATE", rotate).replaceAll("LOGIN", home.loginFile)}\n`, { mode: 0o700 });
+  await writeFile(home.at("owner"), `#!/bin/sh\n${script.replaceAll("ROTATE", rotate).replaceAll("LOGIN", home.loginFile)}\n`, {
+    mode: 0o700,
+  });
   const { reconcile } = await composeIn(home);
   const clock = new ManualClock(NOW);
   const { log, lines } = rememberingLog(home);
