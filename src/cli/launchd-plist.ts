@@ -40,7 +40,7 @@ ${Object.entries(variables)
     <key>ThrottleInterval</key>
     <integer>5</integer>
     <key>ExitTimeOut</key>
-    <integer>10</integer>
+    <integer>75</integer>
     <key>Umask</key>
     <integer>${String(UMASK)}</integer>
     <key>ProcessType</key>

@@ -22,7 +22,7 @@ import type { Lag } from "./lag.js";
 import { overwrittenBy, Reloader } from "./reload.js";
 import { factsOf, factsOfFailure, OWN_STATE, undecidedIn } from "./alert-facts.js";
 import { Alerter, alertWindows, type AlerterPorts } from "./alerter.js";
-import { KeepWarm } from "./keep-warm.js";
+import { KeepWarm, OwnerAtWork } from "./keep-warm.js";
 import { Metrics, MetricsFile } from "./metrics.js";
 import { Reporter } from "./reporter.js";
 import { Restarts } from "./restarts.js";
@@ -76,11 +76,12 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
     supervisor.stopping();
   });
   const metrics = new Metrics(environment.clock.now());
+  const owner = new OwnerAtWork();
   try {
     await removeStateLeftovers(composition, stopping);
     for (;;) {
       const voices = { log, reporter, supervisor, metrics, sayAlert: options.sayAlert };
-      await keepInStep({ ...composition, ...voices }, AbortSignal.any([stopping, reloading.signal]));
+      await keepInStep({ ...composition, ...voices, owner }, AbortSignal.any([stopping, reloading.signal]));
       if (stopping.aborted) break;
       supervisor.reloading();
       // A request that comes from here on may be about a file that changed after it was read.
@@ -91,6 +92,8 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
       log = options.openLog(composition.config);
       reporter = new Reporter(log);
     }
+    if (owner.isBusy) log.info("waiting for the end of keepWarm's command");
+    await owner.idle();
     if (lock.lost.aborted)
       throw new Failure("busy", "another credsyncd took the state directory over", "run one daemon a state directory");
     log.info("stopped");
@@ -135,10 +138,11 @@ interface Running extends Composition {
   readonly supervisor: Supervisor;
   readonly metrics: Metrics;
   readonly sayAlert: AlerterPorts["say"];
+  readonly owner: OwnerAtWork;
 }
 
 async function keepInStep(running: Running, signal: AbortSignal): Promise<void> {
-  const { config, environment, reconciler, gateways, log, reporter, supervisor, metrics } = running;
+  const { config, environment, reconciler, gateways, log, reporter, supervisor, metrics, owner } = running;
   const { clock } = environment;
   const interrupted = new InterruptedSwitches(running, log);
   let bursts = allCalm;
@@ -252,7 +256,9 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
   for (const reloader of reloaders) reloader.resume(lags, signal);
   const alerter = await Alerter.open(alerterPorts(running, signal));
   const keepWarm =
-    config.keepWarm === null ? null : new KeepWarm({ ...config.keepWarm, variables: environment.variables, clock, log, wake });
+    config.keepWarm === null
+      ? null
+      : new KeepWarm({ ...config.keepWarm, owner, variables: environment.variables, clock, log, wake });
   const resync = new Schedule(config.resync, () => {
     isResync = true;
     wake();

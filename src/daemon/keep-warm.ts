@@ -16,8 +16,35 @@ const RETRY_AFTER_MS = [30_000, 60_000, 120_000, 240_000, 480_000] as const;
 /** As long as a timer can be. */
 const LONGEST_SLEEP_MS = 2 ** 31 - 1;
 
+/**
+ * The owner's command under way. Nothing interrupts it but its own time limit, no reload and no end of the daemon: between the
+ * server's answer and its own write it is the only one to know the next login.
+ */
+export class OwnerAtWork {
+  #outcome: Promise<CommandOutcome> | null = null;
+
+  get isBusy(): boolean {
+    return this.#outcome !== null;
+  }
+
+  start(command: KeepWarmPorts["command"], variables: KeepWarmPorts["variables"]): Promise<CommandOutcome> {
+    const { signal } = new AbortController();
+    const outcome = runCommand(command, { timeoutMs: COMMAND_TIMEOUT_MS, variables }, signal).finally(() => {
+      this.#outcome = null;
+    });
+    this.#outcome = outcome;
+    return outcome;
+  }
+
+  /** Resolves when no command is under way. */
+  async idle(): Promise<void> {
+    await this.#outcome;
+  }
+}
+
 export interface KeepWarmPorts {
   readonly command: readonly [string, ...string[]];
+  readonly owner: OwnerAtWork;
   /** How long before the end (ms) the command runs first. */
   readonly beforeMs: number;
   readonly variables: Readonly<Record<string, string | undefined>>;
@@ -124,7 +151,10 @@ export class KeepWarm {
   }
 
   async #warm(attempts: Attempts, signal: AbortSignal): Promise<void> {
-    const { command, variables, clock, log, wake } = this.#ports;
+    const { command, owner, variables, clock, log, wake } = this.#ports;
+    // One that was started before a reload.
+    await unlessAborted(owner.idle(), signal);
+    if (signal.aborted) return;
     const { login } = attempts;
     const key = keyOf(login);
     if (isLater(await this.#readEnd(login, signal), login.expiresAt)) {
@@ -134,8 +164,8 @@ export class KeepWarm {
       return;
     }
     const startedAt = clock.monotonic();
-    const outcome = await runCommand(command, { timeoutMs: COMMAND_TIMEOUT_MS, variables }, signal);
-    if (signal.aborted) return;
+    const outcome = await unlessAborted(owner.start(command, variables), signal);
+    if (outcome === null) return;
     const end = await this.#readEnd(login, signal);
     if (end !== null && isLater(end, login.expiresAt)) {
       this.runs.renewed += 1;
@@ -178,6 +208,23 @@ export class KeepWarm {
       if (!(error instanceof StoreError)) throw error;
       return null;
     }
+  }
+}
+
+/** @returns null where the signal was aborted first; what was waited for goes on */
+async function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value | null> {
+  let stop = (): void => undefined;
+  const aborted = new Promise<null>((resolve) => {
+    stop = () => {
+      resolve(null);
+    };
+  });
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
 }
 

@@ -77,7 +77,7 @@ test("a LaunchAgent is a property list, whatever stands in its paths", async ({ 
     RunAtLoad: true,
     KeepAlive: true,
     ThrottleInterval: 5,
-    ExitTimeOut: 10,
+    ExitTimeOut: 75,
     Umask: 0o077,
     ProcessType: "Background",
     HardResourceLimits: { Core: 0 },

@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { KeepWarm } from "../../src/daemon/keep-warm.js";
+import { KeepWarm, OwnerAtWork } from "../../src/daemon/keep-warm.js";
 import { composeIn, rememberingLog } from "../support/composed-daemon.js";
 import { becomes } from "../support/condition.js";
 import { ManualClock, settled } from "../support/manual-clock.js";
@@ -41,6 +41,7 @@ async function warmed(script: string, login: LoginOptions = {}, command?: readon
   const { log, lines } = rememberingLog(home);
   let woken = 0;
   const warm = new KeepWarm({
+    owner: new OwnerAtWork(),
     command: command ?? [home.at("owner")],
     beforeMs: 4 * MINUTE_MS,
     variables: home.environment(),

@@ -1,7 +1,7 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, openSync } from "node:fs";
-import { readdir, utimes, writeFile } from "node:fs/promises";
+import { readdir, readFile, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { credsyncd, MAIN } from "../support/command-line.js";
@@ -209,6 +209,40 @@ describe("SIGHUP", () => {
     await home.writeLogin(2);
     await daemon.said("credential pushed", { reason: "rotation" });
     expect(await home.generations(agents)).toEqual([2, 1]);
+  });
+});
+
+describe("keepWarm's command, which knows the next login and has not written it yet", () => {
+  /** Says that it began, waits for a word, then writes. */
+  async function warming(): Promise<{ home: TemporaryHome; daemon: RunningDaemon; goOn: () => Promise<void> }> {
+    const home = await TemporaryHome.create({ agents });
+    const next = home.at("next");
+    await writeFile(next, home.login(2), { mode: 0o600 });
+    const wait = `touch ${home.at("begun")}; while [ ! -e ${home.at("go")} ]; do sleep 0.02; done`;
+    const script = `${wait}; cp -p ${next} ${next}.tmp && mv ${next}.tmp ${home.loginFile}`;
+    await home.writeConfig(JSON.stringify({ keepWarm: { command: ["sh", "-c", script], before: "1h" } }));
+    await home.writeLogin(1, { expiresAt: Date.now() + 60_000 });
+    const daemon = await RunningDaemon.start(home);
+    await becomes(() => existsSync(home.at("begun")), true);
+    return { home, daemon, goOn: () => writeFile(home.at("go"), "") };
+  }
+
+  test("is not interrupted by a reload, which does not wait for it", async () => {
+    const { home, daemon, goOn } = await warming();
+    daemon.signal("SIGHUP");
+    await daemon.said("configuration reloaded");
+    await daemon.said("ready");
+    await goOn();
+    await becomes(() => home.generations(agents), [2, 2]);
+  });
+
+  test("is waited for at the end", async () => {
+    const { home, daemon, goOn } = await warming();
+    daemon.signal("SIGTERM");
+    await daemon.said("waiting for the end of keepWarm's command");
+    await goOn();
+    expect(await daemon.stop()).toEqual({ code: 0, signal: null });
+    expect(await readFile(home.loginFile, "utf8")).toBe(home.login(2));
   });
 });
 
