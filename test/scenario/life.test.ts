@@ -218,7 +218,7 @@ describe("keepWarm's command, which knows the next login and has not written it 
     const home = await TemporaryHome.create({ agents });
     const next = home.at("next");
     await writeFile(next, home.login(2), { mode: 0o600 });
-    const wait = `touch ${home.at("begun")}; while [ ! -e ${home.at("go")} ]; do sleep 0.02; done`;
+    const wait = `echo begun >> ${home.at("begun")}; while [ ! -e ${home.at("go")} ]; do sleep 0.02; done`;
     const script = `${wait}; cp -p ${next} ${next}.tmp && mv ${next}.tmp ${home.loginFile}`;
     await home.writeConfig(JSON.stringify({ keepWarm: { command: ["sh", "-c", script], before: "1h" } }));
     await home.writeLogin(1, { expiresAt: Date.now() + 60_000 });
@@ -234,6 +234,7 @@ describe("keepWarm's command, which knows the next login and has not written it 
     await daemon.said("ready");
     await goOn();
     await becomes(() => home.generations(agents), [2, 2]);
+    expect(await readFile(home.at("begun"), "utf8")).toBe("begun\n");
   });
 
   test("is waited for at the end", async () => {
