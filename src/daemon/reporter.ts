@@ -312,14 +312,22 @@ export function holdHint(reason: string, store: string): string {
     case "target-newer":
       return `accept its login with: credsyncd adopt ${store} - or overwrite it with: credsyncd sync --force ${store}`;
     case "unknown-origin":
-      return `list the profile in the config if it is a copy, set the agent to pinned if it is not, or overwrite it with: credsyncd sync --force ${store}`;
+      return `list the profile in the config (profiles) if it is a copy, ${pinHint(store)} if it is not, or overwrite it with: credsyncd sync --force ${store}`;
     case "reverting":
       return `see which program writes it; try again with: credsyncd sync --force ${store}`;
     case "another-account":
-      return "set the agent to pinned, or sign in there with the source's account";
+      return `${pinHint(store)}, or sign in there with the source's account`;
     default:
-      return "sign in there again, or set the agent to pinned";
+      return `sign in there again, or ${pinHint(store)}`;
   }
+}
+
+/** How a store is left its own login; only OpenClaw's belong to agents. */
+function pinHint(store: string): string {
+  const agent = /^openclaw:([^@:]+)/.exec(store)?.[1];
+  return agent === undefined
+    ? "take it out of the config (targets)"
+    : `set the agent to pinned (agents: { "${agent}": "pinned" })`;
 }
 
 function said(name: string, say: (log: Logger) => void): State {

@@ -204,7 +204,7 @@ const situations: Readonly<Record<string, Situation>> = {
     source: "ok",
     states: ["in-sync", "held"],
     code: 3,
-    sentence: /alert {3}unknown-origin .*list the profile|alert {3}unknown-origin[^]*list the profile/,
+    sentence: /alert {3}unknown-origin[^]*list the profile in the config \(profiles\)[^]*agents: \{ "work": "pinned" \}/,
   },
   "an agent holds a newer login of unknown origin": {
     make: async (home) => {
