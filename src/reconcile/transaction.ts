@@ -353,6 +353,9 @@ class Transaction {
     let wrote = false;
     const failed = await this.#failureOf(part, this.#patienceMs, signal, async () => {
       const choice = await part.store.readChoice();
+      // Its agent was removed, or an upgrade moved it: waiting would keep all others half switched.
+      if (choice.identity === null)
+        throw new StoreError("overtaken", `${part.store.path} is not there any more`, "look at it: credsyncd status");
       const changes = side === "before" ? await this.#removalsRenewed(part, choice) : part.changes;
       const staged = await part.store.stage(changes, side, choice.revision, this.#tag);
       if (staged === null) return;

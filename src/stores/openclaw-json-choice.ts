@@ -72,9 +72,12 @@ export class OpenclawJsonChoice implements ChoiceStore {
     const profiles = refreshedByChanges(changes, this.path);
     // Whoever does not wait has given up already.
     const signal = AbortSignal.abort();
-    const releaseRefresh = await holdRefreshLocks(this.stateDirectory, profiles, this.#environment, signal);
     try {
-      const release = await this.#takeLock(0, signal);
+      const releaseRefresh = await holdRefreshLocks(this.stateDirectory, profiles, this.#environment, signal);
+      const release = await this.#takeLock(0, signal).catch(async (error: unknown) => {
+        await releaseRefresh();
+        throw error;
+      });
       this.#isHeld = true;
       return async () => {
         this.#isHeld = false;
@@ -82,7 +85,6 @@ export class OpenclawJsonChoice implements ChoiceStore {
         await releaseRefresh();
       };
     } catch (error) {
-      await releaseRefresh();
       throw toStoreError(error, this.path, "write");
     }
   }

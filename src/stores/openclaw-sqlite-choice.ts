@@ -3,6 +3,7 @@ import { StoreError } from "../domain/errors.js";
 import type { FieldChange, Choice, ChoiceStore, Side, StagedChoice } from "../domain/choice.js";
 import type { Revision, StoreName } from "../domain/store.js";
 import type { SqliteDatabase } from "../io/sqlite-database.js";
+import { toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
 import { absentChoice, EMPTY_NOTES, readChoice, choiceRevision, textsTowards, type ChoiceTexts } from "./openclaw-choice.js";
 import { identifyDatabase, inWriteTransaction } from "./openclaw-database-file.js";
@@ -51,7 +52,13 @@ export class OpenclawSqliteChoice implements ChoiceStore {
     const refreshed = refreshedByChanges(changes, this.path);
     const commit = (): Promise<Revision> => this.#commit(changes, side);
     return {
-      commit: (signal) => withRefreshLocks(this.stateDirectory, refreshed, this.#environment, signal, commit),
+      commit: async (signal) => {
+        try {
+          return await withRefreshLocks(this.stateDirectory, refreshed, this.#environment, signal, commit);
+        } catch (error) {
+          throw toStoreError(error, this.path, "write");
+        }
+      },
       // The commit works from what it finds, so that nothing gets old meanwhile.
       isCurrent: () => Promise.resolve(true),
       discard: () => Promise.resolve(),

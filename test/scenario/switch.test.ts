@@ -5,9 +5,11 @@ import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.js";
 import { compose, type Composition } from "../../src/daemon/compose.js";
 import { readHosts } from "../../src/daemon/hosts.js";
+import { recoverSwitches } from "../../src/daemon/switching.js";
 import type { ChoiceStore } from "../../src/domain/choice.js";
 import { Failure, StoreError, type StoreErrorCode } from "../../src/domain/errors.js";
 import { planSwitch } from "../../src/domain/switch.js";
+import { SharedOwnerLocks } from "../../src/io/owner-lock.js";
 import { recordOf, recoverSwitch, runSwitch, type SwitchPart, type TransactionPorts } from "../../src/reconcile/transaction.js";
 import { credsyncd } from "../support/command-line.js";
 import { environmentOf } from "../support/composed-daemon.js";
@@ -114,6 +116,66 @@ test("a use that OpenClaw notes between the look and the write does not stop a s
   expect(new Set(Object.values(await host.orders()).map(String))).toEqual(new Set([NEW]));
   for (const agent of host.names) expect((await host.content(agent)).usageStats?.[OLD]).toMatchObject({ uses: 1 });
 });
+
+test.each(["main", "work"])(
+  "an agent that went away after a crash is named, and the others are on one side: %s",
+  async (gone) => {
+    const host = await SwitchHome.create({ main: "json", work: "sqlite", ops: "json-state" });
+    const composition = await composed(host);
+    const parts = await partsFor(composition);
+    const record = recordOf({ id: "gone", at: Date.now(), provider: "anthropic", profile: NEW, donor: null }, parts);
+    await composition.journal.write({ ...record, phase: "committing" });
+    await rm(host.home.agentDirectory(gone), { recursive: true });
+    const [recovery] = await recoverSwitches(composition, signal);
+    const failures = recovery?.parts.filter(({ error }) => error !== null);
+    expect({ settled: recovery?.settled, failures }).toEqual({
+      settled: true,
+      failures: [
+        {
+          store: `openclaw:${gone}`,
+          result: "failed",
+          error: expect.objectContaining({
+            code: "overtaken",
+            message: `${host.path(gone)} is not there any more`,
+          }) as StoreError,
+        },
+      ],
+    });
+    const others = host.names.filter((name) => name !== gone);
+    for (const agent of others) expect((await host.content(agent)).order?.["anthropic"]).toEqual([OLD]);
+    expect(await composition.journal.isEmpty()).toBe(true);
+  },
+);
+
+/** Takes none: the disk is full. */
+class LocksOnAFullDisk extends SharedOwnerLocks {
+  override withLock<Result>(): Promise<Result> {
+    return Promise.reject(
+      Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC", syscall: "write" }),
+    );
+  }
+}
+
+test.each<readonly Keeps[]>([["json"], ["json-state", "sqlite"]])(
+  "a lock on a refresh that a full disk does not take leaves every store as it was, and nothing to tidy up: %s %s",
+  async (...keeps) => {
+    const host = await SwitchHome.five(...keeps);
+    for (const agent of host.names) {
+      const { profiles, ...notes } = host.usual(agent);
+      await host.write(agent, { profiles: { ...profiles, [OLD]: host.login(agent) }, ...notes });
+    }
+    const before = await host.allTexts();
+    const environment = { ...environmentOf(host.home), refreshLocks: new LocksOnAFullDisk() };
+    const composition = await compose(await loadConfig(null, environment), environment, "write");
+    const parts = await partsFor(composition);
+    const record = recordOf({ id: "full", at: Date.now(), provider: "anthropic", profile: NEW, donor: null }, parts);
+    const outcome = await runSwitch(record, parts, portsOf(composition), signal);
+    expect(outcome).toMatchObject({ committed: false, settled: true });
+    expect(outcome.parts.filter(({ error }) => error?.code === "no-space")).toHaveLength(1);
+    expect(await host.allTexts()).toEqual(before);
+    expect(host.leftovers()).toEqual([]);
+  },
+);
 
 async function composed(host: SwitchHome): Promise<Composition> {
   const environment = environmentOf(host.home);
