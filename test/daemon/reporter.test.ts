@@ -1,6 +1,6 @@
 import { rm, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { Reporter, stuckHints } from "../../src/daemon/reporter.js";
+import { holdHint, Reporter, stuckHints } from "../../src/daemon/reporter.js";
 import { Failure, StoreError } from "../../src/domain/errors.js";
 import { composeIn, rememberingLog } from "../support/composed-daemon.js";
 import type { LogLine } from "../support/running-daemon.js";
@@ -168,4 +168,13 @@ describe("a reconcile that failed as a whole", () => {
       reporter.fail(bug);
     }).toThrow(bug);
   });
+});
+
+test.each([
+  ["openclaw:work", '(agents: { "work": "pinned" })'],
+  ["openclaw:work/provisioned", '(agents: { "work": "pinned" })'],
+  ["openclaw:work@/srv/team", '(agents: { "work": "pinned" })'],
+  ["claude-code:~/box", "take it out of the config (targets)"],
+])("a hold of %s says how it is left its own login", (store, words) => {
+  expect(holdHint("another-account", store)).toContain(words);
 });
