@@ -6,7 +6,8 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { keychain } from "../../src/daemon/doctor/system.js";
 import type { DoctorFinding, Patient } from "../../src/daemon/doctor/finding.js";
-import { credsyncd } from "../support/command-line.js";
+import { credsyncd, MAIN } from "../support/command-line.js";
+import { runMounted } from "../support/mount-namespace.js";
 import { RunningDaemon } from "../support/running-daemon.js";
 import { HOUR_MS, PROFILE, TemporaryHome } from "../support/temporary-home.js";
 
@@ -52,6 +53,7 @@ describe("doctor", () => {
         "hard links",
         "locks",
         "clock",
+        "state",
         "ledger",
         "inotify",
         "era",
@@ -186,6 +188,16 @@ describe("doctor", () => {
     const ledger = `${home.stateDirectory}/ledger.jsonl`;
     await writeFile(ledger, `${await readFile(ledger, "utf8")}{"half\n`, { mode: 0o600 });
     expect((await examine(home)).of("ledger")).toMatchObject([{ what: "1 line of ledger.jsonl cannot be understood" }]);
+  });
+
+  test("finds that no space is left for its own state", async (context) => {
+    const home = await TemporaryHome.create({ agents });
+    await home.makeDirectory(home.stateDirectory);
+    const script = new URL("./doctor-full-disk.mjs", import.meta.url);
+    expect(await runMounted(context, script, MAIN, home.path)).toMatchObject({
+      before: [{ level: "ok" }],
+      after: [{ level: "error", what: expect.stringMatching(/: 40 KiB are free on its disk$/) as string }],
+    });
   });
 
   test("finds a store that cannot be served, and a source without a login", async () => {

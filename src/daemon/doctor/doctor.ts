@@ -1,7 +1,7 @@
 import type { DoctorFinding, Patient } from "./finding.js";
 import { clock, hardLinks, locks, permissions, strays, symlinks } from "./files.js";
 import { alerts, eras, gateways, overrides, stores, whitelists } from "./openclaw.js";
-import { config, daemons, inotify, keychain, ledger, node } from "./system.js";
+import { config, daemons, inotify, keychain, ledger, node, state } from "./system.js";
 
 /** In the order in which they are told: what everything stands on comes first. */
 const checks = [
@@ -17,6 +17,7 @@ const checks = [
   strays,
   locks,
   clock,
+  state,
   ledger,
   inotify,
   eras,

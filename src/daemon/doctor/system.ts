@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink } from "node:fs/promises";
+import { readdir, readFile, readlink, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { isAbsent, errnoOf } from "../../io/system-error.js";
 import { KEYCHAIN } from "../../stores/claude-keychain.js";
@@ -6,6 +6,8 @@ import { found, ok, type Check, type DoctorFinding } from "./finding.js";
 
 /** As `engines` in package.json. */
 const OLDEST_NODE = [20, 19] as const;
+/** Less free space (bytes) for its own state is soon none. */
+const LEAST_FREE = 1024 * 1024;
 /** A share of the user's watches that is worth a word. */
 const TIGHT = 0.8;
 
@@ -27,6 +29,22 @@ export const node: Check = () => {
 export const config: Check = ({ composition }) => {
   const { path } = composition.config;
   return Promise.resolve([ok("config", path === null ? "no configuration file: the defaults hold" : path)]);
+};
+
+/** Without room for its own state nothing is pushed, and the alert that says so cannot be kept for `status`. */
+export const state: Check = async ({ composition }) => {
+  const { stateDirectory } = composition;
+  const disk = await statfs(stateDirectory).catch(() => null);
+  // What the system keeps back from others is root's to use.
+  const free = disk === null ? null : disk.bsize * (process.getuid?.() === 0 ? disk.bfree : disk.bavail);
+  if (free === null || free >= LEAST_FREE) return [ok("state", stateDirectory)];
+  return [
+    found("state", "error", {
+      what: `${stateDirectory}: ${String(Math.floor(free / 1024))} KiB are free on its disk`,
+      why: "what is seen is recorded there before it is pushed: without space, no rotation reaches any agent",
+      fix: `free space there: df -h '${stateDirectory}'`,
+    }),
+  ];
 };
 
 /** What was recorded, and can be read again. */
