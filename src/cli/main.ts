@@ -23,6 +23,8 @@ async function main(): Promise<void> {
   // A write beyond a limit on the size of files is to fail as any other; packages that tidy up at an end take the signal
   // for one where nobody listens.
   process.on("SIGXFSZ", () => undefined);
+  // Where nobody listens the runtime opens its debugger to every user of this host, who could read the logins in memory.
+  process.on("SIGUSR1", () => undefined);
   const state: { code: ExitCode } = { code: exitCodes.done };
   // Who reads a result may have seen enough, as `head` does: that is no failure of what was done.
   process.stderr.on("error", () => undefined);

@@ -212,6 +212,16 @@ describe("SIGHUP", () => {
   });
 });
 
+test("the signal on which the runtime opens its debugger to everyone on the host does nothing", async () => {
+  const home = await TemporaryHome.create({ agents });
+  const daemon = await RunningDaemon.start(home);
+  daemon.signal("SIGUSR1");
+  await home.writeLogin(2);
+  await becomes(() => home.generations(agents), [2, 2]);
+  expect(await daemon.stop()).toEqual({ code: 0, signal: null });
+  expect(daemon.stderr).toBe("");
+});
+
 describe("keepWarm's command, which knows the next login and has not written it yet", () => {
   /** Says that it began, waits for a word, then writes. */
   async function warming(): Promise<{ home: TemporaryHome; daemon: RunningDaemon; goOn: () => Promise<void> }> {
