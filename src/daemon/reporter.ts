@@ -324,7 +324,7 @@ export function holdHint(reason: string, store: string): string {
 
 /** How a store is left its own login; only OpenClaw's belong to agents. */
 function pinHint(store: string): string {
-  const agent = /^openclaw:([^@/]+)/.exec(store)?.[1];
+  const agent = /^openclaw:(?:agents\/(?=shared\b))?([^@/]+)/.exec(store)?.[1];
   return agent === undefined
     ? "take it out of the config (targets)"
     : `set the agent to pinned (agents: { "${agent}": "pinned" })`;

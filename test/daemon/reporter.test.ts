@@ -173,6 +173,7 @@ describe("a reconcile that failed as a whole", () => {
 test.each([
   ["openclaw:work", '(agents: { "work": "pinned" })'],
   ["openclaw:work/provisioned", '(agents: { "work": "pinned" })'],
+  ["openclaw:agents/shared", '(agents: { "shared": "pinned" })'],
   ["openclaw:work@/srv/team", '(agents: { "work": "pinned" })'],
   ["claude-code:~/box", "take it out of the config (targets)"],
 ])("a hold of %s says how it is left its own login", (store, words) => {
