@@ -261,7 +261,8 @@ async function configuredAgents(
   };
   try {
     const config = await readConfig(path);
-    const { list = [], entries } = config.agents ?? {};
+    if (config === null && environment.lastAgents.has(path)) throw gone(path);
+    const { list = [], entries } = config?.agents ?? {};
     const listed = list.map((value, index) => agentIn(value, `agents.list.${String(index)}`, path));
     const named = Object.entries(entries ?? {}).map(([name, value]) => ({
       ...agentIn(value, `agents.entries.${name}`, path),
@@ -275,8 +276,8 @@ async function configuredAgents(
     }
     if (agents.size === 0) agents.set(MAIN_AGENT, placeOf(MAIN_AGENT, undefined));
     const configured = [...agents.values()];
-    environment.lastAgents.set(path, configured);
-    return { configured, versionHint: versionIn(config), configError: null };
+    if (config !== null) environment.lastAgents.set(path, configured);
+    return { configured, versionHint: versionIn(config ?? {}), configError: null };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     // By the name of its directory alone an agent would not be known for the one that the user pinned, or has no more.
@@ -292,15 +293,22 @@ function unnamed(index: number, stateDirectory: string): AgentPlace {
   return { id, directory: join(stateDirectory, "agents"), refusal: new StoreError("malformed", what, hint) };
 }
 
+/** One that was there: who writes it may have removed the old one first. */
+function gone(path: string): StoreError {
+  const hint = "put it back; the agents that it named are served meanwhile, until credsyncd is started anew";
+  return new StoreError("malformed", `${path} is not there any more`, hint);
+}
+
 /** Only what looks like a version is shown: the config is another program's, and may hold anything. */
 function versionIn({ meta }: z.infer<typeof configShape>): string | null {
   const version = meta?.lastTouchedVersion ?? "";
   return /^\d[\w.+-]{0,39}$/.test(version) ? version : null;
 }
 
-async function readConfig(path: string): Promise<z.infer<typeof configShape>> {
+/** Null where there is none, which says the same as an empty one. */
+async function readConfig(path: string): Promise<z.infer<typeof configShape> | null> {
   const file = await readRegularFile(path);
-  if (file === null) return {};
+  if (file === null) return null;
   const parsed = configShape.safeParse(await parseJson5(file.text, path));
   if (parsed.success) return parsed.data;
   throw misshapen((parsed.error.issues[0]?.path ?? []).map(String).join("."), path);
@@ -356,7 +364,7 @@ function asPlainJson(text: string): unknown {
 /** The port that the gateway of a state directory listens on, as `openclaw.json` says; null where it does not say. */
 export async function configuredGatewayPort(stateDirectory: string): Promise<number | null> {
   try {
-    return (await readConfig(join(stateDirectory, "openclaw.json"))).gateway?.port ?? null;
+    return (await readConfig(join(stateDirectory, "openclaw.json")))?.gateway?.port ?? null;
   } catch (error) {
     if (error instanceof StoreError) return null;
     throw error;
@@ -375,7 +383,7 @@ export interface AuthRules {
 export async function openclawAuthRules(environment: Environment, configured: string | null): Promise<AuthRules> {
   const path = join(await openclawStateDirectory(environment, configured), "openclaw.json");
   try {
-    const { profiles = {}, order = {} } = (await readConfig(path)).auth ?? {};
+    const { profiles = {}, order = {} } = (await readConfig(path))?.auth ?? {};
     const named = Object.entries(profiles).map(([id, { provider = null, mode = null }]) => [id, { provider, mode }] as const);
     return { path, profiles: new Map(named), order: new Map(Object.entries(order)) };
   } catch (error) {

@@ -152,7 +152,10 @@ describe("a store that cannot be understood", () => {
   });
 });
 
-test("OpenClaw's own config that is half written for a moment unpins nobody, and brings nobody back", async () => {
+test.each<[string, (path: string, text: string) => Promise<unknown>]>([
+  ["half written", (path, text) => writeFile(path, text.slice(0, 60))],
+  ["gone", (path) => rm(path)],
+])("OpenClaw's own config that is %s for a moment unpins nobody, and brings nobody back", async (_what, spoil) => {
   const home = await TemporaryHome.create({ agents: ["main"], generation: 2 });
   const list = [{ id: "main" }, { id: "hr", agentDir: "~/.openclaw/agents/before/agent" }];
   const text = JSON.stringify({ agents: { list } }, null, 2);
@@ -160,7 +163,7 @@ test("OpenClaw's own config that is half written for a moment unpins nobody, and
   for (const agent of ["before", "removed"]) await home.writeProfile(agent, 1);
   await home.writeConfig(`{ agents: { hr: "pinned" } }`);
   const daemon = await RunningDaemon.start(home);
-  await writeFile(home.openclawConfig, text.slice(0, 60));
+  await spoil(home.openclawConfig, text);
   await daemon.said("store error", { store: "openclaw" });
   await home.writeLogin(3);
   await becomes(() => home.generationOf("main"), 3);
