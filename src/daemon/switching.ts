@@ -149,10 +149,10 @@ async function backUp(planned: readonly Planned[], { backups, fingerprintOf, env
   for (const { read, plan } of planned) {
     for (const { store, removed } of plan.stores) {
       const profiles = read.host.agents.find((agent) => agent.store === store)?.choice?.profiles ?? [];
-      for (const profile of profiles.filter(({ id }) => removed.includes(id))) {
-        const entry = { store, profile: profile.id, fingerprint: fingerprintOf(profile.naming()), image: profile.image() };
-        await asFailure(backups.save(entry, environment.clock.now()));
-      }
+      const entries = profiles
+        .filter(({ id }) => removed.includes(id))
+        .map(({ id, naming, image }) => ({ store, profile: id, fingerprint: fingerprintOf(naming()), image: image() }));
+      for (const entry of entries) await asFailure(backups.save(entry, environment.clock.now(), entries));
     }
   }
 }

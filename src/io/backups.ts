@@ -43,9 +43,10 @@ export class Backups implements BackupMemory {
     this.#isSpent = isSpent;
   }
 
-  async save(entry: BackupEntry, at: number): Promise<void> {
+  /** @param together what is removed at the same moment: none of it makes room for another */
+  async save(entry: BackupEntry, at: number, together: readonly BackupEntry[] = []): Promise<void> {
     try {
-      await this.#save(entry, at);
+      await this.#save(entry, at, together);
     } catch (error) {
       throw toStoreError(error, this.#directory, "write");
     }
@@ -70,7 +71,7 @@ export class Backups implements BackupMemory {
     return backups.sort((left, right) => right.at - left.at);
   }
 
-  async #save(entry: BackupEntry, at: number): Promise<void> {
+  async #save(entry: BackupEntry, at: number, together: readonly BackupEntry[]): Promise<void> {
     await makePrivateDirectory(this.#directory);
     const present = await this.list(entry.store);
     if (present.some((backup) => isOfSameLogin(backup, entry))) return;
@@ -84,7 +85,8 @@ export class Backups implements BackupMemory {
       image: entry.image.reveal(),
     };
     await replaceOwnFile(join(this.#directory, name), `${JSON.stringify(content)}\n`, this.#leftovers);
-    await this.#prune(present, entry);
+    const others = present.filter((backup) => !together.some((other) => isOfSameLogin(backup, other)));
+    await this.#prune(others, entry);
   }
 
   async #names(): Promise<string[]> {

@@ -106,6 +106,23 @@ describe.each(kinds)("with %s", (_name, keeps) => {
     expect((await host.content("work")).profiles[OLD]).toEqual(was);
   });
 
+  test("every one of the many profiles that --remove-stale removes can be put back where it was", async () => {
+    const host = await SwitchHome.create({ main: keeps[0] ?? "json", work: keeps.at(-1) ?? "json" });
+    const stale = ["a", "b", "c", "d", "e", "f", "g"].map((name) => `anthropic:${name}`);
+    // One key everywhere, as a script hands it out: each is a copy of the others.
+    const keys = Object.fromEntries(stale.map((id) => [id, host.key(id)]));
+    for (const agent of host.names) {
+      const { profiles, ...notes } = host.usual(agent);
+      await host.write(agent, { profiles: { ...keys, ...profiles }, ...notes });
+    }
+    expect((await json(host, ...toNew, "--remove-stale")).code).toBe(0);
+    for (const agent of host.names) {
+      const { stdout } = await credsyncd(host.home, ["restore", "--store", `openclaw:${agent}`, "--list", "--json"]);
+      const { backups } = JSON.parse(stdout) as { backups: { profile: string }[] };
+      expect(backups.map(({ profile }) => profile).sort()).toEqual([...stale, OLD].sort());
+    }
+  });
+
   test("an agent without the profile stands in the way of all; --skip-missing leaves it, --copy-from gives it one", async () => {
     const host = await SwitchHome.five(...keeps);
     const { profiles } = host.usual("hr");
