@@ -59,12 +59,12 @@ export async function carryOut(
   { takesPart, dryRun }: { readonly takesPart: TakesPart; readonly dryRun: boolean },
   signal: AbortSignal,
 ): Promise<SwitchResult> {
-  if (dryRun) return resultOf(await planFor(composition, request, takesPart, signal), null);
+  const prepare = (): Promise<Prepared> => asFailure(prepareFor(composition, request, takesPart, signal));
+  if (dryRun) return resultOf((await prepare()).planned, null);
   return composition.lock.withLock(signal, async () => {
     refuseUnsettled(await recoverAll(composition, signal));
     for (let attempt = 1; ; attempt++) {
-      const planned = await planFor(composition, request, takesPart, signal);
-      const parts = planned.flatMap(partsOf);
+      const { planned, parts } = await prepare();
       if (parts.length === 0) return resultOf(planned, { committed: true, settled: true, parts: [] });
       await backUp(planned, composition);
       const outcome = await runSwitch(recordFor(request, planned, parts, composition), parts, portsOf(composition), signal);
@@ -80,6 +80,17 @@ export async function carryOut(
 interface Planned {
   readonly read: HostRead;
   readonly plan: SwitchPlan;
+}
+
+interface Prepared {
+  readonly planned: readonly Planned[];
+  readonly parts: readonly SwitchPart[];
+}
+
+/** @throws StoreError where a store proves to be none only when its values are looked at */
+async function prepareFor(...of: Parameters<typeof planFor>): Promise<Prepared> {
+  const planned = await planFor(...of);
+  return { planned, parts: planned.flatMap(partsOf) };
 }
 
 async function planFor(

@@ -17,6 +17,8 @@ export interface ChoiceTexts {
   readonly state: string | null;
   /** Whether the notes go to their own place: else they stand beside the profiles, which every version still reads. */
   readonly keepsStateApart: boolean;
+  /** The files that they stand in, for messages. */
+  readonly paths: Readonly<Record<"profiles" | "state", string>>;
 }
 
 /** What is noted of the use of profiles, as it stands. */
@@ -45,14 +47,14 @@ export function choiceRevision({ profiles, state }: ChoiceTexts): string {
 }
 
 /** Understands a store's texts. @throws StoreError */
-export function readChoice(texts: ChoiceTexts, identity: string | null, path: string, now: number): Choice {
-  const { profiles, state } = texts;
+export function readChoice(texts: ChoiceTexts, identity: string | null, now: number): Choice {
+  const { profiles, state, paths } = texts;
   if (profiles === null) return { ...absentChoice, identity };
-  const root = parseJson(profiles, path);
+  const root = parseJson(profiles, paths.profiles);
   // Where both places name something, the notes' own place counts: OpenClaw moves the keys there at its next save.
-  const [beside, apart] = [stateIn(root), state === null ? emptyState : stateIn(parseJson(state, path))];
-  for (const { order, lastGood } of [beside, apart])
-    refuseUnpresentable([...Object.entries(order), ...Object.entries(lastGood)].flat(2), path);
+  const [beside, apart] = [stateIn(root), state === null ? emptyState : stateIn(parseJson(state, paths.state))];
+  refuseUnpresentableNotes(beside, paths.profiles);
+  refuseUnpresentableNotes(apart, paths.state);
   const notes = { ...beside.usageStats, ...apart.usageStats };
   return {
     // Few of hundreds are changed, and only a change asks.
@@ -60,7 +62,9 @@ export function readChoice(texts: ChoiceTexts, identity: string | null, path: st
       return choiceRevision(texts);
     },
     identity,
-    profiles: Object.entries(profilesIn(root, path)).map(([id, entry]) => choosable(id, entry, profiles, path, now)),
+    profiles: Object.entries(profilesIn(root, paths.profiles)).map(([id, entry]) =>
+      choosable(id, entry, profiles, paths.profiles, now),
+    ),
     order: lists({ ...beside.order, ...apart.order }),
     lastGood: Object.fromEntries(
       Object.entries({ ...beside.lastGood, ...apart.lastGood }).flatMap(([provider, id]) =>
@@ -69,20 +73,30 @@ export function readChoice(texts: ChoiceTexts, identity: string | null, path: st
     ),
     usage: Object.fromEntries(Object.entries(notes).flatMap(([id, stats]) => usageOf(id, stats))),
     valueAt: (keys) => {
-      const text = placeOf(keys, texts) === "profiles" ? profiles : state;
-      const value = text === null ? null : textAt(text, keys, path);
+      const value = valueIn(texts, keys);
       return value === null ? null : new Secret(value);
     },
     keyAfter: (keys) => {
-      const text = placeOf(keys, texts) === "profiles" ? profiles : state;
-      return text === null ? null : keyAfter(text, keys, path);
+      const place = placeOf(keys, texts);
+      const text = texts[place];
+      return text === null ? null : keyAfter(text, keys, paths[place]);
     },
     isRecord: (key) => {
-      const text = placeOf([key], texts) === "profiles" ? profiles : state;
-      const value = text === null ? null : textAt(text, [key], path);
+      const value = valueIn(texts, [key]);
       return value !== null && isJsonObject(JSON.parse(value));
     },
   };
+}
+
+function refuseUnpresentableNotes({ order, lastGood }: State, path: string): void {
+  refuseUnpresentable([...Object.entries(order), ...Object.entries(lastGood)].flat(2), path);
+}
+
+/** The exact text of the value at a path of keys; null where there is none. */
+function valueIn(texts: ChoiceTexts, keys: readonly string[]): string | null {
+  const place = placeOf(keys, texts);
+  const text = texts[place];
+  return text === null ? null : textAt(text, keys, texts.paths[place]);
 }
 
 const emptyState: State = { order: {}, lastGood: {}, usageStats: {} };
@@ -190,10 +204,10 @@ export const EMPTY_NOTES = `{"version":1}`;
  *
  * @throws StoreError `overtaken` where a value is on neither side: someone else changed it
  */
-export function textsTowards(texts: ChoiceTexts, changes: readonly FieldChange[], side: Side, path: string): ChoiceTexts[] {
+export function textsTowards(texts: ChoiceTexts, changes: readonly FieldChange[], side: Side): ChoiceTexts[] {
   // What was removed first may have stood in front of what was removed next.
   const ordered = side === "after" ? changes : [...changes].reverse();
-  const pending = ordered.filter((change) => isPending(texts, change, side, path));
+  const pending = ordered.filter((change) => isPending(texts, change, side));
   const coming = pending.filter((change) => change.path[0] === "profiles" && change[side] !== null);
   const going = pending.filter((change) => change.path[0] === "profiles" && change[side] === null);
   const notes = pending.filter((change) => change.path[0] !== "profiles");
@@ -202,14 +216,13 @@ export function textsTowards(texts: ChoiceTexts, changes: readonly FieldChange[]
   const steps: ChoiceTexts[] = [];
   for (const group of groups) {
     const last = steps.at(-1) ?? texts;
-    if (group.length > 0) steps.push(group.reduce((result, change) => changed(result, change, side, path), last));
+    if (group.length > 0) steps.push(group.reduce((result, change) => changed(result, change, side), last));
   }
   return steps;
 }
 
-function isPending(texts: ChoiceTexts, change: FieldChange, side: Side, path: string): boolean {
-  const text = placeOf(change.path, texts) === "profiles" ? texts.profiles : texts.state;
-  const current = text === null ? null : textAt(text, change.path, path);
+function isPending(texts: ChoiceTexts, change: FieldChange, side: Side): boolean {
+  const current = valueIn(texts, change.path);
   const [wanted, other] = side === "after" ? [change.after, change.before] : [change.before, change.after];
   if (isSame(current, wanted)) return false;
   if (isSame(current, other)) return true;
@@ -217,7 +230,7 @@ function isPending(texts: ChoiceTexts, change: FieldChange, side: Side, path: st
   if (change.path[0] === "usageStats") return false;
   throw new StoreError(
     "overtaken",
-    `someone else changed ${change.path.join(".")} in ${path} meanwhile`,
+    `someone else changed ${change.path.join(".")} in ${texts.paths[placeOf(change.path, texts)]} meanwhile`,
     "look at it: credsyncd status",
   );
 }
@@ -229,8 +242,9 @@ function isSame(current: string | null, wanted: Secret | null): boolean {
   return current === text || JSON.stringify(JSON.parse(current)) === JSON.stringify(JSON.parse(text));
 }
 
-function changed(texts: ChoiceTexts, change: FieldChange, side: Side, path: string): ChoiceTexts {
+function changed(texts: ChoiceTexts, change: FieldChange, side: Side): ChoiceTexts {
   const place = placeOf(change.path, texts);
+  const path = texts.paths[place];
   const text = place === "profiles" ? texts.profiles : (texts.state ?? EMPTY_NOTES);
   if (text === null) throw new StoreError("conflict", `${path} is not there any more`, "it is looked at again by itself");
   const image = change[side];

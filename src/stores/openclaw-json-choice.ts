@@ -40,13 +40,13 @@ export class OpenclawJsonChoice implements ChoiceStore {
   async readChoice(): Promise<Choice> {
     const { texts, profiles } = await this.#read(this.#environment.files);
     if (profiles !== null) parseOrTorn(profiles, this.path, this.#environment.clock);
-    return readChoice(texts, profiles?.identity ?? null, this.path, this.#environment.clock.now());
+    return readChoice(texts, profiles?.identity ?? null, this.#environment.clock.now());
   }
 
   async stage(changes: readonly FieldChange[], side: Side, expected: Revision, tag: string): Promise<StagedChoice | null> {
     const read = await this.#read();
     if (choiceRevision(read.texts) !== expected) throw this.#conflict();
-    const steps = textsTowards(read.texts, changes, side, this.path);
+    const steps = textsTowards(read.texts, changes, side);
     if (steps.length === 0) return null;
     const writes = await this.#stageAll(read, steps, tag);
     const discard = (): Promise<void> => {
@@ -109,7 +109,12 @@ export class OpenclawJsonChoice implements ChoiceStore {
     return {
       profiles,
       state,
-      texts: { profiles: profiles?.text ?? null, state: state?.text ?? null, keepsStateApart: state !== null },
+      texts: {
+        profiles: profiles?.text ?? null,
+        state: state?.text ?? null,
+        keepsStateApart: state !== null,
+        paths: { profiles: this.path, state: this.#statePath },
+      },
     };
   }
 

@@ -39,14 +39,14 @@ export class OpenclawSqliteChoice implements ChoiceStore {
     if (identity === null) return absentChoice;
     const { aside } = await this.#environment.databases.reader(this.path, identity);
     const texts = aside.transaction("read", () => this.#textsIn(aside));
-    return readChoice(texts, identity, this.path, this.#environment.clock.now());
+    return readChoice(texts, identity, this.#environment.clock.now());
   }
 
   async stage(changes: readonly FieldChange[], side: Side, expected: Revision): Promise<StagedChoice | null> {
     const isThere = await this.#inTransaction((database) => {
       const texts = this.#textsIn(database);
       if (choiceRevision(texts) !== expected) throw this.#conflict();
-      return textsTowards(texts, changes, side, this.path).length === 0;
+      return textsTowards(texts, changes, side).length === 0;
     });
     if (isThere) return null;
     const refreshed = refreshedByChanges(changes, this.path);
@@ -80,7 +80,7 @@ export class OpenclawSqliteChoice implements ChoiceStore {
     const now = this.#environment.clock.now();
     return this.#inTransaction((database) => {
       const texts = this.#textsIn(database);
-      const target = settled(textsTowards(texts, changes, side, this.path).at(-1) ?? texts);
+      const target = settled(textsTowards(texts, changes, side).at(-1) ?? texts);
       const { profiles, state } = target;
       if (profiles !== null && profiles !== texts.profiles) putRow(database, this.#layout.profiles, profiles, now);
       if (state === null && texts.state !== null) removeRow(database, this.#layout.state);
@@ -97,6 +97,7 @@ export class OpenclawSqliteChoice implements ChoiceStore {
       state: readRow(database, state, this.path)?.text ?? null,
       // Without the table the notes go beside the profiles, where OpenClaw reads them too.
       keepsStateApart: database.hasTable(state.table),
+      paths: { profiles: this.path, state: this.path },
     };
   }
 

@@ -405,6 +405,20 @@ describe("what is in the way", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
+  test.each([
+    ["half of a text", `{"version":1,`, "is not whole JSON"],
+    ["a key that stands twice", `{"version":1,"order":{"anthropic":[]},"order":{"anthropic":[]}}`, "has the same key twice"],
+  ])("notes in a file of their own with %s are named, not the profiles", async (_name, text, reason) => {
+    const host = await SwitchHome.create({ main: "json", work: "json-state" });
+    const main = await host.texts("main");
+    await writeFile(host.statePath("work"), text);
+    for (const options of [["--dry-run"], []]) {
+      const { code, error } = await json(host, ...toNew, ...options);
+      expect({ code, message: error?.message }).toEqual({ code: 65, message: `${host.statePath("work")} ${reason}` });
+    }
+    expect(await host.texts("main")).toEqual(main);
+  });
+
   test("a profile that has expired in one agent is named", async () => {
     const host = await SwitchHome.create({ main: "json", work: "json" });
     await host.write("work", { ...host.usual("work"), profiles: { [NEW]: host.token("n", { expires: 1000 }) } });
