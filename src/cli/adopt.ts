@@ -8,7 +8,7 @@ import type { Held, Orders } from "../domain/observation.js";
 import type { Plan } from "../domain/plan.js";
 import { isUnfinished, type ReconcileResult } from "../reconcile/reconciler.js";
 import { tellGateways } from "./gateways.js";
-import { tellStuck } from "./stuck.js";
+import { tidily } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
 
@@ -25,7 +25,8 @@ export async function adopt(store: string, options: AdoptOptions, signal: AbortS
   const orders: Orders = { force: new Set(), adopt: { store, profile: options.profile ?? null } };
   refuseUnlessAdoptable(store, options.profile ?? null, await reconciler.preview(config.policy, orders, signal));
   refuseIfStopped(signal);
-  const result = await reconciler.reconcile(config.policy, orders, signal);
+  const output = openOutput(options);
+  const result = await tidily(composition, output, () => reconciler.reconcile(config.policy, orders, signal));
   const flow = orderedFlow(result);
   const outcome = result.adoptions.find(({ store: written }) => written === flow?.adoption?.into.store);
   if (flow === null || outcome === undefined)
@@ -35,9 +36,7 @@ export async function adopt(store: string, options: AdoptOptions, signal: AbortS
   const failed = result.writes.filter((write) => write.error !== null).map((write) => write.store);
   const generation = displayGeneration(result.ledger, flow.live?.generation ?? null);
   const pushed = result.writes.length - failed.length;
-  const output = openOutput(options);
   const gateways = await tellGateways(overwrittenBy(result), composition, { output, signal });
-  await tellStuck(composition, output);
   output.result(
     `the source now holds ${generation ?? "it"}, from ${store}; pushed to ${String(pushed)} other ${pushed === 1 ? "store" : "stores"}${failed.length === 0 ? "" : `; not written: ${failed.join(", ")}`}`,
     { schemaVersion: 1, adopted: true, from: store, generation, pushed, failed, gateways },

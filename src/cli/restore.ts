@@ -8,7 +8,7 @@ import { readStores, type ReadStore } from "../reconcile/observe.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { Questioner } from "./ask.js";
 import { tellGateways } from "./gateways.js";
-import { tellStuck } from "./stuck.js";
+import { tidily } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode } from "./output.js";
 
@@ -34,12 +34,11 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
       "for example: credsyncd restore --store openclaw:main --at TIME",
     );
   const backup = chooseBackup(backups, { ...options, at: options.at });
-  await putBack(backup, composition, { options, signal });
   const output = openOutput(options);
+  await tidily(composition, output, () => putBack(backup, composition, { options, signal }));
   // What the profile held until now is not looked at, so that its end is not known.
   const overwritten = backup.store.startsWith("openclaw:") ? { endsAt: null } : null;
   const gateways = await tellGateways(overwritten, composition, { output, signal });
-  await tellStuck(composition, output);
   output.result(`${backup.store} ${backup.profile} holds what it held until ${timeOf(backup)}`, {
     schemaVersion: 1,
     restored: true,

@@ -3,10 +3,18 @@ import { stuckHints } from "../daemon/reporter.js";
 import { leaveStuck } from "../daemon/stuck.js";
 import type { Output } from "./output.js";
 
-/** At the end of a command that writes: says what it was done with and could not remove. */
-export async function tellStuck(composition: Composition, output: Output): Promise<void> {
-  for (const { what, error } of await leaveStuck(composition)) {
-    output.say(`credsyncd: warning: ${error.message}`);
-    output.say(`credsyncd: hint: ${stuckHints[what]}`);
+/** Runs what a command writes, and says at its end, however it ends, what it was done with and could not remove. */
+export async function tidily<Result>(
+  composition: Pick<Composition, "environment" | "lock">,
+  { say }: Pick<Output, "say">,
+  write: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await write();
+  } finally {
+    for (const { what, error } of await leaveStuck(composition)) {
+      say(`credsyncd: warning: ${error.message}`);
+      say(`credsyncd: hint: ${stuckHints[what]}`);
+    }
   }
 }

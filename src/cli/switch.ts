@@ -20,7 +20,7 @@ import {
   type ExitCode,
   type Output,
 } from "./output.js";
-import { tellStuck } from "./stuck.js";
+import { tidily } from "./stuck.js";
 
 /** What `set-active` and `migrate` have in common. */
 export interface SwitchOptions extends CommonOptions {
@@ -69,11 +69,10 @@ async function switched(
     copyOauth: options.copyOauth === true,
   };
   const takesPart = options.agents === undefined ? (): boolean => true : picomatch(options.agents);
-  const result = await carryOut(composition, request, { takesPart, dryRun }, signal);
+  const result = await tidily(composition, output, () => carryOut(composition, request, { takesPart, dryRun }, signal));
   const reloads =
     result.committed && result.rows.some((row) => row.result === "updated") ? await reload(composition, signal) : [];
   const astray = result.committed ? await findAstray(composition, request, result, takesPart) : [];
-  await tellStuck(composition, output);
   output.result(
     describe(result, { request, reloads, astray, dryRun }, output),
     toJson(result, { request, reloads, astray, dryRun }),

@@ -21,7 +21,7 @@ import type { StoreName } from "../domain/store.js";
 import type { WriteOutcome } from "../reconcile/apply.js";
 import { isUnfinished, type ReconcileResult, type Reconciler } from "../reconcile/reconciler.js";
 import { tellGateways } from "./gateways.js";
-import { tellStuck } from "./stuck.js";
+import { tidily } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
 
@@ -43,13 +43,13 @@ export async function sync(options: SyncOptions, signal: AbortSignal): Promise<E
   const force = await forcedStores(options.force, () => reconciler.preview(config.policy, noOrders, signal));
   const orders: Orders = { ...noOrders, force };
   refuseIfStopped(signal);
-  const result =
-    options.dryRun === true
-      ? await reconciler.preview(config.policy, orders, signal)
-      : await settled(reconciler, environment.clock, config.policy, orders, signal);
   const output = openOutput(options);
+  const result = await tidily(composition, output, () =>
+    options.dryRun === true
+      ? reconciler.preview(config.policy, orders, signal)
+      : settled(reconciler, environment.clock, config.policy, orders, signal),
+  );
   const gateways = await tellGateways(overwrittenBy(result), composition, { output, signal });
-  await tellStuck(composition, output);
   const report = { ...syncReport(result, options.dryRun === true), gateways };
   output.result([describe(report, output), ...notForced(force, result)].join("\n"), report);
   const isCutShort = signal.aborted && (isUnfinished(result) || isSettling(result));

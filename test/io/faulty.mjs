@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
+import { tidily } from "../../build/cli/stuck.js";
 import { systemClock } from "../../build/daemon/system.js";
 import { Secret } from "../../build/domain/secret.js";
 import { Backups } from "../../build/io/backups.js";
@@ -51,6 +52,20 @@ const scenarios = {
     removeForsakenLocks(directory, predecessors);
     const left = names(directory).length;
     return { left, stuck: stuck(), after: names(directory) };
+  },
+  async "command-that-fails"() {
+    const path = join(directory, "state", "state.lock");
+    mkdirSync(dirname(path));
+    const lock = new StateDirectoryLock(path, systemClock, predecessors);
+    const said = [];
+    const ended = await attempt(() =>
+      tidily({ environment: { clock: systemClock, predecessors }, lock }, { say: (text) => said.push(text) }, async () => {
+        const options = { staleMs: 30_000, waitMs: 0, clock: systemClock, predecessors };
+        (await takeOwnerLock(join(directory, "lock"), options, signal))();
+        throw new Error("no space is left");
+      }),
+    );
+    return { ended, said: said.length, left: names(directory).concat(names(dirname(path))) };
   },
   async "directory-lock"() {
     const options = { staleMs: 30_000, touchMs: 5000, waitMs: 0, clock: systemClock };

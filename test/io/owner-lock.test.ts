@@ -223,6 +223,16 @@ describe("the lock of a credsyncd that was killed while it wrote", () => {
   });
 });
 
+describe("a command that fails, and leaves a lock that cannot be removed,", () => {
+  test("says both, and leaves the state directory to the next start as a killed one does", async (context) => {
+    const script = new URL("faulty.mjs", import.meta.url);
+    const faults = ["unlink:error=EROFS:when=2+1"];
+    const outcome = await runFailing(context, script, faults, "command-that-fails", await temporaryDirectory());
+    expect(outcome).toMatchObject({ ended: "no space is left", said: 2 });
+    expect(outcome).toMatchObject({ left: expect.arrayContaining(["lock", "state.lock"]) as string[] });
+  });
+});
+
 describe("a killed credsyncd's locks of which one cannot be removed", () => {
   test("are gone but for that one, and it is removed later", async (context) => {
     const script = new URL("faulty.mjs", import.meta.url);
