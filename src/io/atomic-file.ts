@@ -130,9 +130,11 @@ async function writeInPlace(path: string, text: string): Promise<void> {
   try {
     const bytes = Buffer.from(text);
     const { size } = await file.stat();
+    const before = Buffer.alloc(Math.max(size, bytes.length), " ");
+    await file.read(before, 0, size, 0);
     if (size < bytes.length) await extend(file, size, bytes.length);
     const padded = size > bytes.length ? Buffer.concat([bytes, Buffer.alloc(size - bytes.length, " ")]) : bytes;
-    await file.write(padded, 0, padded.length, 0);
+    await overwrite(file, padded, before);
     await file.sync();
     if (padded.length > bytes.length) await file.truncate(bytes.length);
     await file.chmod(0o600);
@@ -140,6 +142,22 @@ async function writeInPlace(path: string, text: string): Promise<void> {
   } finally {
     await file.close();
   }
+}
+
+/** Where a file system that copies what is written over has no space for it, a part of it may be written: that is taken back. */
+async function overwrite(file: FileHandle, bytes: Buffer, before: Buffer): Promise<void> {
+  try {
+    await writeWhole(file, bytes);
+  } catch (error) {
+    await writeWhole(file, before);
+    throw error;
+  }
+}
+
+/** The system may take less than it is given, and says why not more only when it is asked again. */
+async function writeWhole(file: FileHandle, bytes: Buffer): Promise<void> {
+  for (let written = 0; written < bytes.length;)
+    written += (await file.write(bytes, written, bytes.length - written, written)).bytesWritten;
 }
 
 /** Takes the space before the old text is touched. */

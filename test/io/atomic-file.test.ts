@@ -113,6 +113,13 @@ describe("replacing a file that is a mount of its own", () => {
     ]);
   });
 
+  test("is whole also where the system takes the new text by halves, or but the first half", async (context) => {
+    expect(await runMounted(context, mounted, "replace-bound-by-halves", await temporaryDirectory())).toEqual([
+      { outcome: "done", text: "new ".repeat(10) },
+      { outcome: "ENOSPC", text: "new ".repeat(10) },
+    ]);
+  });
+
   test("keeps the old content where there is no room for the new", async (context) => {
     expect(await runMounted(context, mounted, "replace-bound-on-full-disk", await temporaryDirectory())).toMatchObject({
       outcome: "ENOSPC",

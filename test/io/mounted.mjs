@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { systemClock } from "../../build/daemon/system.js";
@@ -107,6 +108,27 @@ const scenarios = {
     fill(1);
     const outcome = await outcomeOf(() => replaceFile(path, "new".repeat(4000), always));
     return { outcome, ...describeFile() };
+  },
+  /** The system takes half of what is to be written over the old text; the second time it takes no more. */
+  async "replace-bound-by-halves"() {
+    writeFileSync(path, "old ".repeat(10), { mode: 0o600 });
+    mount("--bind", path, path);
+    const file = await open(path, "r");
+    const handles = Object.getPrototypeOf(file);
+    await file.close();
+    const { write } = handles;
+    let refused = 0;
+    handles.write = function (buffer, offset, length, position) {
+      if (position > 0 && refused > 0 && (refused -= 1) === 0) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+      return write.call(this, buffer, offset, Math.ceil(length / 2), position);
+    };
+    const seen = [];
+    for (const times of [0, 1]) {
+      refused = times;
+      const outcome = await outcomeOf(() => replaceFile(path, (times === 0 ? "new " : "bad ").repeat(10), always));
+      seen.push({ outcome, text: readFileSync(path, "utf8") });
+    }
+    return seen;
   },
   async "replace-read-only"() {
     writeFileSync(path, "old", { mode: 0o600 });
