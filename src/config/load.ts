@@ -1,5 +1,5 @@
 import { join, resolve } from "node:path";
-import { Failure, StoreError } from "../domain/errors.js";
+import { Failure, isTransient, StoreError } from "../domain/errors.js";
 import { readRegularBytes } from "../io/regular-file.js";
 import { expandHome, variable, type Environment } from "../stores/environment.js";
 import { refuseUntrusted } from "./trust.js";
@@ -40,6 +40,7 @@ function readConfig(path: string, named: boolean): string | null {
     throw new Failure("config", `cannot read the configuration ${path}: there is no such file`, hint);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    throw new Failure("config", `the configuration cannot be used: ${error.message}`, hint, error);
+    const next = isTransient(error.code) ? error.hint : hint;
+    throw new Failure("config", `the configuration cannot be used: ${error.message}`, next, error);
   }
 }

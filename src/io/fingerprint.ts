@@ -1,6 +1,6 @@
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import { link, rm, writeFile } from "node:fs/promises";
-import { Failure, StoreError } from "../domain/errors.js";
+import { Failure, isTransient, StoreError } from "../domain/errors.js";
 import type { FingerprintOf } from "../domain/generation.js";
 import { readRegularFile } from "./regular-file.js";
 import { isUnlinkable } from "./system-error.js";
@@ -33,6 +33,8 @@ export async function readKey(path: string): Promise<FingerprintKey | null> {
     throw new Failure("bad-data", `${path} does not hold a fingerprint key`, hint);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
+    // What passes by itself is no reason to remove anything.
+    if (isTransient(error.code)) throw new Failure("general", error.message, error.hint, error);
     if (error.code !== "permission" && error.code !== "foreign-owner") throw new Failure("bad-data", error.message, hint, error);
     throw new Failure("permission", error.message, "run credsyncd as the user that owns it", error);
   }

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import * as z from "zod/mini";
 import { alertKinds } from "../domain/alerts.js";
 import { isTime } from "../domain/clock.js";
-import { Failure } from "../domain/errors.js";
+import { Failure, isTransient } from "../domain/errors.js";
 import {
   compactLedger,
   emptyLedger,
@@ -233,9 +233,11 @@ function readBytes(path: string): Buffer | null {
 function unreadable(path: string, error: unknown): Failure {
   const failure = toStoreError(error, path, "read");
   const isForbidden = failure.code === "permission" || failure.code === "foreign-owner";
-  const hint = isForbidden
-    ? failure.hint
-    : "move it away: a new one is made, and every store is looked at as if for the first time";
+  // What passes by itself is no reason to move anything away.
+  const hint =
+    isForbidden || isTransient(failure.code)
+      ? failure.hint
+      : "move it away: a new one is made, and every store is looked at as if for the first time";
   return new Failure("general", failure.message, hint, error);
 }
 

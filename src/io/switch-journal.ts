@@ -2,7 +2,7 @@ import { readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
 import { isTime } from "../domain/clock.js";
-import { Failure } from "../domain/errors.js";
+import { Failure, isTransient } from "../domain/errors.js";
 import { Secret } from "../domain/secret.js";
 import type { FieldChange, SwitchJournal, SwitchRecord } from "../domain/choice.js";
 import { readOwnText, replaceOwnFile } from "./own-file.js";
@@ -129,6 +129,7 @@ export class SwitchJournalFile implements SwitchJournal {
 
 function unreadable(path: string, error: unknown): Failure {
   const failure = toStoreError(error, path, "read");
+  if (isTransient(failure.code)) return new Failure("general", failure.message, failure.hint, error);
   if (failure.code !== "permission" && failure.code !== "foreign-owner") {
     return new Failure("bad-data", failure.message, "move it away, and look at every agent: credsyncd status", error);
   }

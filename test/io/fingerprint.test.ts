@@ -46,6 +46,15 @@ describe("the key of a state directory", () => {
     expect(await readFile(path, "utf8")).toBe(before);
   });
 
+  test("that cannot be read for a moment is not to be removed", async () => {
+    // Nothing has a name as long, and the system says so with an error of its own.
+    const path = join(await temporaryDirectory(), "x".repeat(300));
+    await expect(readKey(path)).rejects.toMatchObject({
+      code: "general",
+      hint: expect.stringMatching(/^it is tried again/) as string,
+    });
+  });
+
   test("is made by one of many at once, and is read whole or not at all", async () => {
     const directory = await temporaryDirectory();
     const path = join(directory, "key");

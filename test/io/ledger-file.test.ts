@@ -207,6 +207,12 @@ describe("a ledger that a crash or a hand has damaged", () => {
   });
 });
 
+test("a ledger that cannot be read for a moment is not to be moved away", async () => {
+  // Nothing has a name as long, and the system says so with an error of its own.
+  const ledger = open(join(await temporaryDirectory(), "x".repeat(300)));
+  await expect(ledger.load()).rejects.toMatchObject({ hint: expect.stringMatching(/^it is tried again/) as string });
+});
+
 describe("a long ledger", () => {
   test("is rewritten shorter, with the same state for everyone, and is appended to as before", async () => {
     const path = await ledgerPath();

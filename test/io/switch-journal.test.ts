@@ -15,3 +15,12 @@ test("a journal that is not there is empty; one that cannot be looked at may hol
     hint: expect.any(String) as string,
   });
 });
+
+test("a journal that cannot be read for a moment is not to be moved away", async () => {
+  // Nothing has a name as long, and the system says so with an error of its own.
+  const journal = new SwitchJournalFile(join(await temporaryDirectory(), "x".repeat(300)));
+  await expect(journal.list()).rejects.toMatchObject({
+    code: "general",
+    hint: expect.stringMatching(/^it is tried again/) as string,
+  });
+});
