@@ -68,7 +68,7 @@ async function switched(
     copyFrom: options.copyFrom === undefined ? null : storeNamed(options.copyFrom),
     copyOauth: options.copyOauth === true,
   };
-  const takesPart = options.agents === undefined ? (): boolean => true : picomatch(options.agents);
+  const takesPart = patternOf(options.agents);
   const result = await tidily(composition, output, () => carryOut(composition, request, { takesPart, dryRun }, signal));
   const reloads =
     result.committed && result.rows.some((row) => row.result === "updated") ? await reload(composition, signal) : [];
@@ -78,6 +78,13 @@ async function switched(
     toJson(result, { request, reloads, astray, dryRun }),
   );
   return exitCodeOf(result, astray, dryRun);
+}
+
+/** Without a pattern all take part. */
+function patternOf(agents: string | undefined): TakesPart {
+  if (agents === undefined) return () => true;
+  if (agents === "") throw new Failure("usage", "--agents names nobody", 'give it a pattern, such as: --agents "work-*"');
+  return picomatch(agents);
 }
 
 /** Both `work` and `openclaw:work` name the agent. */
@@ -195,10 +202,13 @@ function describe(result: SwitchResult, ending: Ending, output: Output): string 
   const { paint } = output;
   const rows = [["STORE", "BEFORE", "AFTER", "RESULT"].map((title) => paint("dim", title))];
   const notes: string[] = [];
+  const removal = (removed: readonly string[]): string =>
+    ending.dryRun
+      ? `would remove ${removed.join(", ")}, into the backups`
+      : `removed ${removed.join(", ")}, which ${removed.length === 1 ? "is" : "are"} in the backups`;
   for (const { store, from, to, result: what, removed, note, error } of result.rows) {
     rows.push([store, from ?? "-", to ?? "-", paint(colours[what], what.replace("-", " "))]);
-    if (removed.length > 0)
-      notes.push(`${store}: removed ${removed.join(", ")}, which ${removed.length === 1 ? "is" : "are"} in the backups`);
+    if (removed.length > 0) notes.push(`${store}: ${removal(removed)}`);
     if (note !== null) notes.push(`${store}: ${note}`);
     if (error !== null) notes.push(`${store}: ${error.message}`, paint("dim", `  ${error.hint}`));
   }
@@ -227,8 +237,9 @@ function endingLines(
   );
   if (astray.length === 0) {
     const moved = rows.filter(({ moves }) => moves).length;
+    if (moved === 0) return [...told, nobodyMoved(rows, request)];
     const who = moved === 1 ? "1 agent uses" : `all ${String(moved)} agents use`;
-    return [...told, moved === 0 ? "there was nothing to do" : paint("green", `${who} ${profile} for ${provider}`)];
+    return [...told, paint("green", `${who} ${profile} for ${provider}`)];
   }
   return [
     ...told,
@@ -237,6 +248,12 @@ function endingLines(
       return paint("red", `${store} would use ${used ?? "nothing"}, not ${profile}${why}`);
     }),
   ];
+}
+
+/** Stores may have kept or mentioned what nobody used. */
+function nobodyMoved(rows: readonly SwitchRow[], { from }: SwitchRequest): string {
+  const isChanged = rows.some(({ result }) => result === "updated");
+  return isChanged ? `no agent used ${from ?? "another profile"}; what was left of it was changed` : "there was nothing to do";
 }
 
 function exitCodeOf({ committed, rows }: SwitchResult, astray: readonly Astray[], dryRun: boolean): ExitCode {

@@ -6,6 +6,7 @@ import type { Secret } from "../domain/secret.js";
 import { resolveActive, type Resolution, type ChoiceStore } from "../domain/choice.js";
 import type { StoreName } from "../domain/store.js";
 import {
+  agentId,
   planSwitch,
   sightOf,
   type PlannedStore,
@@ -110,7 +111,11 @@ async function planFor(
       "name its directory in the config: targets, stateDir; or set OPENCLAW_STATE_DIR",
     );
   if (!agents.some(({ left }) => left === null || left === "same-file"))
-    throw new Failure("usage", "no agent takes part in this", `agents here: ${agents.map(({ store }) => store).join(", ")}`);
+    throw new Failure(
+      "usage",
+      "no agent takes part in this",
+      `agents here: ${[...new Set(agents.map(({ store }) => agentId(store)))].join(", ")}`,
+    );
   return reads.map((read) => {
     for (const { store, left } of read.host.agents) {
       const error = read.errors.get(store);

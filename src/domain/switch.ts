@@ -284,7 +284,9 @@ function draft(agent: SwitchAgent, host: SwitchHost, request: SwitchRequest, mov
   if (agent.left !== null) return still;
   if (choice === null) {
     const words = agent.inheritsFrom === null ? "it has no store" : `inherits from ${agent.inheritsFrom}`;
-    return { ...still, move: move === null || seenProfile(agent, host, profile) === null ? null : move, notes: [words] };
+    // What the store below is given, it has then.
+    const gets = seenProfile(agent, host, profile) !== null || (agent.inheritsFrom !== null && donor !== null);
+    return { ...still, move: gets ? move : null, notes: [words] };
   }
   const removed = request.removeStale ? staleIn(choice, request) : [];
   if (move === null) return { ...still, removed };
@@ -459,7 +461,7 @@ function refuseOutcome(
     const why = agent.left === "not-named" ? "is not among --agents" : `is ${agent.left}`;
     return badData(
       `${agent.store} ${why}, but uses the order of ${agent.inheritsFrom ?? "the shared store"}, and would change from ${row.from ?? "nothing"} to ${row.to ?? "nothing"}`,
-      `give it an order of its own first: openclaw models auth order set --agent ${agentName(agent.store).replace(/@.*$/, "")} --provider ${provider} ${row.from ?? "PROFILE"}`,
+      `give it an order of its own first: openclaw models auth order set --agent ${agentId(agent.store)} --provider ${provider} ${row.from ?? "PROFILE"}`,
     );
   }
   const astray = rows.find((row) => row.moves && row.to !== profile);
@@ -468,7 +470,7 @@ function refuseOutcome(
   if (choice === null && inheritsFrom !== null)
     return badData(
       `${astray.store} has no store of its own and uses that of ${inheritsFrom}, which stays as it is`,
-      `let that one take part too: --agents '{${agentName(astray.store)},${agentName(inheritsFrom)}}'; nothing was changed`,
+      `let that one take part too: --agents '{${agentId(astray.store)},${agentId(inheritsFrom)}}'; nothing was changed`,
     );
   return badData(
     `${astray.store} would use ${astray.to ?? "nothing"}, not ${profile}`,
@@ -508,6 +510,11 @@ function placeIn({ path, lineOf }: AuthPreferences, keys: readonly string[]): st
 /** How a user names an agent: `work` for `openclaw:work`. */
 export function agentName(store: StoreName): string {
   return store.slice(store.indexOf(":") + 1);
+}
+
+/** The same as OpenClaw and `--agents` know it, whichever OpenClaw it is of. */
+export function agentId(store: StoreName): string {
+  return agentName(store).replace(/@.*$/, "");
 }
 
 function isOf({ provider }: ChoosableProfile, wanted: string): boolean {

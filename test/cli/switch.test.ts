@@ -168,6 +168,22 @@ describe.each(openclawVersions)("OpenClaw %s", (version) => {
   });
 });
 
+test("an agent without a store of its own is moved with the shared one that is given the profile", async () => {
+  const { home, store } = await openclawHome("2026.9.6", { generation: null });
+  const [old, key] = ["old", "key"].map((name) => ({ type: "api_key", provider: "anthropic", key: home.token(name, 1) }));
+  if (old === undefined || key === undefined) throw new Error("there are no keys");
+  await store("openclaw:shared").writeSet({ version: 1, profiles: { [OLD]: old } });
+  await store("openclaw:work").writeSet({ version: 1, profiles: { [OLD]: old, "anthropic:key": key } });
+  await rm(home.agentDirectory("ops"), { recursive: true });
+  const args = [...toNew.slice(0, -1), "anthropic:key", "--copy-from", "work", "--remove-stale", "--json"];
+  const { code, stdout } = await credsyncd(home, args);
+  expect(code).toBe(0);
+  const { stores } = JSON.parse(stdout) as SwitchJson;
+  expect(stores.find(({ store: name }) => name === "openclaw:ops")).toMatchObject({ result: "absent", to: "anthropic:key" });
+  expect(stores.find(({ store: name }) => name === "openclaw:shared")).toMatchObject({ removed: [OLD] });
+  expect(Object.keys((await store("openclaw:shared").readSet()).profiles)).toEqual(["anthropic:key"]);
+});
+
 describe("migrate", () => {
   test("leaves agents alone that use another profile, and only replaces the old one where it is mentioned", async () => {
     const host = await SwitchHome.create({ main: "json", work: "json-state", ops: "sqlite" });
@@ -195,6 +211,17 @@ describe("migrate", () => {
     await host.write("main", { profiles: third, order: { anthropic: [OLD, "anthropic:third", NEW] } });
     await credsyncd(host.home, oldToNew);
     expect((await host.content("main")).order).toEqual({ anthropic: [NEW, "anthropic:third"] });
+  });
+
+  test("what a migration left behind can be removed by the same again, which says so", async () => {
+    const host = await SwitchHome.create({ main: "json", work: "sqlite" });
+    expect((await json(host, ...oldToNew)).code).toBe(0);
+    const dry = await credsyncd(host.home, [...oldToNew, "--remove-stale", "--dry-run"]);
+    expect(dry.stdout).toContain(`openclaw:work: would remove ${OLD}, into the backups`);
+    const { code, stdout } = await credsyncd(host.home, [...oldToNew, "--remove-stale"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`openclaw:work: removed ${OLD}, which is in the backups`);
+    expect(stdout.trimEnd().split("\n").at(-1)).toBe(`no agent used ${OLD}; what was left of it was changed`);
   });
 
   test("a migration that was made before is no error", async () => {
@@ -226,7 +253,7 @@ describe("names", () => {
       /did you mean anthropic:old\?/,
     ],
     ["an unknown agent to copy from", [...toNew, "--copy-from", "wrok"], /no agent wrok/, /did you mean work\?/],
-    ["agents that are not there", [...toNew, "--agents", "nobody-*"], /no agent takes part/, /openclaw:main/],
+    ["agents that are not there", [...toNew, "--agents", "nobody-*"], /no agent takes part/, /agents here: main/],
     [
       "another provider's profile",
       ["set-active", "--provider", "openai", "--profile", NEW],
@@ -246,6 +273,15 @@ describe("names", () => {
     expect(error?.message).toMatch(message);
     expect(error?.hint).toMatch(hint);
     expect(await host.allTexts()).toEqual(before);
+  });
+
+  test.each([
+    ["", "--agents names nobody", 'give it a pattern, such as: --agents "work-*"'],
+    ["openclaw:work", "no agent takes part in this", "agents here: main, work"],
+  ])("agents that --agents %j does not find are a usage error, with a hint that works", async (pattern, message, hint) => {
+    const host = await SwitchHome.create({ main: "json", work: "json" });
+    const { code, error } = await json(host, ...toNew, "--agents", pattern);
+    expect({ code, error }).toEqual({ code: 64, error: { code: "usage", message, hint } });
   });
 
   test("a missing option is a usage error", async () => {
