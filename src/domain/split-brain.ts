@@ -55,11 +55,14 @@ function listOf(stores: readonly StoreName[]): string {
   return more > 0 ? `${shown.join(", ")} and ${String(more)} more` : shown.join(", ");
 }
 
-/** The profile that most agents use without trouble is the likely one. */
+/** The profile that most agents use is the likely one, first of all where it is the one that is meant. */
 function hintFor(provider: string, uses: SplitBrain["agents"]): string {
-  const counts = new Map<ProfileId, number>();
-  for (const { profile, broken } of uses)
-    if (profile !== null && broken === null) counts.set(profile, (counts.get(profile) ?? 0) + 1);
-  const [likely] = [...counts].sort(([, left], [, right]) => right - left)[0] ?? ["PROFILE"];
+  const likely = mostUsed(uses.filter(({ broken }) => broken === null)) ?? mostUsed(uses) ?? "PROFILE";
   return `bring them together: credsyncd set-active --provider ${provider} --profile ${likely} - or set an agent to pinned`;
+}
+
+function mostUsed(uses: SplitBrain["agents"]): ProfileId | null {
+  const counts = new Map<ProfileId, number>();
+  for (const { profile } of uses) if (profile !== null) counts.set(profile, (counts.get(profile) ?? 0) + 1);
+  return [...counts].sort(([, left], [, right]) => right - left)[0]?.[0] ?? null;
 }

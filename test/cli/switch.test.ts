@@ -516,6 +516,16 @@ describe("what a person reads", () => {
     expect((await credsyncd(host.home, ["status"])).stdout).not.toContain("split brain");
   });
 
+  test("status names the profile that is used instead of one that nobody has, and its command mends it", async () => {
+    const host = await SwitchHome.create({ main: "json", work: "sqlite" });
+    for (const agent of host.names)
+      await host.write(agent, { profiles: { [NEW]: host.key(agent) }, order: { anthropic: [OLD, NEW] } });
+    const { stdout } = await credsyncd(host.home, ["status"]);
+    expect(stdout).toContain(`credsyncd set-active --provider anthropic --profile ${NEW} - or`);
+    expect((await json(host, ...toNew)).code).toBe(0);
+    expect((await credsyncd(host.home, ["status"])).stdout).not.toContain("set-active");
+  });
+
   test("status says that an agent's profile is broken", async () => {
     const host = await SwitchHome.create({ main: "json", work: "json" });
     await host.write("work", { ...host.usual("work"), profiles: { [OLD]: host.token("o", { expires: 1000 }) } });
