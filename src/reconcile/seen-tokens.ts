@@ -6,6 +6,9 @@ type Fence = Extract<ProfileContent, { kind: "fence" }>;
 type Reads = readonly { readonly snapshot: StoreSnapshot | null }[];
 type Tokens = Map<Fingerprint, Secret>;
 
+/** More refresh tokens than this are no host's. The number comes out of thin air. */
+const MOST_LOGINS = 100;
+
 /** What a look has read, and what is kept besides. */
 interface Seen {
   readonly source: Reads;
@@ -18,12 +21,14 @@ interface Seen {
  * The refresh tokens that were read. A fence only tells whether a given token is the one that it names, and where a program
  * fences every store of a login at once, none but an earlier look has that token.
  *
- * A program fences a profile wherever it has that id, and a profile of another id follows the source: no other token is
- * asked for, since each question takes its time, and a store may hold thousands of fences and tokens.
+ * A program fences a profile wherever it has that id, and a profile of another id follows the source, or had a login that
+ * the source could not be given. Where there are more tokens than a host has logins, those of other ids are not asked for:
+ * each question takes its time, and a store may hold thousands of fences and tokens.
  */
 export class SeenTokens {
   #ofSource: Tokens = new Map();
   #ofProfiles = new Map<ProfileId, Tokens>();
+  #all: Tokens = new Map();
 
   /** Takes in what a look has read; what earlier ones read is kept only while a fence stands. */
   note({ source, targets, copies }: Seen, fingerprintOf: FingerprintOf): void {
@@ -31,18 +36,21 @@ export class SeenTokens {
     if (!profiles.some(({ content }) => content.kind === "fence")) {
       this.#ofSource = new Map();
       this.#ofProfiles = new Map();
+      this.#all = new Map();
     }
     for (const content of [...copies, ...source.flatMap(contentsOf)]) add(this.#ofSource, content, fingerprintOf);
     for (const { id, content } of profiles) {
       const tokens = this.#ofProfiles.get(id) ?? new Map<Fingerprint, Secret>();
       add(tokens, content, fingerprintOf);
       if (tokens.size > 0) this.#ofProfiles.set(id, tokens);
+      add(this.#all, content, fingerprintOf);
     }
   }
 
   /** The generation that a fence in a profile names; null where its token was never read. */
   spentBy(fence: Fence, profile: ProfileId): Fingerprint | null {
-    for (const tokens of [this.#ofSource, this.#ofProfiles.get(profile) ?? []])
+    const others = this.#all.size <= MOST_LOGINS ? this.#all : [];
+    for (const tokens of [this.#ofSource, this.#ofProfiles.get(profile) ?? [], others])
       for (const [generation, token] of tokens) if (fence.spends(token)) return generation;
     return null;
   }

@@ -66,6 +66,13 @@ describe("the refresh tokens that were read", () => {
     expect([tokens.spentBy(fenceOf("one"), "p"), tokens.spentBy(fenceOf("kept"), "p")]).toEqual(["name of one", "name of kept"]);
   });
 
+  test("of a profile of another id tell what a fence names, where the source could not be given that login", () => {
+    const tokens = new SeenTokens();
+    const target = store(["a", fenceOf("one")], ["b", login("one")]);
+    tokens.note(of([target], [store(["claude", login("older")])]), nameOf);
+    expect(tokens.spentBy(fenceOf("one"), "a")).toBe("name of one");
+  });
+
   test("of thousands of profiles are not each asked for by each of thousands of fences", () => {
     const ids = Array.from({ length: 3000 }, (_, index) => String(index));
     let asked = 0;
