@@ -4,6 +4,7 @@ import type { Finding } from "../domain/inventory.js";
 import { displayGeneration, flowId } from "../domain/ledger.js";
 import type { Plan } from "../domain/plan.js";
 import type { SourceVerdict } from "../domain/source-verdict.js";
+import { agentId } from "../domain/switch.js";
 import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 
@@ -324,10 +325,9 @@ export function holdHint(reason: string, store: string): string {
 
 /** How a store is left its own login; only OpenClaw's belong to agents. */
 function pinHint(store: string): string {
-  const agent = /^openclaw:(?:agents\/(?=shared\b))?([^@/]+)/.exec(store)?.[1];
-  return agent === undefined
-    ? "take it out of the config (targets)"
-    : `set the agent to pinned (agents: { "${agent}": "pinned" })`;
+  return store.startsWith("openclaw:")
+    ? `set the agent to pinned (agents: { "${agentId(store)}": "pinned" })`
+    : "take it out of the config (targets)";
 }
 
 function said(name: string, say: (log: Logger) => void): State {

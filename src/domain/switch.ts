@@ -512,9 +512,12 @@ export function agentName(store: StoreName): string {
   return store.slice(store.indexOf(":") + 1);
 }
 
-/** The same as OpenClaw and `--agents` know it, whichever OpenClaw it is of. */
+/** The agent of a store as OpenClaw and the config know it, whichever OpenClaw it is of. */
 export function agentId(store: StoreName): string {
-  return agentName(store).replace(/@.*$/, "");
+  // One that is called like the shared store has another name than that.
+  return agentName(store)
+    .replace(/^agents\/(?=shared\b)/, "")
+    .replace(/[@/].*$/, "");
 }
 
 function isOf({ provider }: ChoosableProfile, wanted: string): boolean {
