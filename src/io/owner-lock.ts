@@ -63,8 +63,8 @@ export class Predecessors {
   }
 
   /**
-   * Removes a lock of this process, or a killed one's, unless someone took it away: a holder that was too slow must not remove the next one's.
-   * One that cannot be removed is no failure of what was done under it; it is kept in mind for `removeStuck`.
+   * Removes a lock of this process, or a killed one's, unless someone took it away: a holder that was too slow must not
+   * remove the next one's. One that cannot be removed is no failure of what was done under it; it is kept in mind for `removeStuck`.
    */
   release(path: string, payload: string): void {
     if (unlock(path, payload) === null) this.#stuck.delete(path);

@@ -7,7 +7,6 @@ import { Secret } from "../domain/secret.js";
 import type { FieldChange, SwitchJournal, SwitchRecord } from "../domain/choice.js";
 import { readOwnText, replaceOwnFile } from "./own-file.js";
 import { makePrivateDirectory } from "./private-directory.js";
-import { isThere } from "./regular-file.js";
 import { isAbsent, toStoreError } from "./system-error.js";
 
 const NAME = /^switch-[\w-]+\.json$/;
@@ -63,7 +62,7 @@ export class SwitchJournalFile implements SwitchJournal {
   }
 
   async isEmpty(): Promise<boolean> {
-    return !this.#isThere() || !(await this.#names()).some((name) => name.startsWith("switch-"));
+    return !(await this.#names()).some((name) => name.startsWith("switch-"));
   }
 
   async sweep(): Promise<void> {
@@ -90,14 +89,6 @@ export class SwitchJournalFile implements SwitchJournal {
 
   #pathOf(id: string): string {
     return join(this.#directory, `switch-${id}.json`);
-  }
-
-  #isThere(): boolean {
-    try {
-      return isThere(this.#directory);
-    } catch (error) {
-      throw unreadable(this.#directory, error);
-    }
   }
 
   async #names(): Promise<string[]> {

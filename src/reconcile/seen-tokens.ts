@@ -39,18 +39,18 @@ export class SeenTokens {
       this.#all = new Map();
     }
     for (const content of [...copies, ...source.flatMap(contentsOf)]) add(this.#ofSource, content, fingerprintOf);
+    for (const content of [...copies, ...profiles.map((profile) => profile.content)]) add(this.#all, content, fingerprintOf);
     for (const { id, content } of profiles) {
       const tokens = this.#ofProfiles.get(id) ?? new Map<Fingerprint, Secret>();
       add(tokens, content, fingerprintOf);
       if (tokens.size > 0) this.#ofProfiles.set(id, tokens);
-      add(this.#all, content, fingerprintOf);
     }
   }
 
   /** The generation that a fence in a profile names; null where its token was never read. */
   spentBy(fence: Fence, profile: ProfileId): Fingerprint | null {
-    const others = this.#all.size <= MOST_LOGINS ? this.#all : [];
-    for (const tokens of [this.#ofSource, this.#ofProfiles.get(profile) ?? [], others])
+    const isHostsOwn = this.#all.size <= MOST_LOGINS;
+    for (const tokens of isHostsOwn ? [this.#all] : [this.#ofSource, this.#ofProfiles.get(profile) ?? []])
       for (const [generation, token] of tokens) if (fence.spends(token)) return generation;
     return null;
   }
