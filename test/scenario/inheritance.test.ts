@@ -143,7 +143,9 @@ describe("an agent that is called like the shared store", () => {
   async function homeWithTwins(): Promise<OpenclawHome & { readonly twin: OpenclawHands }> {
     const openclaw = await openclawHome("2026.9.6");
     const { home } = openclaw;
-    await cp(home.agentDirectory("work"), home.agentDirectory("shared"), { recursive: true });
+    // What a reader has beside a database while it is open, and takes away, is none of its content.
+    const filter = (path: string): boolean => !/-(?:shm|wal)$/.test(path);
+    await cp(home.agentDirectory("work"), home.agentDirectory("shared"), { recursive: true, filter });
     const config = JSON.parse(await readFile(home.openclawConfig, "utf8")) as { agents: { entries: Record<string, unknown> } };
     config.agents.entries["shared"] = {};
     await writeFile(home.openclawConfig, JSON.stringify(config));
