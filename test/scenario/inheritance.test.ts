@@ -1,4 +1,4 @@
-import { cp, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { credsyncd } from "../support/command-line.js";
@@ -142,14 +142,16 @@ describe("an agent without a store of its own", () => {
 describe("an agent that is called like the shared store", () => {
   async function homeWithTwins(): Promise<OpenclawHome & { readonly twin: OpenclawHands }> {
     const openclaw = await openclawHome("2026.9.6");
-    const { home } = openclaw;
-    // What a reader has beside a database while it is open, and takes away, is none of its content.
-    const filter = (path: string): boolean => !/-(?:shm|wal)$/.test(path);
-    await cp(home.agentDirectory("work"), home.agentDirectory("shared"), { recursive: true, filter });
+    const { home, store } = openclaw;
+    const path = join(home.agentDirectory("shared"), "openclaw-agent.sqlite");
+    await mkdir(home.agentDirectory("shared"), { mode: 0o700, recursive: true });
+    await writeFile(path, "", { mode: 0o600 });
+    // The files of an open database change under a copy of them; this is one whole snapshot.
+    await inDatabase(store("openclaw:work").path, (database) => database.exec(`VACUUM INTO '${path}'`));
+    await inDatabase(path, (database) => database.exec("PRAGMA journal_mode = WAL"));
     const config = JSON.parse(await readFile(home.openclawConfig, "utf8")) as { agents: { entries: Record<string, unknown> } };
     config.agents.entries["shared"] = {};
     await writeFile(home.openclawConfig, JSON.stringify(config));
-    const path = join(home.agentDirectory("shared"), "openclaw-agent.sqlite");
     return { ...openclaw, twin: new OpenclawHands("openclaw:agents/shared", path, agentLayout) };
   }
 
