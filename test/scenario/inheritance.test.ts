@@ -147,8 +147,12 @@ describe("an agent that is called like the shared store", () => {
     await mkdir(home.agentDirectory("shared"), { mode: 0o700, recursive: true });
     await writeFile(path, "", { mode: 0o600 });
     // The files of an open database change under a copy of them; this is one whole snapshot.
-    await inDatabase(store("openclaw:work").path, (database) => database.exec(`VACUUM INTO '${path}'`));
-    await inDatabase(path, (database) => database.exec("PRAGMA journal_mode = WAL"));
+    await inDatabase(store("openclaw:work").path, (database) => {
+      database.exec(`VACUUM INTO '${path}'`);
+    });
+    await inDatabase(path, (database) => {
+      database.exec("PRAGMA journal_mode = WAL");
+    });
     const config = JSON.parse(await readFile(home.openclawConfig, "utf8")) as { agents: { entries: Record<string, unknown> } };
     config.agents.entries["shared"] = {};
     await writeFile(home.openclawConfig, JSON.stringify(config));
