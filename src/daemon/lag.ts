@@ -3,7 +3,7 @@ import { RELOAD_TIMEOUT_MS, UNKNOWN_LISTENER, type Gateway } from "../stores/ope
 import type { GatewayStatus } from "./status-report.js";
 
 /** Why a gateway was not, or not yet, made to use what was written. */
-export const lagReasons = ["reloading", "off", "no-command", "pairing", "no-answer", "failed"] as const;
+export const lagReasons = ["reloading", "interrupted", "off", "no-command", "pairing", "no-answer", "failed"] as const;
 export type LagReason = (typeof lagReasons)[number];
 
 /** A gateway that may still use a login that was replaced. */
@@ -35,6 +35,11 @@ export async function stillLagging(lags: readonly Lag[], gateways: readonly Gate
   return (await Promise.all(still)).flat();
 }
 
+/** A lag as a daemon left it that ended: nobody is telling the gateway any more. */
+export function leftBehind(lag: Lag): Lag {
+  return lag.reason === "reloading" ? { ...lag, reason: "interrupted" } : lag;
+}
+
 /** A gateway that lags, in words. */
 export function gatewayStatus({ gateway, since, until, reason }: Lag): GatewayStatus {
   return {
@@ -58,6 +63,8 @@ export function lagText(reason: LagReason): string {
   switch (reason) {
     case "reloading":
       return "it is being told";
+    case "interrupted":
+      return "the daemon ended while it was being told";
     case "off":
       return "reload.openclaw is off";
     case "no-command":
@@ -76,6 +83,7 @@ export function lagHint(reason: LagReason): string {
   switch (reason) {
     case "reloading":
       return "look again in a moment";
+    case "interrupted":
     case "off":
       return "run: openclaw secrets reload - or restart the gateway";
     case "no-command":

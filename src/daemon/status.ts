@@ -24,7 +24,7 @@ import type {
   StoreStatus,
 } from "./status-report.js";
 import { inheritedProfiles, servedProfiles, withInheritance } from "./inheritance.js";
-import { gatewayStatus, lagReasons, type Lag } from "./lag.js";
+import { gatewayStatus, lagReasons, leftBehind, type Lag } from "./lag.js";
 import { fencedHint, holdHint, RESTORED, restoredHint, sourceHoldHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
 
 const moment = z.number().check(z.refine(isTime));
@@ -56,15 +56,16 @@ export async function writeHeartbeat(
   await replaceOwnFile(join(stateDirectory, "status.json"), `${JSON.stringify(heartbeat)}\n`, leftovers);
 }
 
-/** The daemon's last word, if it is that of the one that runs now. */
+/** The daemon's last word, if it is that of the one that runs now; and of gateways what the last one said, whichever it was. */
 export async function readDaemonStatus(
   stateDirectory: string,
   runningPid: number | null,
 ): Promise<{ readonly daemon: DaemonStatus; readonly lags: readonly Lag[] }> {
-  const silent = { lastReconcileAt: null, lastReconcileMs: null };
-  if (runningPid === null) return { daemon: { running: false, pid: null, ...silent }, lags: [] };
   const heartbeat = await readHeartbeat(join(stateDirectory, "status.json"));
-  if (heartbeat?.pid !== runningPid) return { daemon: { running: true, pid: runningPid, ...silent }, lags: [] };
+  if (heartbeat === null || heartbeat.pid !== runningPid) {
+    const daemon = { running: runningPid !== null, pid: runningPid, lastReconcileAt: null, lastReconcileMs: null };
+    return { daemon, lags: (heartbeat?.lags ?? []).map(leftBehind) };
+  }
   const { pid, lastReconcileAt, lastReconcileMs, lags } = heartbeat;
   return { daemon: { running: true, pid, lastReconcileAt, lastReconcileMs }, lags };
 }

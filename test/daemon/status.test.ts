@@ -49,6 +49,21 @@ describe("the daemon's heartbeat", () => {
     expect(await readDaemonStatus(directory, null)).toEqual({ daemon: { running: false, pid: null, ...silent }, lags: [] });
   });
 
+  test("of an earlier daemon still tells which gateways lag, of which nobody is told any more", async () => {
+    const directory = await temporaryDirectory();
+    const lag = { gateway: "the gateway", since: 5, until: null, listener: "7" };
+    const lags = [
+      { ...lag, reason: "pairing" },
+      { ...lag, reason: "reloading" },
+    ];
+    const heartbeat = { pid: 1, lastReconcileAt: "2026-01-01T00:00:00.000Z", lastReconcileMs: 3, lags };
+    await writeFile(join(directory, "status.json"), JSON.stringify(heartbeat));
+    const left = [lags[0], { ...lag, reason: "interrupted" }];
+    expect((await readDaemonStatus(directory, 1)).lags).toEqual(lags);
+    expect((await readDaemonStatus(directory, 2)).lags).toEqual(left);
+    expect((await readDaemonStatus(directory, null)).lags).toEqual(left);
+  });
+
   test("of a version that told nothing of gateways is read", async () => {
     const directory = await temporaryDirectory();
     const heartbeat = { pid: 1, lastReconcileAt: "2026-01-01T00:00:00.000Z", lastReconcileMs: 3 };

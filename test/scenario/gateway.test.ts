@@ -101,6 +101,7 @@ describe("a running gateway", () => {
     await first.said("gateway not reloaded");
     expect(await gateways()).toEqual([lag]);
     await first.stop();
+    expect(await gateways()).toEqual([lag]);
     await behave("exit 0");
     const second = RunningDaemon.launch(home, { variables });
     await second.said("gateway reloaded");
