@@ -163,9 +163,10 @@ export class Alerter {
 
   #tellGroup(notices: readonly [Notice, ...Notice[]], now: number): void {
     const { log, say } = this.#ports;
-    const [{ event, alert }] = notices;
+    const [first, ...others] = notices;
+    const { event, alert } = first;
     if (event === "superseded") return;
-    const told = notices.map((notice) => tell(notice, now));
+    const told = [tell(first, now), ...others.map((notice) => tell(notice, now))] as const;
     const line = humanLine(event, alert.kind, told);
     const severity = event === "resolved" ? "info" : told.some((each) => each.severity === "error") ? "error" : "warning";
     say(`credsyncd: ${line}`, severity);
@@ -298,14 +299,26 @@ const PREFIXES: Readonly<Record<Exclude<AlertEvent, "superseded">, string>> = {
   resolved: "resolved",
 };
 
-function humanLine(event: Exclude<AlertEvent, "superseded">, kind: AlertKind, told: readonly ToldAlert[]): string {
+function humanLine(
+  event: Exclude<AlertEvent, "superseded">,
+  kind: AlertKind,
+  told: readonly [ToldAlert, ...ToldAlert[]],
+): string {
   const [first] = told;
   const stores = [...new Set(told.map(({ store }) => store))];
-  const named = stores.slice(0, NAMED_STORES).join(", ");
+  const profile = told.length === 1 && first.profile !== null && store(first) !== null ? ` ${first.profile}` : "";
+  const words = `${first.message}${first.hint === null ? "" : ` - ${first.hint}`}`;
+  // When it is over there is nothing to do, whatever it was.
+  const isOne = event === "resolved" || told.every(({ message, hint }) => message === first.message && hint === first.hint);
+  if (isOne) return `${PREFIXES[event]}: ${kind}: ${named(stores)}${profile}: ${words}`;
+  const others = stores.filter((name) => name !== first.store);
+  const also = others.length === 0 ? "" : `; also, each for its own reason: ${named(others)} - see: credsyncd status`;
+  return `${PREFIXES[event]}: ${kind}: ${first.store}${profile}: ${words}${also}`;
+}
+
+function named(stores: readonly StoreName[]): string {
   const more = stores.length > NAMED_STORES ? ` and ${String(stores.length - NAMED_STORES)} more` : "";
-  const profile = told.length === 1 && first?.profile != null && store(first) !== null ? ` ${first.profile}` : "";
-  const hint = first?.hint == null ? "" : ` - ${first.hint}`;
-  return `${PREFIXES[event]}: ${kind}: ${named}${more}${profile}: ${first?.message ?? ""}${hint}`;
+  return `${stores.slice(0, NAMED_STORES).join(", ")}${more}`;
 }
 
 /** The source has one login, whose inner name says nothing to a person. */

@@ -6,6 +6,7 @@ import { Alerter, alertWindows, type AlerterPorts } from "../../src/daemon/alert
 import { factsOfFailure } from "../../src/daemon/alert-facts.js";
 import type { Condition } from "../../src/domain/alerts.js";
 import type { Facts } from "../../src/domain/conditions.js";
+import { StoreError } from "../../src/domain/errors.js";
 import type { AlertNoted } from "../../src/domain/ledger.js";
 import { Leftovers } from "../../src/io/temporary-file.js";
 import { factsFor, notKeptWarm, trouble, wellFacts } from "../support/alerting.js";
@@ -199,6 +200,25 @@ describe("what is said", () => {
     const lines = await watched.look({ ...wellFacts(), failures: many.flat() });
     expect(lines).toEqual([expect.stringContaining("openclaw:a0, openclaw:a1, openclaw:a2 and 337 more: ") as string]);
     expect(watched.alerter.counts().get("store-error")).toBe(340);
+  });
+
+  test("of stores that differ in what is wrong, or in what to do, names each, and the reason of the first only as its own", async () => {
+    const watched = await Watched.start();
+    const failing = (store: string, hint: string): Facts["failures"][number] => ({
+      store,
+      error: new StoreError("malformed", `${store} is not JSON`, hint),
+    });
+    const stores = ["a", "b", "c", "d", "e", "f"].map((agent) => failing(`openclaw:${agent}`, `mend ${agent}`));
+    const [line] = await watched.look({ ...wellFacts(), failures: stores });
+    expect(line).toMatch(
+      /^credsyncd: alert: store-error: openclaw:a: openclaw:a is not JSON; .* - mend a; also, each for its own reason: openclaw:b, openclaw:c, openclaw:d and 2 more - see: credsyncd status$/,
+    );
+    const rest = { ...wellFacts(), failures: stores.slice(2) };
+    await watched.look(rest);
+    const over = await watched.passTo(HOUR_MS, rest);
+    expect(over.join("\n")).toMatch(
+      /^credsyncd: resolved: store-error: openclaw:a, openclaw:b: the store is served again, after /,
+    );
   });
 
   test("is in the log once, whoever says it", async () => {
