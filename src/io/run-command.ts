@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { errnoOf } from "./system-error.js";
 
 /** How a command ended. Its output may hold anything: it is looked through, and neither logged nor shown. */
@@ -34,6 +33,8 @@ export async function runCommand(
   signal: AbortSignal,
 ): Promise<CommandOutcome> {
   const [program, ...args] = command;
+  // Loaded where it is needed: most commands of the command line start none, and so start sooner.
+  const { spawn } = process.getBuiltinModule("node:child_process");
   const child = spawn(program, args, {
     env: { ...variables },
     detached: true,

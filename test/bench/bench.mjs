@@ -4,13 +4,14 @@
 //   npm run bench -- start memory            only these parts: start, latency, growth, memory, idle, sessions
 //   npm run bench -- --quick                 a minute, for CI: ends with 1 where something is ten times over its goal
 import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
+import { cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, URL } from "node:url";
 import { parseArgs } from "node:util";
 import { format } from "prettier";
 import { growthChart } from "./chart.mjs";
+import { fileSystemOf } from "./file-system.mjs";
 import * as measures from "./measures.mjs";
 
 const DOCS = fileURLToPath(new URL("../../docs", import.meta.url));
@@ -47,6 +48,7 @@ const host = {
   node: process.version,
   cores: cpus().length,
   memoryGib: Math.round(totalmem() / 2 ** 30),
+  fileSystem: fileSystemOf(tmpdir()),
   at: new Date().toISOString(),
 };
 const parts = {};
@@ -77,7 +79,7 @@ function documentOf(rows) {
   const chart = values.write ? "\n![reconcile time against the number of stores](bench-growth.svg)\n" : "";
   return `# The bench
 
-Made by \`${command}\` (Node ${host.node}, ${host.cores} cores, ${host.at.slice(0, 10)}).
+Made by \`${command}\` (Node ${host.node}, ${host.cores} cores, ${host.fileSystem}, ${host.at.slice(0, 10)}).
 [test/bench/README.md](../test/bench/README.md) says what is measured, and how.
 
 | what | credsyncd | beside it | goal | |

@@ -1,7 +1,7 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { BenchHome } from "./home.mjs";
-import { Daemon, hasStrace, Measured, nodeMs, programMs, SessionWriter, sync, WatchedDaemon } from "./program.mjs";
+import { Daemon, hasStrace, LeastProgram, Measured, nodeMs, programMs, SessionWriter, sync, WatchedDaemon } from "./program.mjs";
 import { RawLoop } from "./raw-loop.mjs";
 
 /**
@@ -20,25 +20,29 @@ const LARGE = 3000;
 export async function start({ rounds, agents }) {
   const few = await BenchHome.make(3, { configured: false });
   const many = await BenchHome.make(agents);
-  const [empty, version, status, loop, statusOfMany] = [[], [], [], [], []];
+  const least = await LeastProgram.make();
+  const [empty, version, status, leastTimes, loop, statusOfMany] = [[], [], [], [], [], []];
   try {
     for (const home of [few, many]) sync(home.path);
     for (let round = 0; round < rounds; round++) {
       empty.push(nodeMs(["-e", "0"]));
       version.push(programMs(few.path, ["--version"]));
       status.push(programMs(few.path, ["status"]));
+      leastTimes.push(nodeMs([least.path, "status", ...few.stores]));
       loop.push(nodeMs(["-e", READ_ALL, ...many.stores]));
       statusOfMany.push(programMs(many.path, ["status"]));
     }
   } finally {
     await few.remove();
     await many.remove();
+    least.remove();
   }
   const row = (what, times, beside, name, most) => ({ what, ...roundByRound(times, beside, name), goal: atMost(most) });
   return {
     rows: [
       row("`credsyncd --version`, start to end", version, empty, "`node -e 0`", 1.6),
       row("`credsyncd status` with 3 agents, start to end", status, empty, "`node -e 0`", 1.6),
+      { ...row("the least program with the same packages, over the same 3", leastTimes, empty, "`node -e 0`"), goal: null },
       row(`\`credsyncd status\` with ${agents} agents, start to end`, statusOfMany, loop, "node that reads the same files", 3),
     ],
   };

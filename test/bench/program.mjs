@@ -8,8 +8,10 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath, URL } from "node:url";
+import { rolldown } from "rolldown";
 
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const LEAST = fileURLToPath(new URL("least.mjs", import.meta.url));
 const WRITER = fileURLToPath(new URL("session-writer.mjs", import.meta.url));
 /** The kernel's unit of CPU time. */
 const TICK_MS = 1000 / Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
@@ -31,6 +33,28 @@ export function nodeMs(words, home = "/") {
   const startedAt = performance.now();
   execFileSync(process.execPath, words, { env: environmentOf(home), stdio: ["ignore", "pipe", "inherit"], maxBuffer: 1 << 26 });
   return performance.now() - startedAt;
+}
+
+/** `least.mjs`, built as the program is. */
+export class LeastProgram {
+  #directory = mkdtempSync(join(tmpdir(), "credsyncd-bench-least-"));
+  path = join(this.#directory, "least.cjs");
+
+  static async make() {
+    const least = new LeastProgram();
+    const program = await rolldown({
+      input: LEAST,
+      platform: "node",
+      resolve: { mainFields: ["module", "main"] },
+    });
+    await program.write({ file: least.path, format: "cjs", comments: false });
+    await program.close();
+    return least;
+  }
+
+  remove() {
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
 }
 
 /** A process that is measured from outside. */
