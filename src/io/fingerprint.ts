@@ -1,8 +1,9 @@
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import { link, rm, writeFile } from "node:fs/promises";
-import { Failure, isTransient, StoreError } from "../domain/errors.js";
+import { Failure } from "../domain/errors.js";
 import type { FingerprintOf } from "../domain/generation.js";
-import { readRegularFile } from "./regular-file.js";
+import { toOwnFailure } from "./own-file.js";
+import { readRegularFile, type RegularFile } from "./regular-file.js";
 import { isUnlinkable } from "./system-error.js";
 import { temporaryName } from "./temporary-file.js";
 
@@ -25,18 +26,18 @@ export function ephemeralKey(): FingerprintKey {
  */
 export async function readKey(path: string): Promise<FingerprintKey | null> {
   const hint = "remove it: a new one is made, and every store is looked at as if for the first time";
+  const file = await readFileAt(path, hint);
+  if (file === null) return null;
+  const hex = file.text.trim();
+  if (/^[0-9a-f]{64}$/.test(hex)) return keyFrom(hex);
+  throw new Failure("bad-data", `${path} does not hold a fingerprint key`, hint);
+}
+
+async function readFileAt(path: string, hint: string): Promise<RegularFile | null> {
   try {
-    const file = await readRegularFile(path);
-    if (file === null) return null;
-    const hex = file.text.trim();
-    if (/^[0-9a-f]{64}$/.test(hex)) return keyFrom(hex);
-    throw new Failure("bad-data", `${path} does not hold a fingerprint key`, hint);
+    return await readRegularFile(path);
   } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    // What passes by itself is no reason to remove anything.
-    if (isTransient(error.code)) throw new Failure("general", error.message, error.hint, error);
-    if (error.code !== "permission" && error.code !== "foreign-owner") throw new Failure("bad-data", error.message, hint, error);
-    throw new Failure("permission", error.message, "run credsyncd as the user that owns it", error);
+    throw toOwnFailure(error, path, hint);
   }
 }
 

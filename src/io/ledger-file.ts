@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import * as z from "zod/mini";
 import { alertKinds } from "../domain/alerts.js";
 import { isTime } from "../domain/clock.js";
-import { Failure, isTransient } from "../domain/errors.js";
+import { Failure } from "../domain/errors.js";
 import {
   compactLedger,
   emptyLedger,
@@ -15,9 +15,9 @@ import {
 import type { LedgerMemory } from "../domain/memory.js";
 import { syncDirectory } from "./atomic-file.js";
 import { isJsonObject } from "./json-document.js";
-import { OWN_MAX_BYTES, replaceOwnFile } from "./own-file.js";
+import { OWN_MAX_BYTES, replaceOwnFile, toOwnFailure } from "./own-file.js";
 import { readRegularBytes, refuseForeignOwner } from "./regular-file.js";
-import { errnoOf, isAbsent, toStoreError } from "./system-error.js";
+import { errnoOf, isAbsent } from "./system-error.js";
 import type { Leftovers } from "./temporary-file.js";
 
 const text = z.string();
@@ -72,6 +72,9 @@ const eventShape = z.discriminatedUnion("kind", [
   }),
   z.object({ kind: z.literal("key"), at: time, keyId: text }),
 ]);
+
+/** What to do about a file that cannot be the ledger. */
+const ANEW = "move it away: a new one is made, and every store is looked at as if for the first time";
 
 /** A ledger is rewritten once it has this many lines more than twice what a rewriting leaves. */
 const COMPACT_SLACK = 8000;
@@ -226,19 +229,8 @@ function readBytes(path: string): Buffer | null {
     });
     return file?.bytes ?? null;
   } catch (error) {
-    throw unreadable(path, error);
+    throw toOwnFailure(error, path, ANEW);
   }
-}
-
-function unreadable(path: string, error: unknown): Failure {
-  const failure = toStoreError(error, path, "read");
-  const isForbidden = failure.code === "permission" || failure.code === "foreign-owner";
-  // What passes by itself is no reason to move anything away.
-  const hint =
-    isForbidden || isTransient(failure.code)
-      ? failure.hint
-      : "move it away: a new one is made, and every store is looked at as if for the first time";
-  return new Failure("general", failure.message, hint, error);
 }
 
 function parseLine(line: string): LedgerEvent | null {
@@ -283,6 +275,6 @@ async function statIfPresent(path: string): Promise<{ ino: number; size: number 
     return await stat(path);
   } catch (error) {
     if (isAbsent(error)) return null;
-    throw unreadable(path, error);
+    throw toOwnFailure(error, path, ANEW);
   }
 }

@@ -1,9 +1,9 @@
 import { readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { StoreError } from "../domain/errors.js";
+import { Failure, isTransient, StoreError } from "../domain/errors.js";
 import { syncDirectory } from "./atomic-file.js";
 import { decodeText, readRegularBytes, refuseForeignOwner } from "./regular-file.js";
-import { errnoOf } from "./system-error.js";
+import { errnoOf, toStoreError } from "./system-error.js";
 import type { Leftovers } from "./temporary-file.js";
 
 /** Far above what credsyncd itself writes into one file. */
@@ -35,6 +35,16 @@ export function readOwnFileNow(path: string): string | null {
     if (error instanceof StoreError) return null;
     throw error;
   }
+}
+
+/** Why something of credsyncd's own cannot be read. @param hint what to do about one that stays as it is */
+export function toOwnFailure(error: unknown, path: string, hint: string): Failure {
+  const failure = toStoreError(error, path, "read");
+  // What passes by itself is no reason to remove or move anything.
+  if (isTransient(failure.code)) return new Failure("general", failure.message, failure.hint, error);
+  if (failure.code !== "permission" && failure.code !== "foreign-owner")
+    return new Failure("bad-data", failure.message, hint, error);
+  return new Failure("permission", failure.message, "run credsyncd as the user that owns it", error);
 }
 
 /**

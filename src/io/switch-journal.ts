@@ -2,10 +2,10 @@ import { readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
 import { isTime } from "../domain/clock.js";
-import { Failure, isTransient } from "../domain/errors.js";
+import { Failure } from "../domain/errors.js";
 import { Secret } from "../domain/secret.js";
 import type { FieldChange, SwitchJournal, SwitchRecord } from "../domain/choice.js";
-import { readOwnText, replaceOwnFile } from "./own-file.js";
+import { readOwnText, replaceOwnFile, toOwnFailure } from "./own-file.js";
 import { makePrivateDirectory } from "./private-directory.js";
 import { isAbsent, toStoreError } from "./system-error.js";
 
@@ -13,6 +13,8 @@ const NAME = /^switch-[\w-]+\.json$/;
 /** What write-file-atomic puts a text into before it has its name. */
 const HALF = /^switch-[\w-]+\.json\.\d+$/;
 const VERSION = 1;
+/** What to do about a journal that cannot be read. */
+const LOOK = "move it away, and look at every agent: credsyncd status";
 
 const imageShape = z.nullable(z.string());
 const changeShape = z.object({
@@ -96,7 +98,7 @@ export class SwitchJournalFile implements SwitchJournal {
       return await readdir(this.#directory);
     } catch (error) {
       if (isAbsent(error)) return [];
-      throw unreadable(this.#directory, error);
+      throw toOwnFailure(error, this.#directory, LOOK);
     }
   }
 
@@ -108,7 +110,7 @@ export class SwitchJournalFile implements SwitchJournal {
       const parsed = recordShape.safeParse(JSON.parse(text));
       if (parsed.success) return fromFile(parsed.data);
     } catch (error) {
-      if (!(error instanceof SyntaxError)) throw unreadable(path, error);
+      if (!(error instanceof SyntaxError)) throw toOwnFailure(error, path, LOOK);
     }
     throw new Failure(
       "bad-data",
@@ -116,15 +118,6 @@ export class SwitchJournalFile implements SwitchJournal {
       "run the version that wrote it, or move it away and look at every agent: credsyncd status",
     );
   }
-}
-
-function unreadable(path: string, error: unknown): Failure {
-  const failure = toStoreError(error, path, "read");
-  if (isTransient(failure.code)) return new Failure("general", failure.message, failure.hint, error);
-  if (failure.code !== "permission" && failure.code !== "foreign-owner") {
-    return new Failure("bad-data", failure.message, "move it away, and look at every agent: credsyncd status", error);
-  }
-  return new Failure("permission", failure.message, "run credsyncd as the user that owns it", error);
 }
 
 function toFile(record: SwitchRecord): z.infer<typeof recordShape> {
