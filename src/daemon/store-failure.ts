@@ -1,4 +1,4 @@
-import { Failure, StoreError, type FailureCode, type StoreErrorCode } from "../domain/errors.js";
+import { Failure, failureCodes, StoreError } from "../domain/errors.js";
 
 /** A store's failure as the end of a command. */
 export function toFailure(error: StoreError, ending: string): Failure {
@@ -13,19 +13,3 @@ export async function asFailure<Result>(action: Promise<Result>): Promise<Result
     throw error instanceof StoreError ? toFailure(error, "nothing was changed") : error;
   }
 }
-
-const failureCodes: Readonly<Record<StoreErrorCode, FailureCode>> = {
-  locked: "busy",
-  conflict: "busy",
-  torn: "busy",
-  overtaken: "bad-data",
-  malformed: "bad-data",
-  "too-large": "bad-data",
-  "not-a-file": "bad-data",
-  unsupported: "bad-data",
-  symlink: "bad-data",
-  "foreign-owner": "permission",
-  permission: "permission",
-  "no-space": "general",
-  io: "general",
-};

@@ -60,6 +60,23 @@ export type FailureCode =
   | "interrupted" // by SIGINT
   | "terminated"; // by SIGTERM
 
+/** What a store's failure is as the end of a command. */
+export const failureCodes: Readonly<Record<StoreErrorCode, FailureCode>> = {
+  locked: "busy",
+  conflict: "busy",
+  torn: "busy",
+  overtaken: "bad-data",
+  malformed: "bad-data",
+  "too-large": "bad-data",
+  "not-a-file": "bad-data",
+  unsupported: "bad-data",
+  symlink: "bad-data",
+  "foreign-owner": "permission",
+  permission: "permission",
+  "no-space": "general",
+  io: "general",
+};
+
 /** A failure that a person reads: what happened, and what to do next. */
 export class Failure extends Error {
   readonly code: FailureCode;

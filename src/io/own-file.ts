@@ -1,6 +1,6 @@
 import { readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { Failure, isTransient, StoreError } from "../domain/errors.js";
+import { Failure, failureCodes, StoreError } from "../domain/errors.js";
 import { syncDirectory } from "./atomic-file.js";
 import { decodeText, readRegularBytes, refuseForeignOwner } from "./regular-file.js";
 import { errnoOf, toStoreError } from "./system-error.js";
@@ -40,11 +40,9 @@ export function readOwnFileNow(path: string): string | null {
 /** Why something of credsyncd's own cannot be read. @param hint what to do about one that stays as it is */
 export function toOwnFailure(error: unknown, path: string, hint: string): Failure {
   const failure = toStoreError(error, path, "read");
-  // What passes by itself is no reason to remove or move anything.
-  if (isTransient(failure.code)) return new Failure("general", failure.message, failure.hint, error);
-  if (failure.code !== "permission" && failure.code !== "foreign-owner")
-    return new Failure("bad-data", failure.message, hint, error);
-  return new Failure("permission", failure.message, "run credsyncd as the user that owns it", error);
+  const code = failureCodes[failure.code];
+  // What passes by itself, or belongs to somebody else, is no reason to remove or move anything.
+  return new Failure(code, failure.message, code === "bad-data" ? hint : failure.hint, error);
 }
 
 /**
