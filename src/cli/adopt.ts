@@ -4,7 +4,7 @@ import { overwrittenBy } from "../daemon/reload.js";
 import { systemEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
-import type { Held, Orders } from "../domain/observation.js";
+import type { Orders } from "../domain/observation.js";
 import type { Plan } from "../domain/plan.js";
 import { isUnfinished, type ReconcileResult } from "../reconcile/reconciler.js";
 import { tellGateways } from "./gateways.js";
@@ -58,10 +58,7 @@ function refuseUnlessAdoptable(store: string, profile: string | null, result: Re
     const { signIn } = observation.inventory.source;
     throw new Failure("source-unavailable", "the source has no login that could be replaced", `sign in there once: ${signIn}`);
   }
-  const profiles = plan.reports
-    .filter(({ target }) => target.store === store && isAdoptable(target.held))
-    .map(({ target }) => target.profile);
-  const eligible = profile === null ? profiles : profiles.filter((id) => id === profile);
+  const eligible = plan.flows.flatMap(({ ordered }) => ordered.map(({ target }) => target.profile));
   if (eligible.length > 1)
     throw new Failure(
       "usage",
@@ -76,8 +73,4 @@ function refuseUnlessAdoptable(store: string, profile: string | null, result: Re
       "only a full login that is newer than or unknown to the source can be adopted: see credsyncd status",
     );
   }
-}
-
-function isAdoptable(held: Held): boolean {
-  return held.kind === "credential" && held.credential.type === "oauth" && held.generation !== null;
 }

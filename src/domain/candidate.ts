@@ -68,6 +68,8 @@ function asCandidate(target: ObservedTarget, context: Context): Candidate | null
   if (target.binding !== "follow") return null;
   if (held.kind !== "credential" || held.credential.type !== "oauth" || held.generation === null) return null;
   if (namesAnotherAccount(target, context)) return null;
+  // By its name it is the source's, and it was made another provider's: what it holds now is of no use to the source.
+  if (target.listed && !target.related) return null;
   const { generation } = held;
   // What was given no refresh token cannot have refreshed; by the user's own word its login may still be taken.
   const candidate = target.share === "full" ? asDescendant(target, held, generation, context) : null;
@@ -75,6 +77,7 @@ function asCandidate(target: ObservedTarget, context: Context): Candidate | null
   if (generation === context.live?.generation) {
     return { target, held, generation, proof: "live-generation", ordered: true, descends: true };
   }
+  if (!target.related && candidate === null) return null;
   return { target, held, generation, proof: candidate?.proof ?? "ordered", ordered: true, descends: candidate !== null };
 }
 

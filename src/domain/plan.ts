@@ -93,6 +93,8 @@ export interface Plan {
   /** To be durable before anything is pushed. */
   readonly record: readonly LedgerEvent[];
   readonly adoption: Adoption | null;
+  /** Every login that the user's order to adopt may mean. */
+  readonly ordered: readonly Candidate[];
   /** Never beside an adoption, which brings more. */
   readonly restoration: Restoration | null;
   readonly writes: readonly PlannedWrite[];
@@ -164,6 +166,7 @@ export function planSync(input: PlanInput): Plan {
       ...holdEvents(source, verdict, reports, ledger, now),
     ],
     adoption,
+    ordered: candidates.filter(({ ordered }) => ordered),
     restoration,
     writes,
     reports,

@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { credsyncd } from "../support/command-line.js";
 import { fenced } from "../support/openclaw-fence.js";
-import { PROFILE, TemporaryHome } from "../support/temporary-home.js";
+import { PROFILE, replace, TemporaryHome } from "../support/temporary-home.js";
 
 const agents = ["main", "work"];
 
@@ -14,6 +14,12 @@ async function homeWithHold(): Promise<TemporaryHome> {
   return home;
 }
 
+/** Beside what the agent has already. */
+async function giveProfiles(home: TemporaryHome, profiles: Readonly<Record<string, unknown>>): Promise<void> {
+  const own = { [PROFILE]: await home.readProfile("work") };
+  await replace(home.storeFile("work"), JSON.stringify({ version: 1, profiles: { ...own, ...profiles } }));
+}
+
 describe("adopt", () => {
   test("writes a held target's login to the source, and pushes it", async () => {
     const home = await homeWithHold();
@@ -22,6 +28,28 @@ describe("adopt", () => {
     expect(stdout).toMatch(/^the source now holds g\d+:[0-9a-f]{6}, from openclaw:work; pushed to 1 other store\n$/);
     expect(await home.generations(agents)).toEqual([5, 5]);
     expect(await readFile(home.loginFile, "utf8")).toContain(home.token("refresh", 5));
+  });
+
+  test("takes the only login of a store that can be the source's, whatever else its agent is signed in to", async () => {
+    const home = await homeWithHold();
+    await giveProfiles(home, {
+      "openai-codex:default": home.profile(7, { fields: { provider: "openai-codex" } }),
+      "anthropic:copy": home.profile(1, { fields: { provider: "anthropic" } }),
+    });
+    const other = await credsyncd(home, ["adopt", "openclaw:work", "--profile", "openai-codex:default"]);
+    expect(other).toMatchObject({ code: 65, stderr: expect.stringContaining("nothing to adopt in openai-codex:default") as string });
+    expect(await readFile(home.loginFile, "utf8")).toContain(home.token("refresh", 1));
+    expect(await credsyncd(home, ["adopt", "openclaw:work"])).toMatchObject({ code: 0, stderr: "" });
+    expect(await readFile(home.loginFile, "utf8")).toContain(home.token("refresh", 5));
+  });
+
+  test("asks which one where a store has several logins that can be the source's", async () => {
+    const home = await homeWithHold();
+    await giveProfiles(home, { "anthropic:other": home.profile(6, { fields: { provider: "anthropic" } }) });
+    const { code, stderr } = await credsyncd(home, ["adopt", "openclaw:work"]);
+    expect(code).toBe(64);
+    expect(stderr).toContain("openclaw:work has several logins: anthropic:claude-cli, anthropic:other");
+    expect(await home.generations(agents)).toEqual([1, 5]);
   });
 
   test.each([

@@ -233,6 +233,20 @@ describe("an order to adopt", () => {
     expect(plan.writes).toMatchObject([{ generation: "next" }]);
   });
 
+  test.each([
+    ["that nobody asked to follow", false],
+    ["whose id the source's login has, too", true],
+  ])("never takes the login of another provider %s", (_what, listed) => {
+    const foreign = { ...stranger, related: false, listed };
+    expect(adoptionOf(foreign, { adopt: stranger.store }).adoption).toBeNull();
+    expect(adoptionOf(foreign, { adopt: stranger.store }).ordered).toEqual([]);
+  });
+
+  test("takes what descends from the login under another provider's name", () => {
+    const copy = targetWith(refreshed, { listed: false, related: false });
+    expect(adoptionOf(copy, { adopt: copy.store }).adoption).toMatchObject({ generation: "refreshed" });
+  });
+
   test("does nothing where the source holds that very login", () => {
     expect(adoptionOf(targetWith(login("live")), { adopt: "openclaw:main" }).adoption).toBeNull();
   });
@@ -242,6 +256,10 @@ describe("an order to adopt", () => {
     const source = sourceWith(login("live", { signInEndsAt }));
     expect(adoptionOf(stranger, { source, adopt: stranger.store }).adoption?.credential.signInEndsAt).toBe(signInEndsAt);
   });
+});
+
+test("what follows by its name is adopted no more once its owner made it another provider's", () => {
+  expect(adoptionOf(targetWith(refreshed, { account: anna, related: false })).adoption).toBeNull();
 });
 
 test("a candidate that nothing adopts is reported as newer than the source", () => {
