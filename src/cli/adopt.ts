@@ -70,7 +70,7 @@ function refuseUnlessAdoptable(store: string, profile: string | null, result: Re
     throw new Failure(
       "bad-data",
       `${store} has nothing to adopt in ${what}`,
-      "only a full login that is newer than or unknown to the source can be adopted: see credsyncd status",
+      "only a full login of the source's provider and type that is newer than or unknown to it can be adopted: see credsyncd status",
     );
   }
 }

@@ -123,7 +123,7 @@ export function planSync(input: PlanInput): Plan {
   const liveInSource = liveOf(known, source.flow);
   const sourceAccount = source.state === "present" ? source.observed.account : null;
   const candidates = findCandidates({ verdict, sourceAccount, targets, ledger: known, live: liveInSource, orders, now });
-  const chosen = mayAdopt(verdict, policy, orders) ? bestProven(candidates) : null;
+  const chosen = mayAdopt(source, verdict, policy, orders) ? bestProven(candidates) : null;
   const adoption = chosen === null ? null : adopt(chosen, source, verdict, liveInSource);
 
   const adopting = adoption === null ? [] : adoptionEvents(adoption, source, liveInSource, now);
@@ -216,13 +216,21 @@ function suspectEvents({ generation }: Live, fences: Fences, at: number): Suspec
   return [{ kind: "suspect", at, generation, store: fence.place.store, profile: fence.place.profile }];
 }
 
-function mayAdopt(verdict: SourceVerdict, policy: Policy, orders: Orders): boolean {
+function mayAdopt(source: ObservedSource, verdict: SourceVerdict, policy: Policy, orders: Orders): boolean {
   if (verdict.kind === "missing" || verdict.kind === "unreadable") return false;
+  if (keepsAnotherType(source)) return false;
   // Its program is about to write; what it has under way must not be overwritten, by an order neither.
   if (verdict.kind === "fenced" && verdict.until !== null) return false;
   // What stands in the source may be the next generation; in a moment it is known.
   if (verdict.kind === "held" && verdict.reason === "account-unsettled") return false;
   return orders.adopt !== null || policy.onAgentRotation === "adopt";
+}
+
+/** A profile never changes its type; Claude Code's login, which is of no provider, is a token or a full login. */
+function keepsAnotherType(source: ObservedSource): boolean {
+  if (source.state !== "present" || source.observed.provider === null) return false;
+  const { held } = source.observed;
+  return held.kind === "credential" && held.credential.type !== "oauth";
 }
 
 function adopt(candidate: Candidate, source: ObservedSource, verdict: SourceVerdict, live: Live | null): Adoption | null {

@@ -247,6 +247,17 @@ describe("what an agent has of its own", () => {
     expect(await held(openclaw.others, KEY)).toEqual([other, token]);
   });
 
+  test("no order makes a login the source's where that is a key, or another provider's, and the next sync knows of none", async () => {
+    const openclaw = await openclawSource("2026.5.28", follows(KEY), (home) => ({ [KEY]: apiKey({ home }, 1) }));
+    await openclaw.store("openclaw:work").writeProfile(login(openclaw, 7, { provider: "openai" }), KEY);
+    await openclaw.store("openclaw:ops").writeProfile(login(openclaw, 8), KEY);
+    await sync(openclaw);
+    for (const store of ["openclaw:work", "openclaw:ops"])
+      expect(await credsyncd(openclaw.home, ["adopt", store])).toMatchObject({ code: 65, stdout: "" });
+    expect(await openclaw.main.readProfile(KEY)).toEqual(apiKey(openclaw, 1));
+    expect((await sync(openclaw)).writes).toEqual([]);
+  });
+
   test("other ids are none of its business, in main neither", async () => {
     const openclaw = await openclawSource("2026.4.15", follows(LOGIN), (home) => ({ [LOGIN]: login({ home }, 1) }));
     const work = openclaw.store("openclaw:work");
