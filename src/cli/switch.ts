@@ -213,8 +213,7 @@ function describe(result: SwitchResult, ending: Ending, output: Output): string 
     if (error !== null) notes.push(`${store}: ${error.message}`, paint("dim", `  ${error.hint}`));
   }
   const lines = [table(rows), ...(notes.length === 0 ? [] : ["", ...notes])];
-  for (const { message, line } of result.warnings)
-    lines.push("", `${paint("yellow", "warning")}: ${message}`, `  change the line to: ${line}`);
+  for (const { message, hint } of result.warnings) lines.push("", `${paint("yellow", "warning")}: ${message}`, `  ${hint}`);
   return [...lines, "", ...endingLines(result, ending, output)].join("\n");
 }
 

@@ -74,8 +74,10 @@ export interface SwitchPlan {
 /** Something in `openclaw.json` that is in the way of the profile, and what to write there. */
 export interface ConfigWarning {
   readonly message: string;
-  /** The exact line. */
+  /** The exact entry. */
   readonly line: string;
+  /** What to do with it. */
+  readonly hint: string;
 }
 
 /**
@@ -247,7 +249,7 @@ function refuseExcluded({ agents, preferences }: SwitchHost, { provider, profile
   const place = placeIn(preferences, ["auth", "profiles", profile]);
   return badData(
     `${place} keeps OpenClaw from using ${profile}: ${exclusion}`,
-    `change the line to: ${profileLine(present, provider)} - nothing was changed`,
+    `change this entry to: ${profileLine(present, provider)} - nothing was changed`,
   );
 }
 
@@ -484,17 +486,22 @@ function configWarnings({ agents, preferences }: SwitchHost, { provider, profile
   const order = ofProvider(preferences.order, provider);
   if (order !== null && order[0] !== profile) {
     const key = Object.keys(preferences.order).find((name) => providerKey(name) === providerKey(provider)) ?? provider;
+    const line = `${JSON.stringify(key)}: ${JSON.stringify([profile, ...order.filter((id) => id !== profile)])}`;
     warnings.push({
       message: `${placeIn(preferences, ["auth", "order", key])} puts ${order[0] ?? "nothing"} first wherever a store has no order of its own`,
-      line: `${JSON.stringify(key)}: ${JSON.stringify([profile, ...order.filter((id) => id !== profile)])}`,
+      line,
+      hint: `change this entry to: ${line}`,
     });
   }
   const listed = listedProfiles(preferences, provider);
-  if (listed.length > 0 && !listed.includes(profile) && present !== undefined)
+  if (listed.length > 0 && !listed.includes(profile) && present !== undefined) {
+    const line = profileLine(present, provider);
     warnings.push({
       message: `${placeIn(preferences, ["auth", "profiles"])} lists ${listed.join(", ")} and not ${profile}, so it is left out wherever a store has no order of its own`,
-      line: profileLine(present, provider),
+      line,
+      hint: `add this entry there: ${line}`,
     });
+  }
   return warnings;
 }
 

@@ -18,7 +18,7 @@ interface SwitchJson {
     note: string | null;
     error?: string;
   }[];
-  readonly warnings: readonly { message: string; line: string }[];
+  readonly warnings: readonly { message: string; line: string; hint: string }[];
   readonly verified?: boolean;
   readonly error?: { code: string; message: string; hint: string };
 }
@@ -404,6 +404,7 @@ describe("openclaw.json", () => {
       `"anthropic": ["${NEW}","${OLD}"]`,
       `"${NEW}": {"provider":"anthropic","mode":"api_key"}`,
     ]);
+    expect(warnings.map(({ hint }) => hint.split(":")[0])).toEqual(["change this entry to", "add this entry there"]);
     const lines = (await readFile(host.home.openclawConfig, "utf8")).split("\n");
     const place = /openclaw\.json:(\d+) \(auth\.order\.anthropic\)/.exec(warnings[0]?.message ?? "");
     expect(lines[Number(place?.[1]) - 1]).toContain(`"anthropic": [`);
