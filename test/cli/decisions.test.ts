@@ -37,7 +37,10 @@ describe("adopt", () => {
       "anthropic:copy": home.profile(1, { fields: { provider: "anthropic" } }),
     });
     const other = await credsyncd(home, ["adopt", "openclaw:work", "--profile", "openai-codex:default"]);
-    expect(other).toMatchObject({ code: 65, stderr: expect.stringContaining("nothing to adopt in openai-codex:default") as string });
+    expect(other).toMatchObject({
+      code: 65,
+      stderr: expect.stringContaining("nothing to adopt in openai-codex:default") as string,
+    });
     expect(await readFile(home.loginFile, "utf8")).toContain(home.token("refresh", 1));
     expect(await credsyncd(home, ["adopt", "openclaw:work"])).toMatchObject({ code: 0, stderr: "" });
     expect(await readFile(home.loginFile, "utf8")).toContain(home.token("refresh", 5));
