@@ -203,6 +203,8 @@ export interface LedgerState {
   readonly chainLengths: ReadonlyMap<ChainId, number>;
   /** The account of every chain, as last known (fingerprinted). */
   readonly chainAccounts: ReadonlyMap<ChainId, Account | null>;
+  /** The flows that every chain was live in. */
+  readonly chainFlows: ReadonlyMap<ChainId, ReadonlySet<FlowId>>;
   /** By flow, as it brought it itself; see `liveOf`. */
   readonly live: ReadonlyMap<FlowId, Live>;
   /** Generations that may have been spent with the answer lost, and since when. */
@@ -221,6 +223,7 @@ export const emptyLedger: LedgerState = {
   issues: new Map(),
   chainLengths: new Map(),
   chainAccounts: new Map(),
+  chainFlows: new Map(),
   live: new Map(),
   suspects: new Map(),
   placements: new Map(),
@@ -249,6 +252,7 @@ export function foldLedger(state: LedgerState, events: Iterable<LedgerEvent>): L
     issues: new Map(state.issues),
     chainLengths: new Map(state.chainLengths),
     chainAccounts: new Map(state.chainAccounts),
+    chainFlows: new Map(state.chainFlows),
     live: new Map(state.live),
     suspects: new Map(state.suspects),
     placements: new Map(state.placements),
@@ -262,20 +266,23 @@ function foldEvent(state: Mutable<LedgerState>, event: LedgerEvent): void {
   switch (event.kind) {
     case "key":
       if (event.keyId !== state.keyId) {
-        for (const map of [state.generations, state.issues, state.chainLengths, state.chainAccounts]) map.clear();
-        for (const map of [state.live, state.suspects, state.placements, state.holds]) map.clear();
+        for (const map of [state.generations, state.issues, state.chainLengths]) map.clear();
+        for (const map of [state.chainAccounts, state.chainFlows, state.live, state.suspects, state.placements, state.holds]) map.clear();
         state.keyId = event.keyId;
       }
       return;
     case "member":
       foldGeneration(state, event, false);
       return;
-    case "live":
+    case "live": {
+      const flow = event.flow ?? event.sourceProfile;
+      const flows = state.chainFlows.get(event.chain);
+      if (flows?.has(flow) !== true) state.chainFlows.set(event.chain, new Set([...(flows ?? []), flow]));
       foldGeneration(state, event, event.reason === "adoption");
       // A new access token under it proves that the refresh token is alive.
       if (event.reason === "reissue") state.suspects.delete(event.generation);
       state.chainAccounts.set(event.chain, event.account ?? state.chainAccounts.get(event.chain) ?? null);
-      state.live.set(event.flow ?? event.sourceProfile, {
+      state.live.set(flow, {
         profile: event.sourceProfile,
         chain: event.chain,
         generation: event.generation,
@@ -286,6 +293,7 @@ function foldEvent(state: Mutable<LedgerState>, event: LedgerEvent): void {
         since: event.at,
       });
       return;
+    }
     case "seen":
     case "written":
       foldPlacement(state, event);
@@ -476,14 +484,17 @@ export function isSupersededByAdoption(state: LedgerState, generation: Generatio
 }
 
 /**
- * The latest end (epoch ms) of everything known that may be of the live one's account: what is new ends later still, what
- * is unknown and ends earlier is an old copy from before the ledger. Null where the live one never ends.
+ * The latest end (epoch ms) of everything that was live where the live one was, and may be of its account: what is new ends
+ * later still, what is unknown and ends earlier is an old copy from before the ledger. Another profile of the source may be of
+ * another provider, whose logins last for longer. Null where the live one never ends.
  */
 export function latestEnd(state: LedgerState, live: Live): number | null {
   let end = live.expiresAt;
   if (end === null) return null;
+  const flows = [...(state.chainFlows.get(live.chain) ?? [])];
   for (const { chain, expiresAt } of state.generations.values()) {
     if (expiresAt === null || expiresAt <= end) continue;
+    if (!flows.some((flow) => state.chainFlows.get(chain)?.has(flow) === true)) continue;
     if (relateAccounts(state.chainAccounts.get(chain) ?? null, live.account) !== "different") end = expiresAt;
   }
   return end;

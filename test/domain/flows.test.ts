@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { planFlows, type FlowsInput, type StoreLook, type SyncPlan } from "../../src/domain/flows.js";
 import { noOrigin, type Creation, type Selection, type TargetStore } from "../../src/domain/inventory.js";
-import { emptyLedger, foldLedger, liveOf, type LedgerState } from "../../src/domain/ledger.js";
+import { emptyLedger, foldLedger, liveOf } from "../../src/domain/ledger.js";
 import { noOrders, type Held, type ObservedProfile, type Policy, type SourceLook } from "../../src/domain/observation.js";
 import type { CredentialStore } from "../../src/domain/store.js";
-import { absent, apiKey, becameLive, login, NOW } from "../support/planning.js";
+import { absent, apiKey, becameLive, HOUR_MS, login, NOW } from "../support/planning.js";
 
 const MAIN = "openclaw:main";
 const policy: Policy = { bind: "matching", onAgentRotation: "adopt", onAccountChange: "hold" };
@@ -42,7 +42,9 @@ function sameId(named: readonly string[], matching: readonly string[] = []): Sel
   return { kind: "same-id", source: MAIN, named, matches, text: [...named, ...matching].join(", ") };
 }
 
-function planFor(situation: Pick<FlowsInput, "source" | "selection" | "stores"> & { readonly ledger?: LedgerState }): SyncPlan {
+type Situation = Pick<FlowsInput, "source" | "selection" | "stores"> & Partial<Pick<FlowsInput, "ledger" | "now">>;
+
+function planFor(situation: Situation): SyncPlan {
   return planFlows({ ledger: emptyLedger, policy, orders: noOrders, now: NOW, clockJumped: false, ...situation });
 }
 
@@ -139,6 +141,32 @@ describe("the flows of a source", () => {
     // The second is healed from the agent that has what is live.
     expect(plan.flows[1]?.adoption).toMatchObject({ into: { store: MAIN, profile: "x:b" }, generation: "g2" });
     expect(plan.writes.map(({ target }) => target.profile)).toEqual(["x:a"]);
+  });
+
+  test("of two providers, each in its own time: how long the logins of one last orders nothing of the other", () => {
+    const selection = sameId(["x:a", "y:b"]);
+    const ofDays = { "y:b q": login("q1", { endsInHours: 240 }) };
+    const first = planFor({ source: lookAt({ "x:a p": login("p1"), ...ofDays }), selection, stores: [] });
+    const stores = [storeWith("ops", { "x:a p": login("p1"), ...ofDays })];
+    const rotated = planFor({
+      source: lookAt({ "x:a p": login("p2", { endsInHours: 8 }), ...ofDays }),
+      selection,
+      stores,
+      ledger: foldLedger(emptyLedger, first.record),
+    });
+    expect(rotated.flows[0].source).toMatchObject({ kind: "becomes-live", reason: "rotation" });
+    expect(rotated.writes.map(({ target }) => target.profile)).toEqual(["x:a"]);
+  });
+
+  test("of two providers: what an agent refreshed is adopted, however long the other's logins last", () => {
+    const selection = sameId(["x:a", "y:b"]);
+    const profiles = { "x:a p": login("p1"), "y:b q": login("q1", { endsInHours: 240 }) };
+    const first = planFor({ source: lookAt(profiles), selection, stores: [storeWith("ops", profiles)] });
+    const ledger = foldLedger(emptyLedger, first.record);
+    const refreshed = storeWith("ops", { ...profiles, "x:a p": login("p2", { endsInHours: 8 }) });
+    const later = { now: NOW + 4 * HOUR_MS, ledger };
+    const plan = planFor({ source: lookAt(profiles), selection, stores: [refreshed], ...later });
+    expect(plan.flows[0].adoption).toMatchObject({ into: { store: MAIN, profile: "x:a" }, generation: "p2" });
   });
 
   test("with one key go their own ways", () => {
