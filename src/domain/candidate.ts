@@ -1,7 +1,17 @@
 import { isLater, relateAccounts, type Account } from "./credential.js";
 import { fencedGeneration } from "./fence.js";
 import type { Fingerprint, Identity } from "./generation.js";
-import { latestEnd, placementKey, type Fence, type Generation, type LedgerState, type Live, type Placement } from "./ledger.js";
+import {
+  haveCommonFlow,
+  isNewest,
+  latestEnd,
+  placementKey,
+  type Fence,
+  type Generation,
+  type LedgerState,
+  type Live,
+  type Placement,
+} from "./ledger.js";
 import type { HeldCredential, ObservedTarget, Orders } from "./observation.js";
 import type { SourceVerdict } from "./source-verdict.js";
 
@@ -113,7 +123,10 @@ function isOrdered(target: ObservedTarget, { generation, issue }: Identity, { ve
   if (orders.adopt === null || orders.adopt.store !== target.store) return false;
   if (orders.adopt.profile !== null && orders.adopt.profile !== target.profile) return false;
   if (verdict.kind === "live" && verdict.held.issue === issue) return false;
-  return generation !== null && (generation === live?.generation || !ledger.generations.has(generation));
+  if (generation === null || generation === live?.generation) return generation !== null;
+  const known = ledger.generations.get(generation);
+  // What only another source brought is as new to this one as what is unknown.
+  return known === undefined || (isNewest(ledger, known) && (live === null || !haveCommonFlow(ledger, known.chain, live.chain)));
 }
 
 /** Whether a holder of the live generation has what the source lost: the source is behind it, or the access token is newer. */

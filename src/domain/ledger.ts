@@ -267,7 +267,8 @@ function foldEvent(state: Mutable<LedgerState>, event: LedgerEvent): void {
     case "key":
       if (event.keyId !== state.keyId) {
         for (const map of [state.generations, state.issues, state.chainLengths]) map.clear();
-        for (const map of [state.chainAccounts, state.chainFlows, state.live, state.suspects, state.placements, state.holds]) map.clear();
+        for (const map of [state.chainAccounts, state.chainFlows, state.live, state.suspects, state.placements, state.holds])
+          map.clear();
         state.keyId = event.keyId;
       }
       return;
@@ -468,6 +469,11 @@ export function isSpent(state: LedgerState, generation: Fingerprint): boolean {
   return later > DOUBTED_GENERATIONS || !isSupersededByAdoption(state, known);
 }
 
+/** Whether no later generation of its chain is known. */
+export function isNewest({ chainLengths }: LedgerState, { chain, sequence }: Generation): boolean {
+  return sequence === chainLengths.get(chain);
+}
+
 /** A generation's name for a person: its place in the chain and the start of its fingerprint, such as `g7:3f9a1c`. */
 export function displayGeneration(state: LedgerState, generation: Fingerprint | null): string | null {
   if (generation === null || generation === "") return null;
@@ -491,11 +497,15 @@ export function isSupersededByAdoption(state: LedgerState, generation: Generatio
 export function latestEnd(state: LedgerState, live: Live): number | null {
   let end = live.expiresAt;
   if (end === null) return null;
-  const flows = [...(state.chainFlows.get(live.chain) ?? [])];
   for (const { chain, expiresAt } of state.generations.values()) {
     if (expiresAt === null || expiresAt <= end) continue;
-    if (!flows.some((flow) => state.chainFlows.get(chain)?.has(flow) === true)) continue;
+    if (!haveCommonFlow(state, chain, live.chain)) continue;
     if (relateAccounts(state.chainAccounts.get(chain) ?? null, live.account) !== "different") end = expiresAt;
   }
   return end;
+}
+
+/** Whether a source had both chains in one profile: else only their ends tell which of the two is the newer. */
+export function haveCommonFlow({ chainFlows }: LedgerState, left: ChainId, right: ChainId): boolean {
+  return [...(chainFlows.get(left) ?? [])].some((flow) => chainFlows.get(right)?.has(flow) === true);
 }

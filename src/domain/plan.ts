@@ -126,7 +126,7 @@ export function planSync(input: PlanInput): Plan {
   const chosen = mayAdopt(source, verdict, policy, orders) ? bestProven(candidates) : null;
   const adoption = chosen === null ? null : adopt(chosen, source, verdict, liveInSource);
 
-  const adopting = adoption === null ? [] : adoptionEvents(adoption, source, liveInSource, now);
+  const adopting = adoption === null ? [] : adoptionEvents(adoption, source, known, now);
   const liveEvents = [...becoming, ...adopting];
   const ledger = adopting.length === 0 ? known : foldLedger(known, adopting);
   const live = liveOf(ledger, source.flow);
@@ -265,8 +265,9 @@ function heldGeneration(verdict: SourceVerdict): Fingerprint | null {
   return heldBySource(verdict)?.generation ?? null;
 }
 
-function adoptionEvents(adoption: Adoption, source: ObservedSource, live: Live | null, at: number): LiveEvent[] {
+function adoptionEvents(adoption: Adoption, source: ObservedSource, ledger: LedgerState, at: number): LiveEvent[] {
   const { candidate, generation, issue } = adoption;
+  const live = liveOf(ledger, source.flow);
   const reason: LiveReason = "adoption";
   if (generation === live?.generation && issue === live.issue) return [];
   const descends = live !== null && candidate.descends;
@@ -275,7 +276,7 @@ function adoptionEvents(adoption: Adoption, source: ObservedSource, live: Live |
       kind: "live",
       at,
       ...flowOf(source),
-      chain: descends ? live.chain : generation,
+      chain: descends ? live.chain : (ledger.generations.get(generation)?.chain ?? generation),
       generation,
       issue,
       expiresAt: adoption.credential.expiresAt,

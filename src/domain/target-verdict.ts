@@ -4,6 +4,8 @@ import { isLater, relateAccounts } from "./credential.js";
 import { fencedGeneration, type Fences } from "./fence.js";
 import type { Fingerprint } from "./generation.js";
 import {
+  haveCommonFlow,
+  isNewest,
   isSupersededByAdoption,
   placementKey,
   sameTerms,
@@ -241,8 +243,11 @@ function judgeKnown(
     // A refresh token is taken away, and the source may have lost its own since it was read.
     return write(share === "access-only", share);
   }
+  const unspent = known.chain !== live.chain && isNewest(ledger, known);
+  const isLatest = unspent && isLater(withoutMargin(held, target), live.expiresAt);
+  if (isLatest && !haveCommonFlow(ledger, known.chain, live.chain) && !orders.force.has(target.store))
+    return hold("target-newer", "it holds a login that another source brought, which ends after this source's");
   if (held.generation === null) return write(false, share);
-  const unspent = known.chain !== live.chain && known.sequence === ledger.chainLengths.get(known.chain);
   const doubtful = known.fingerprint !== keptFromSource && isSupersededByAdoption(ledger, known);
   return write(unspent || doubtful, share);
 }

@@ -42,7 +42,7 @@ function sameId(named: readonly string[], matching: readonly string[] = []): Sel
   return { kind: "same-id", source: MAIN, named, matches, text: [...named, ...matching].join(", ") };
 }
 
-type Situation = Pick<FlowsInput, "source" | "selection" | "stores"> & Partial<Pick<FlowsInput, "ledger" | "now">>;
+type Situation = Pick<FlowsInput, "source" | "selection" | "stores"> & Partial<Pick<FlowsInput, "ledger" | "now" | "orders">>;
 
 function planFor(situation: Situation): SyncPlan {
   return planFlows({ ledger: emptyLedger, policy, orders: noOrders, now: NOW, clockJumped: false, ...situation });
@@ -176,6 +176,30 @@ describe("the flows of a source", () => {
     const stores = [storeWith("ops", { "x:a p": apiKey("1"), "x:b p": apiKey("1") })];
     const plan = planFor({ source, selection, stores, ledger: foldLedger(emptyLedger, first.record) });
     expect(summary(plan)).toEqual(["x:a", "  ops x:a: write", "x:b", "  ops x:b: in-sync"]);
+  });
+});
+
+describe("another source than before", () => {
+  const selection = sameId(["x:a"]);
+  const before = foldLedger(emptyLedger, [becameLive("g5", { chain: "c", endsInHours: 8, account: null })]);
+  const plan = (endsInHours: number, force: readonly string[] = []): SyncPlan => {
+    const stores = [storeWith("ops", { "x:a p": login("g5", { endsInHours: 8 }) })];
+    const orders = { ...noOrders, force: new Set(force) };
+    return planFor({ source: lookAt({ "x:a p": login("g3", { endsInHours }) }), selection, stores, ledger: before, orders });
+  };
+
+  test("does not overwrite what the earlier one brought and what ends later, but by an order", () => {
+    expect(plan(7).reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "target-newer" });
+    expect(plan(9).reports[0]?.verdict).toMatchObject({ kind: "write", backup: true });
+    expect(plan(7, ["ops"]).reports[0]?.verdict).toMatchObject({ kind: "write", backup: true });
+  });
+
+  test("is given what the earlier one brought by an order, in the chain that it is of", () => {
+    const stores = [storeWith("ops", { "x:a p": login("g5", { endsInHours: 8 }) })];
+    const orders = { ...noOrders, adopt: { store: "ops", profile: null } };
+    const { flows } = planFor({ source: lookAt({ "x:a p": login("g3") }), selection, stores, ledger: before, orders });
+    expect(flows[0].adoption).toMatchObject({ generation: "g5", backup: true });
+    expect(flows[0].live).toMatchObject({ chain: "c", generation: "g5" });
   });
 });
 

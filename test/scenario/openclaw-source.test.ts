@@ -368,6 +368,27 @@ describe("what becomes of the source", () => {
     expect(await Promise.all(stores.map((each) => each.generation(LOGIN)))).toEqual([3, 3, 3]);
   });
 
+  test("what it brought is not overwritten by another source's login that ends sooner, and can be adopted there", async () => {
+    const openclaw = await openclawSource("2026.4.15", follows(LOGIN), (home) => ({ [LOGIN]: login({ home }, 1) }));
+    const { home, main, stores } = openclaw;
+    await sync(openclaw);
+    await main.writeProfile(login(openclaw, 5), LOGIN);
+    await sync(openclaw);
+    await home.writeConfig(`{ source: { kind: "claude-code" }, profiles: ["${LOGIN}"] }`);
+    await home.writeLogin(3);
+    const { code, holds } = await sync(openclaw);
+    expect({ code, reasons: new Set(holds.map(({ reason }) => reason)) }).toEqual({
+      code: 3,
+      reasons: new Set(["target-newer"]),
+    });
+    expect(await Promise.all(stores.map((each) => each.generation(LOGIN)))).toEqual([5, 5, 5]);
+    expect(await credsyncd(home, ["adopt", main.name])).toMatchObject({ code: 0 });
+    expect(await sync(openclaw)).toMatchObject({ code: 0, writes: [], holds: [] });
+    await home.writeLogin(6);
+    await sync(openclaw);
+    expect(await Promise.all(stores.map((each) => each.generation(LOGIN)))).toEqual([6, 6, 6]);
+  });
+
   test("two of its profiles with one login: where one went on, the other is held", async () => {
     const config = `{ source: { kind: "openclaw" }, profiles: ["anthropic:*"] }`;
     const openclaw = await openclawSource("2026.4.15", config, (home) => {
