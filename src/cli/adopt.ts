@@ -1,5 +1,6 @@
 import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
+import { NO_STORE_HINT } from "../daemon/reporter.js";
 import { overwrittenBy } from "../daemon/reload.js";
 import { systemEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
@@ -53,7 +54,12 @@ function orderedFlow({ plan }: ReconcileResult): Plan | null {
 function refuseUnlessAdoptable(store: string, profile: string | null, result: ReconcileResult): void {
   const { plan, observation } = result;
   const names = observation.reads.map(({ target }) => target.store.name);
-  if (!names.includes(store)) throw new Failure("usage", `there is no store ${store}`, `stores here: ${names.join(", ")}`);
+  if (!names.includes(store))
+    throw new Failure(
+      "usage",
+      `there is no store ${store}`,
+      names.length === 0 ? NO_STORE_HINT : `stores here: ${names.join(", ")}`,
+    );
   if (plan.flows.every(({ source }) => source.kind === "missing" || source.kind === "unreadable")) {
     const { signIn } = observation.inventory.source;
     throw new Failure("source-unavailable", "the source has no login that could be replaced", `sign in there once: ${signIn}`);

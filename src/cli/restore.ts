@@ -26,7 +26,10 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
   const config = await loadConfig(options.config ?? null, environment);
   const composition = await compose(config, environment, options.at === undefined ? "look" : "write");
   const backups = await composition.backups.list(options.store ?? null);
-  if (options.at === undefined) return listBackups(backups, options);
+  if (options.at === undefined) {
+    const stores = backups.length > 0 ? [] : (await composition.backups.list(null)).map(({ store }) => store);
+    return listBackups(backups, [...new Set(stores)], options);
+  }
   if (options.store === undefined)
     throw new Failure(
       "usage",
@@ -50,7 +53,8 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
   return exitCodes.done;
 }
 
-function listBackups(backups: readonly Backup[], options: RestoreOptions): ExitCode {
+/** `others`: which stores have backups, where this one has none. */
+function listBackups(backups: readonly Backup[], others: readonly string[], options: RestoreOptions): ExitCode {
   const entries = backups.map((backup) => ({
     store: backup.store,
     profile: backup.profile,
@@ -58,7 +62,11 @@ function listBackups(backups: readonly Backup[], options: RestoreOptions): ExitC
     path: backup.path,
   }));
   const rows = [["STORE", "PROFILE", "KEPT AT"], ...entries.map(({ store, profile, at }) => [store, profile, at])];
-  openOutput(options).result(entries.length === 0 ? "there are no backups" : table(rows), { schemaVersion: 1, backups: entries });
+  const none =
+    others.length === 0
+      ? "there are no backups"
+      : `there are no backups of ${options.store ?? "it"}; of others: ${others.join(", ")}`;
+  openOutput(options).result(entries.length === 0 ? none : table(rows), { schemaVersion: 1, backups: entries });
   return exitCodes.done;
 }
 

@@ -4,7 +4,7 @@ import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { inheritedProfiles } from "../daemon/inheritance.js";
 import { lagLine } from "../daemon/lag.js";
-import { findingText } from "../daemon/reporter.js";
+import { findingText, NO_STORE_HINT } from "../daemon/reporter.js";
 import type { InheritedProfiles, ProfileStatus, SourceStatus, StatusReport, StoreStatus } from "../daemon/status-report.js";
 import { systemEnvironment } from "../daemon/system.js";
 import type { Finding } from "../domain/inventory.js";
@@ -89,7 +89,7 @@ function describe(report: StatusReport, now: number, output: Output, verbose: bo
     table(rows),
     ...(notes.length === 0 ? [] : ["", ...notes]),
     "",
-    summaryLine(report),
+    ...summaryLines(report, output),
   ].join("\n");
 }
 
@@ -209,12 +209,13 @@ function ago(time: string, now: number): string {
   return `${formatDuration(now - Date.parse(time))} ago`;
 }
 
-function summaryLine({ summary }: StatusReport): string {
+function summaryLines({ stores, summary }: StatusReport, { paint }: Output): string[] {
+  if (stores.length === 0) return ["there is no store but the source", `  ${paint("dim", NO_STORE_HINT)}`];
   const parts = [`${String(summary.inSync)} of ${String(summary.stores)} stores in sync`];
   if (summary.drift > 0) parts.push(`${String(summary.drift)} behind`);
   if (summary.held > 0) parts.push(`${String(summary.held)} held`);
   if (summary.errors > 0) parts.push(`${String(summary.errors)} with errors`);
   const others = summary.stores - summary.inSync - summary.drift - summary.held - summary.errors;
   if (others > 0) parts.push(`${String(others)} without a profile that follows`);
-  return parts.join(", ");
+  return [parts.join(", ")];
 }

@@ -10,6 +10,7 @@ import {
   SUSPECT,
   suspectHint,
   waitText,
+  NO_STORE_HINT,
 } from "../daemon/reporter.js";
 import { systemEnvironment } from "../daemon/system.js";
 import type { Clock } from "../domain/clock.js";
@@ -134,6 +135,8 @@ interface SyncReport {
   readonly sources: readonly SourceReport[];
   /** How many profiles follow the source. */
   readonly following: number;
+  /** How many stores there are, that of the source among them where it is one of OpenClaw's. */
+  readonly stores: number;
   readonly durationMs: number;
 }
 
@@ -180,6 +183,8 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
     source: sourceReport(source, result),
     sources: [source, ...others].map((flow) => sourceReport(flow, result)),
     following: plan.reports.filter(follows).length,
+    stores:
+      observation.reads.length + observation.inventory.source.stores.filter(({ name }) => name.startsWith("openclaw:")).length,
     durationMs: result.durationMs,
   };
 }
@@ -240,8 +245,11 @@ function describe(report: SyncReport, { paint }: Output): string {
     report.sources.length === 1 ? (generation ?? "the source") : `${profile} ${generation ?? ""}`.trim(),
   );
   if (report.following === 0) {
-    const next = "in the config, name under `profiles` what follows, or have it made: create";
-    return `nothing follows ${names.join(", ")}: no store holds such a profile\n  ${paint("dim", next)}`;
+    const [why, next] =
+      report.stores === 0
+        ? ["there is no store but the source", NO_STORE_HINT]
+        : ["no store holds such a profile", "in the config, name under `profiles` what follows, or have it made: create"];
+    return `nothing follows ${names.join(", ")}: ${why}\n  ${paint("dim", next)}`;
   }
   return `everything is in sync with ${names.join(", ")}`;
 }

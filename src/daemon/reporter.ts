@@ -307,6 +307,9 @@ export function waitText(reason: string): string {
   }
 }
 
+/** What a person does where there is no store but the source. */
+export const NO_STORE_HINT = "name OpenClaw's directory in the config: targets, stateDir; or set OPENCLAW_STATE_DIR";
+
 /** What a person does about a hold. */
 export function holdHint(reason: string, store: string): string {
   switch (reason) {

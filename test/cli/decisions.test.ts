@@ -171,6 +171,13 @@ describe("restore", () => {
     const home = await TemporaryHome.create({ agents });
     expect(await credsyncd(home, ["restore", "--list"])).toMatchObject({ code: 0, stdout: "there are no backups\n" });
   });
+
+  test("names the stores that have backups where this one has none", async () => {
+    const home = await homeWithHold();
+    await credsyncd(home, ["sync", "--force", "openclaw:work"]);
+    const { code, stdout } = await credsyncd(home, ["restore", "--store", "openclaw:wrok", "--list"]);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "there are no backups of openclaw:wrok; of others: openclaw:work\n" });
+  });
 });
 
 describe("config init", () => {

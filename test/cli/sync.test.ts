@@ -40,6 +40,17 @@ describe("sync", () => {
     expect((await credsyncd(home, ["sync"])).stdout).toMatch(/^nothing follows g1:[0-9a-f]{6}: no store holds such a profile\n/);
   });
 
+  test("where there is no OpenClaw says how to name it, as every command does that would need one", async () => {
+    const home = await TemporaryHome.create();
+    const none = /^nothing follows g1:[0-9a-f]{6}: there is no store but the source\n +name OpenClaw's directory in the config: /;
+    expect((await credsyncd(home, ["sync"])).stdout).toMatch(none);
+    expect((await credsyncd(home, ["status"])).stdout).toMatch(/\nthere is no store but the source\n +name OpenClaw's directory/);
+    expect((await credsyncd(home, ["doctor"])).stdout).toMatch(
+      /warning stores: there is no store but the source\n.*\n +name OpenClaw/,
+    );
+    expect((await credsyncd(home, ["adopt", "openclaw:main"])).stderr).toContain("hint: name OpenClaw's directory in the config");
+  });
+
   test("removes what a killed one left half written, beside every login that it may have been about to write", async () => {
     const home = await TemporaryHome.create({ agents });
     await home.writeConfig(`{ targets: [{ kind: "openclaw" }, { kind: "claude-code", dir: "~/box" }] }`);

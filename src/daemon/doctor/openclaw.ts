@@ -2,6 +2,7 @@ import { openclawAuthRules, overriddenAgentDirectory, type AuthRules } from "../
 import { RELOAD_TIMEOUT_MS } from "../../stores/openclaw-gateway.js";
 import { failureText } from "../alerter.js";
 import { lagLine } from "../lag.js";
+import { NO_STORE_HINT } from "../reporter.js";
 import type { SourceState } from "../status-report.js";
 import { found, ok, type Check, type DoctorFinding, type Patient } from "./finding.js";
 
@@ -34,6 +35,10 @@ export const stores: Check = ({ report }) => {
     if (!isWithoutLogin(state)) continue;
     const what = `the source ${store} (${path}) is ${state}${explanation === null ? "" : `: ${explanation}`}`;
     findings.push(found("stores", "error", { what, why: "there is no login to hand on", fix: hint }));
+  }
+  if (report.stores.length === 0) {
+    const why = "nobody is given its login";
+    findings.push(found("stores", "warning", { what: "there is no store but the source", why, fix: NO_STORE_HINT }));
   }
   return Promise.resolve(findings.length > 0 ? findings : [ok("stores", `${String(report.stores.length)} stores can be served`)]);
 };
