@@ -12,6 +12,7 @@ import { tellGateways } from "./gateways.js";
 import { tidily } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
+import { shellWord } from "../domain/shell-word.js";
 
 export interface AdoptOptions extends CommonOptions {
   readonly profile?: string;
@@ -69,7 +70,7 @@ function refuseUnlessAdoptable(store: string, profile: string | null, result: Re
     throw new Failure(
       "usage",
       `${store} has several logins: ${eligible.join(", ")}`,
-      `name one: credsyncd adopt ${store} --profile ID`,
+      `name one: credsyncd adopt ${shellWord(store)} --profile ID`,
     );
   if (orderedFlow(result) === null) {
     const what = profile ?? "any profile";

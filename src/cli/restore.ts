@@ -11,6 +11,7 @@ import { tellGateways } from "./gateways.js";
 import { tidily } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode } from "./output.js";
+import { shellWord } from "../domain/shell-word.js";
 
 export interface RestoreOptions extends CommonOptions {
   readonly store?: string;
@@ -76,7 +77,7 @@ function chooseBackup(backups: readonly Backup[], { at, profile, store }: Restor
     (backup) => timeOf(backup).startsWith(at) && (profile === undefined || backup.profile === profile),
   );
   const [backup, another] = matching;
-  const list = `credsyncd restore --store ${store ?? "STORE"} --list`;
+  const list = `credsyncd restore --store ${shellWord(store ?? "STORE")} --list`;
   if (backup === undefined)
     throw new Failure("usage", `there is no backup of ${store ?? "it"} from ${at}`, `see them with: ${list}`);
   if (another !== undefined)

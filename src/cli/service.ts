@@ -24,6 +24,7 @@ import {
 } from "./service-manager.js";
 import { serviceProgram, serviceVariables } from "./service-program.js";
 import { systemdManager } from "./service-systemd.js";
+import { shellWord } from "../domain/shell-word.js";
 
 export interface ServiceOptions extends CommonOptions {
   readonly system?: boolean;
@@ -299,7 +300,11 @@ function ownPaths(options: ServiceOptions, environment: Environment): string[] {
 
 async function confirmPurge(paths: readonly string[], options: UninstallOptions, environment: Environment): Promise<void> {
   if (options.system === true)
-    throw new Failure("usage", "--purge is for the user whose files they are", `as that user: rm -r ${paths.join(" ")}`);
+    throw new Failure(
+      "usage",
+      "--purge is for the user whose files they are",
+      `as that user: rm -r ${paths.map(shellWord).join(" ")}`,
+    );
   if (options.yes === true) return;
   const backups = await countBackups(join(stateDirectoryOf(environment), "backups"));
   const questioner = new Questioner();

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { Failure } from "../domain/errors.js";
 import { errnoOf } from "../io/system-error.js";
 import { isOwnGroup } from "../io/user-group.js";
+import { shellWord } from "../domain/shell-word.js";
 
 /** What the system says of a file, or of the directory that it is in. */
 export interface Standing {
@@ -58,7 +59,7 @@ export function distrustIn({ path, isDirectory, uid, gid, mode }: Standing, trus
   const look = `see that ${isDirectory ? "what is there" : "what it says"} is yours, then`;
   if (uid !== trust.uid && uid !== ROOT) {
     const reason = `${path} belongs to user ${String(uid)}, who is neither this user nor root: ${danger}`;
-    return { reason, hint: `${look}: chown ${String(trust.uid)} '${path}'` };
+    return { reason, hint: `${look}: chown ${String(trust.uid)} ${shellWord(path)}` };
   }
   const isSticky = isDirectory && (mode & STICKY) !== 0;
   const byOthers = (mode & WRITABLE_BY_OTHERS) !== 0;
@@ -66,7 +67,7 @@ export function distrustIn({ path, isDirectory, uid, gid, mode }: Standing, trus
   if (isSticky || (!byOthers && !byGroup) || trust.isReadOnly(path)) return null;
   const who = byOthers ? "everyone" : `its group (${String(gid)})`;
   const reason = `${path} is ${(mode & 0o777).toString(8).padStart(4, "0")}, so that ${who} may change it: ${danger}`;
-  return { reason, hint: `${look}: chmod go-w '${path}'` };
+  return { reason, hint: `${look}: chmod go-w ${shellWord(path)}` };
 }
 
 function standingOf(path: string, { uid, gid, mode }: Pick<Standing, "uid" | "gid" | "mode">, isDirectory: boolean): Standing {

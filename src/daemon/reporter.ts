@@ -7,6 +7,7 @@ import type { SourceVerdict } from "../domain/source-verdict.js";
 import { agentId } from "../domain/switch.js";
 import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
+import { shellWord } from "../domain/shell-word.js";
 
 /** What a person does about what credsyncd is done with and cannot remove. */
 export const stuckHints = {
@@ -282,7 +283,7 @@ export const RESTORED =
 
 /** What a person does about that; `signIn` is the command. */
 export function restoredHint(store: string, signIn: string): string {
-  return `before the access token ends, sign in: ${signIn} - or, if the refresh cannot have reached the server, put all of it back: credsyncd sync --force ${store}`;
+  return `before the access token ends, sign in: ${signIn} - or, if the refresh cannot have reached the server, put all of it back: credsyncd sync --force ${shellWord(store)}`;
 }
 
 /** What a person does about a source that is fenced; `signIn` is the command. */
@@ -292,7 +293,7 @@ export function fencedHint(
   signIn: string,
 ): string {
   if (until !== null) return "it is looked at again by itself";
-  return `take the login of an agent that has one: credsyncd adopt STORE - or put its copy back: credsyncd restore --store ${store} --list - or sign in: ${signIn}`;
+  return `take the login of an agent that has one: credsyncd adopt STORE - or put its copy back: credsyncd restore --store ${shellWord(store)} --list - or sign in: ${signIn}`;
 }
 
 /** Why a profile is not written yet, in words. */
@@ -314,11 +315,11 @@ export const NO_STORE_HINT = "name OpenClaw's directory in the config: targets, 
 export function holdHint(reason: string, store: string): string {
   switch (reason) {
     case "target-newer":
-      return `accept its login with: credsyncd adopt ${store} - or overwrite it with: credsyncd sync --force ${store}`;
+      return `accept its login with: credsyncd adopt ${shellWord(store)} - or overwrite it with: credsyncd sync --force ${shellWord(store)}`;
     case "unknown-origin":
-      return `list the profile in the config (profiles) if it is a copy, ${pinHint(store)} if it is not, or overwrite it with: credsyncd sync --force ${store}`;
+      return `list the profile in the config (profiles) if it is a copy, ${pinHint(store)} if it is not, or overwrite it with: credsyncd sync --force ${shellWord(store)}`;
     case "reverting":
-      return `see which program writes it; try again with: credsyncd sync --force ${store}`;
+      return `see which program writes it; try again with: credsyncd sync --force ${shellWord(store)}`;
     case "another-account":
       return `${pinHint(store)}, or sign in there with the source's account`;
     default:

@@ -26,6 +26,7 @@ import type {
 import { inheritedProfiles, servedProfiles, withInheritance } from "./inheritance.js";
 import { gatewayStatus, lagReasons, leftBehind, type Lag } from "./lag.js";
 import { fencedHint, holdHint, RESTORED, restoredHint, sourceHoldHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
+import { shellWord } from "../domain/shell-word.js";
 
 const moment = z.number().check(z.refine(isTime));
 const lagShape = z.object({
@@ -333,7 +334,7 @@ function profileStatus(report: TargetReport, { ledger }: ReconcileResult, daemon
           state: "absent",
           reason: "removed",
           explanation,
-          hint: `make it again with: credsyncd sync --force ${target.store}`,
+          hint: `make it again with: credsyncd sync --force ${shellWord(target.store)}`,
         },
       ];
     }
@@ -393,7 +394,7 @@ function withRemoved(stores: readonly StoreStatus[], { ledger, observation, plan
 }
 
 function removedProfile(store: StoreName, profile: ProfileId, era: string | null): ProfileStatus {
-  const make = `, or have it made: create: "always" in the config, then: credsyncd sync --force ${store}`;
+  const make = `, or have it made: create: "always" in the config, then: credsyncd sync --force ${shellWord(store)}`;
   return {
     profile,
     type: null,

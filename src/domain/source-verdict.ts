@@ -13,6 +13,7 @@ import {
   type Placement,
 } from "./ledger.js";
 import type { HeldCredential, ObservedSource, Orders, Policy } from "./observation.js";
+import { shellWord } from "./shell-word.js";
 
 /** Claude Code writes its login and its account file one after the other; after this long both are there. */
 const ACCOUNT_SETTLES_MS = 5000;
@@ -204,7 +205,7 @@ function judgeFirst(
       return {
         kind: "unreadable",
         reason: "the login lost its refresh token, of which a copy is kept",
-        hint: `if the refresh cannot have reached the server, put all of it back: credsyncd restore --store ${source.store} --list - else sign in again with the program that owns this login`,
+        hint: `if the refresh cannot have reached the server, put all of it back: credsyncd restore --store ${shellWord(source.store)} --list - else sign in again with the program that owns this login`,
         torn: false,
       };
     }

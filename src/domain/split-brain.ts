@@ -1,6 +1,7 @@
 import { providerKey, resolveActive, visibleProfiles } from "./choice.js";
 import type { ProfileId, StoreName } from "./store.js";
 import { agentName, sightOf, type SwitchAgent, type SwitchHost } from "./switch.js";
+import { shellWord } from "./shell-word.js";
 
 /** Agents of one host that use different profiles for one provider, or one that is broken. */
 export interface SplitBrain {
@@ -58,7 +59,7 @@ function listOf(stores: readonly StoreName[]): string {
 /** The profile that most agents use is the likely one, first of all where it is the one that is meant. */
 function hintFor(provider: string, uses: SplitBrain["agents"]): string {
   const likely = mostUsed(uses.filter(({ broken }) => broken === null)) ?? mostUsed(uses) ?? "PROFILE";
-  return `bring them together: credsyncd set-active --provider ${provider} --profile ${likely} - or set an agent to pinned`;
+  return `bring them together: credsyncd set-active --provider ${shellWord(provider)} --profile ${shellWord(likely)} - or set an agent to pinned`;
 }
 
 function mostUsed(uses: SplitBrain["agents"]): ProfileId | null {

@@ -15,6 +15,7 @@ import {
   type Choice,
 } from "./choice.js";
 import type { ProfileId, StoreName } from "./store.js";
+import { shellWord } from "./shell-word.js";
 
 /** What the user asked for: `set-active` names no `from`. */
 export interface SwitchRequest {
@@ -463,7 +464,7 @@ function refuseOutcome(
     const why = agent.left === "not-named" ? "is not among --agents" : `is ${agent.left}`;
     return badData(
       `${agent.store} ${why}, but uses the order of ${agent.inheritsFrom ?? "the shared store"}, and would change from ${row.from ?? "nothing"} to ${row.to ?? "nothing"}`,
-      `give it an order of its own first: openclaw models auth order set --agent ${agentId(agent.store)} --provider ${provider} ${row.from ?? "PROFILE"}`,
+      `give it an order of its own first: openclaw models auth order set --agent ${shellWord(agentId(agent.store))} --provider ${shellWord(provider)} ${shellWord(row.from ?? "PROFILE")}`,
     );
   }
   const astray = rows.find((row) => row.moves && row.to !== profile);
@@ -472,7 +473,7 @@ function refuseOutcome(
   if (choice === null && inheritsFrom !== null)
     return badData(
       `${astray.store} has no store of its own and uses that of ${inheritsFrom}, which stays as it is`,
-      `let that one take part too: --agents '{${agentId(astray.store)},${agentId(inheritsFrom)}}'; nothing was changed`,
+      `let that one take part too: --agents ${shellWord(`{${agentId(astray.store)},${agentId(inheritsFrom)}}`)}; nothing was changed`,
     );
   return badData(
     `${astray.store} would use ${astray.to ?? "nothing"}, not ${profile}`,

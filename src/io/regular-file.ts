@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { StoreError } from "../domain/errors.js";
 import { isAbsent, toStoreError } from "./system-error.js";
+import { shellWord } from "../domain/shell-word.js";
 
 /** Far above any real credential file, far below what would hurt. */
 const MAX_BYTES = 4 * 1024 * 1024;
@@ -202,7 +203,7 @@ export function refuseForeignOwner(path: string, uid: number): void {
   throw new StoreError(
     "foreign-owner",
     `${path} belongs to user ${String(uid)}, not to user ${String(own)}`,
-    `run credsyncd as the user that owns it, or: chown ${String(own)} '${path}'`,
+    `run credsyncd as the user that owns it, or: chown ${String(own)} ${shellWord(path)}`,
   );
 }
 

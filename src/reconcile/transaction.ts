@@ -15,6 +15,7 @@ import type {
 import type { ProfileId, Revision, StoreName } from "../domain/store.js";
 import { backoffMs } from "./backoff.js";
 import { mapConcurrently } from "./concurrency.js";
+import { shellWord } from "../domain/shell-word.js";
 
 /** As many stores are held at once as can be written within a second; more are written one by one. */
 const HELD_AT_ONCE = 32;
@@ -380,7 +381,7 @@ class Transaction {
         throw new StoreError(
           "overtaken",
           `${change.path[1] ?? ""} was removed from ${store.name}, and its login was spent meanwhile`,
-          `sign in there again, or see: credsyncd restore --store ${store.name} --list`,
+          `sign in there again, or see: credsyncd restore --store ${shellWord(store.name)} --list`,
         );
       renewed.push({ ...change, before });
     }

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -12,7 +13,7 @@ const agents = ["main", "work"];
 interface SyncJson {
   readonly schemaVersion: 1;
   readonly writes: readonly { store: string; profiles: string[]; result: string }[];
-  readonly holds: readonly { store: string; profile: string; reason: string }[];
+  readonly holds: readonly { store: string; profile: string; reason: string; hint: string }[];
   readonly errors: readonly { store: string; error: string; hint: string }[];
   readonly source: { store: string; state: string };
 }
@@ -49,6 +50,18 @@ describe("sync", () => {
       /warning stores: there is no store but the source\n.*\n +name OpenClaw/,
     );
     expect((await credsyncd(home, ["adopt", "openclaw:main"])).stderr).toContain("hint: name OpenClaw's directory in the config");
+  });
+
+  test("gives a command that a shell takes as it stands, whatever the directory is called", async () => {
+    const home = await TemporaryHome.create();
+    await home.writeConfig(`{ targets: [{ kind: "claude-code", dir: "~/ann's new box", share: "full" }] }`);
+    await home.makeDirectory(home.at("ann's new box"));
+    await writeFile(home.at("ann's new box", ".credentials.json"), home.login(5), { mode: 0o600 });
+    const { holds } = await syncJson(home, "--dry-run");
+    const command = /credsyncd sync --force .*$/.exec(holds[0]?.hint ?? "")?.[0] ?? "";
+    const said = execFileSync("sh", ["-c", `credsyncd() { printf '%s\\n' "$@"; }; ${command}`], { encoding: "utf8" });
+    expect(said.trimEnd().split("\n")).toEqual(["sync", "--force", "claude-code:~/ann's new box"]);
+    expect((await syncJson(home, ...said.trimEnd().split("\n").slice(1))).writes).toMatchObject([{ result: "written" }]);
   });
 
   test("removes what a killed one left half written, beside every login that it may have been about to write", async () => {

@@ -2,6 +2,7 @@ import { constants, type Stats } from "node:fs";
 import { lstat, open, readdir, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { formatDuration } from "../../config/duration.js";
+import { shellWord } from "../../domain/shell-word.js";
 import { UNREACHABLE } from "../../stores/unreachable-store.js";
 import { errnoOf } from "../../io/system-error.js";
 import { found, ok, type Check, type DoctorFinding, type Patient } from "./finding.js";
@@ -72,7 +73,7 @@ async function exposed(path: string, refused: number, kind: keyof typeof REASONS
   const finding = found("permissions", "error", {
     what: `${path} is ${octal(mode)}: others may ${(mode & refused & 0o044) !== 0 ? "read" : "change"} it`,
     why: REASONS[kind],
-    fix: `chmod ${octal(wanted)} ${quoted(path)} - or: credsyncd doctor --fix`,
+    fix: `chmod ${octal(wanted)} ${shellWord(path)} - or: credsyncd doctor --fix`,
   });
   return [fixes ? await tightened(finding, path, stats, wanted) : finding];
 }
@@ -101,7 +102,7 @@ export const symlinks: Check = async ({ result }) => {
   for (const { name, path } of storesOf(result)) {
     if ((await lookAt(path))?.isSymbolicLink() !== true) continue;
     const target = await realpath(path).catch(() => "nothing");
-    const copy = `let credsyncd copy: name ${quoted(dirname(target))} as a target in the config`;
+    const copy = `let credsyncd copy: name ${shellWord(dirname(target))} as a target in the config`;
     const own = "give the agent its own file: remove the link, and sign in there";
     findings.push(
       found("symlinks", "warning", {
@@ -124,7 +125,7 @@ export const hardLinks: Check = async ({ result }) => {
       found("hard links", "warning", {
         what: `${name}: ${path} has ${String(stats.nlink)} names (hard links)`,
         why: "its program and credsyncd replace the file: this name gets the new login, the others keep the old one for good",
-        fix: `find them: find / -xdev -samefile ${quoted(path)} - and remove those that are not needed`,
+        fix: `find them: find / -xdev -samefile ${shellWord(path)} - and remove those that are not needed`,
       }),
     );
   }
@@ -153,7 +154,7 @@ export const locks: Check = async ({ result, composition, now }) => {
       found("locks", "warning", {
         what: `${path} was left behind ${formatDuration(age)} ago`,
         why: "its holder ended without removing it; programs wait for it before they write or refresh",
-        fix: `make sure that no program uses it, then: rm -r ${quoted(path)}`,
+        fix: `make sure that no program uses it, then: rm -r ${shellWord(path)}`,
       }),
     );
   }
@@ -186,7 +187,7 @@ export const strays: Check = async (patient) => {
       found("strays", "info", {
         what: `${store}: ${path} is a file from before OpenClaw's database, which it does not read any more`,
         why: "the login in it is old, and may still be good for whoever finds it",
-        fix: `when the agent works: rm ${quoted(path)}`,
+        fix: `when the agent works: rm ${shellWord(path)}`,
       }),
     );
   }
@@ -195,7 +196,7 @@ export const strays: Check = async (patient) => {
       found("strays", "info", {
         what: `${store}: ${path} belongs to an agent that OpenClaw does not know any more`,
         why: "its login is never renewed, and may still be good for whoever finds it",
-        fix: `if the agent is gone for good: rm ${quoted(path)}`,
+        fix: `if the agent is gone for good: rm ${shellWord(path)}`,
       }),
     );
   }
@@ -217,7 +218,7 @@ function copyFound(path: string): DoctorFinding {
   return found("strays", "warning", {
     what: `${path} looks like a copy of a login`,
     why: "nobody renews or watches it; an old copy that is put back is dead, and a new one is a login for whoever finds it",
-    fix: `if it is not needed: rm ${quoted(path)}`,
+    fix: `if it is not needed: rm ${shellWord(path)}`,
   });
 }
 
@@ -257,9 +258,4 @@ async function lookAt(path: string): Promise<Stats | null> {
 
 function octal(mode: number): string {
   return mode.toString(8).padStart(4, "0");
-}
-
-/** A path as a shell takes it. */
-function quoted(path: string): string {
-  return /^[\w./@:+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
