@@ -282,15 +282,20 @@ function followWithSingle(
   return source === undefined || fitting.length > 1 ? null : { source, listed: true, related: true };
 }
 
-/** The flow of every chain, and of every generation that the source holds now; the first flow's where several have it. */
+/**
+ * The flow of every chain, and of every generation that the source holds now; the first flow's where several have it. What
+ * is live comes first; who missed the next sign-in still follows by the chain that was live before.
+ */
 function loginsOf(sources: readonly ObservedSource[], ledger: LedgerState): Map<ChainId | Fingerprint, ObservedSource> {
   const logins = new Map<ChainId | Fingerprint, ObservedSource>();
+  const add = (name: ChainId | Fingerprint, source: ObservedSource): void => {
+    if (!logins.has(name)) logins.set(name, source);
+  };
   for (const source of sources) {
     const held = source.state === "present" ? refreshGenerationOf(source.observed.held) : null;
-    for (const name of [liveOf(ledger, source.flow)?.chain, held]) {
-      if (name != null && !logins.has(name)) logins.set(name, source);
-    }
+    for (const name of [liveOf(ledger, source.flow)?.chain, held]) if (name != null) add(name, source);
   }
+  for (const [chain, flows] of ledger.chainFlows) for (const source of sources) if (flows.has(source.flow)) add(chain, source);
   return logins;
 }
 

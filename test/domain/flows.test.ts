@@ -169,6 +169,28 @@ describe("the flows of a source", () => {
     expect(plan.flows[0].adoption).toMatchObject({ into: { store: MAIN, profile: "x:a" }, generation: "p2" });
   });
 
+  test("keep what followed an earlier sign-in of theirs, beside another account of the same provider", () => {
+    const selection = sameId(["x:a", "x:b"]);
+    const before = { "x:a p": login("a1"), "x:b p": login("b1") };
+    const single = { profile: "login", providers: ["p"], creates: false };
+    const stores = [storeWith("ops", { "x:z p": login("b1") }), storeWith("box", { login: login("b1") }, { single })];
+    const first = planFor({ source: lookAt(before), selection, stores });
+    const ledger = foldLedger(emptyLedger, first.record);
+    const source = lookAt({ ...before, "x:b p": login("c1", { endsInHours: 3 }) });
+    const orders = { ...noOrders, force: new Set([MAIN]) };
+    const plan = planFor({ source, selection, stores, ledger, orders });
+    expect(plan.flows[1]?.source).toMatchObject({ kind: "becomes-live", reason: "accepted" });
+    expect(plan.writes.map(({ target, generation }) => [target.store, target.profile, generation])).toEqual([
+      ["ops", "x:z", "c1"],
+      ["box", "login", "c1"],
+    ]);
+    const later = planFor({ source, selection, stores, ledger: foldLedger(ledger, plan.record) });
+    expect(later.writes.map(({ target, generation }) => [target.store, target.profile, generation])).toEqual([
+      ["ops", "x:z", "c1"],
+      ["box", "login", "c1"],
+    ]);
+  });
+
   test("with one key go their own ways", () => {
     const selection = sameId(["x:a", "x:b"]);
     const first = planFor({ source: lookAt({ "x:a p": apiKey("1"), "x:b p": apiKey("1") }), selection, stores: [] });
