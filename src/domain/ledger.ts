@@ -507,5 +507,5 @@ export function latestEnd(state: LedgerState, live: Live): number | null {
 
 /** Whether a source had both chains in one profile: else only their ends tell which of the two is the newer. */
 export function haveCommonFlow({ chainFlows }: LedgerState, left: ChainId, right: ChainId): boolean {
-  return [...(chainFlows.get(left) ?? [])].some((flow) => chainFlows.get(right)?.has(flow) === true);
+  return left === right || [...(chainFlows.get(left) ?? [])].some((flow) => chainFlows.get(right)?.has(flow) === true);
 }

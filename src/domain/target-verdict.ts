@@ -86,16 +86,15 @@ interface Context extends TargetContext {
 /** Decides what is to be done with one profile of a target that is not pinned or ignored. */
 export function judgeTarget(target: ObservedTarget, targets: TargetContext): TargetVerdict {
   const context: Context = { ...targets, share: shareFor(target, targets) };
-  const { ledger, live, policy } = context;
+  const { ledger, live } = context;
   const { held } = target;
   const placement = ledger.placements.get(placementKey(target.store, target.profile));
   const known = knownGeneration(held, ledger);
-  const bound = policy.bind === "matching" && (known !== null || followsByPlacement(placement, ledger));
 
   if (held.kind === "incomplete") {
     return target.listed ? hold("incomplete", held.reason) : { kind: "unrelated" };
   }
-  if (!target.listed && !bound) return judgeStranger(target, context);
+  if (!target.listed && !isBound(known, placement, context)) return judgeStranger(target, context);
   if (held.kind === "absent") return judgeAbsent(target, placement, context);
   if (target.listed && !target.related)
     return hold("provider-mismatch", `the profile is of the provider ${target.provider ?? "?"}, the source's is of another`);
@@ -150,6 +149,14 @@ export function knownGeneration(held: Held, ledger: LedgerState): Generation | n
 function generationName(held: Held, ledger: LedgerState): Fingerprint | null {
   const named = refreshGenerationOf(held);
   return named === null && held.kind === "credential" ? (ledger.issues.get(held.issue) ?? null) : named;
+}
+
+/** Whether the ledger ties the profile to this flow: what only another one ever had may well be another sign-in. */
+function isBound(known: Generation | null, placement: Placement | undefined, { ledger, live, policy }: Context): boolean {
+  if (policy.bind !== "matching") return false;
+  const tie = known ?? (placement && ledger.generations.get(fencedGeneration(placement.fence, ledger) ?? placement.generation));
+  if (live === null || tie === undefined) return known !== null || followsByPlacement(placement, ledger);
+  return haveCommonFlow(ledger, tie.chain, live.chain);
 }
 
 /** Whether the ledger saw the profile holding, or spending, something known. */
@@ -215,7 +222,7 @@ function judgeFence(target: ObservedTarget, { blocked, fences, liveType, share }
   return target.listed ? hold("type-mismatch", "the profile is of type oauth, the source's login is not") : { kind: "unrelated" };
 }
 
-/** The ledger saw this profile follow a chain of the account that it names, and the source has moved to another since. */
+/** The ledger saw this profile follow a chain of the account that it names, and this flow has moved to another since. */
 function followedAnotherAccount(
   target: ObservedTarget,
   placement: Placement | undefined,
@@ -224,7 +231,7 @@ function followedAnotherAccount(
 ): boolean {
   const followed = placement === undefined ? undefined : ledger.generations.get(placement.generation);
   if (followed === undefined) return false;
-  if (followed.chain === live.chain) return false;
+  if (followed.chain === live.chain || !haveCommonFlow(ledger, followed.chain, live.chain)) return false;
   return relateAccounts(target.account, ledger.chainAccounts.get(followed.chain) ?? null) === "same";
 }
 

@@ -1,10 +1,12 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { Account } from "../../src/domain/credential.js";
 import { planFlows, type FlowsInput, type StoreLook, type SyncPlan } from "../../src/domain/flows.js";
 import { noOrigin, type Creation, type Selection, type TargetStore } from "../../src/domain/inventory.js";
 import { emptyLedger, foldLedger, liveOf } from "../../src/domain/ledger.js";
 import { noOrders, type Held, type ObservedProfile, type Policy, type SourceLook } from "../../src/domain/observation.js";
 import type { CredentialStore } from "../../src/domain/store.js";
-import { absent, apiKey, becameLive, HOUR_MS, login, NOW } from "../support/planning.js";
+import { absent, anna, apiKey, becameLive, bert, HOUR_MS, login, NOW } from "../support/planning.js";
 
 const MAIN = "openclaw:main";
 const policy: Policy = { bind: "matching", onAgentRotation: "adopt", onAccountChange: "hold" };
@@ -12,15 +14,17 @@ const policy: Policy = { bind: "matching", onAgentRotation: "adopt", onAccountCh
 /** `id provider`, and what it holds. */
 type Profiles = Readonly<Record<string, Held>>;
 
-function observed(store: string, profiles: Profiles): ObservedProfile[] {
+type Accounts = Readonly<Record<string, Account | null>>;
+
+function observed(store: string, profiles: Profiles, accounts: Accounts = {}): ObservedProfile[] {
   return Object.entries(profiles).map(([name, held]) => {
     const [profile = "", provider = null] = name.split(" ");
-    return { store, profile, provider, held, account: null, surroundings: () => "as it was" };
+    return { store, profile, provider, held, account: accounts[profile] ?? null, surroundings: () => "as it was" };
   });
 }
 
-function lookAt(profiles: Profiles): SourceLook {
-  const found = observed(MAIN, profiles).map((each) => ({
+function lookAt(profiles: Profiles, accounts: Accounts = {}): SourceLook {
+  const found = observed(MAIN, profiles, accounts).map((each) => ({
     observed: each,
     accountInCredential: true,
     changedAt: NOW,
@@ -29,10 +33,10 @@ function lookAt(profiles: Profiles): SourceLook {
   return { state: "read", store: MAIN, profiles: found };
 }
 
-function storeWith(name: string, profiles: Profiles, options: Partial<TargetStore> = {}): StoreLook {
+function storeWith(name: string, profiles: Profiles, options: Partial<TargetStore> = {}, accounts: Accounts = {}): StoreLook {
   const store = { name } as CredentialStore;
   const usual = { single: null, binding: "follow", share: "full", expiryMarginMs: 0, creation: null, origin: noOrigin } as const;
-  return { target: { store, ...usual, ...options }, snapshot: { revision: "1" }, profiles: observed(name, profiles) };
+  return { target: { store, ...usual, ...options }, snapshot: { revision: "1" }, profiles: observed(name, profiles, accounts) };
 }
 
 const always: Creation = { policy: "always", inheritsFrom: null, fromNothing: true, exceptClaude: false };
@@ -191,6 +195,50 @@ describe("the flows of a source", () => {
     ]);
   });
 
+  describe("and the account of another one of its provider", () => {
+    const selection = sameId(["x:a", "x:b"]);
+    const both = { "x:a p": login("a1"), "x:b p": login("b1") };
+    const accounts = { "x:a": anna, "x:b": bert };
+    const first = planFor({ source: lookAt(both, accounts), selection, stores: [] });
+    const known = foldLedger(emptyLedger, first.record);
+
+    test.each([null, bert])("is not pushed over what followed that one, when it leaves the source (named: %s)", (account) => {
+      const ops = storeWith("ops", { "x:z p": login("b1") }, {}, { "x:z": account });
+      const before = foldLedger(
+        known,
+        planFor({ source: lookAt(both, accounts), selection, stores: [ops], ledger: known }).record,
+      );
+      const source = lookAt({ "x:a p": login("a2", { endsInHours: 8 }) }, accounts);
+      const plan = planFor({ source, selection: sameId(["x:a"], ["x:b"]), stores: [ops], ledger: before });
+      expect(plan.writes).toEqual([]);
+      expect(plan.reports.map(({ verdict }) => verdict?.kind)).toEqual([account === null ? "hold" : "unrelated"]);
+    });
+
+    test("is not pushed over what that one had, when somebody put it there before it left the source", () => {
+      const followsB = storeWith("ops", { "x:z p": login("b1") });
+      const before = foldLedger(known, planFor({ source: lookAt(both), selection, stores: [followsB], ledger: known }).record);
+      const holdsA = storeWith("ops", { "x:z p": login("a1") });
+      const source = lookAt({ "x:b p": login("b2", { endsInHours: 8 }) }, accounts);
+      const plan = planFor({ source, selection: sameId([], ["x:"]), stores: [holdsA], ledger: before });
+      expect(plan.writes).toEqual([]);
+      expect(plan.reports.map(({ verdict }) => verdict)).toMatchObject([{ kind: "hold", reason: "unknown-origin" }]);
+    });
+
+    test("is not pushed over a login of that one, which somebody put there under its own name", () => {
+      const ops = storeWith("ops", { "x:a p": login("b1") }, {}, { "x:a": bert });
+      let ledger = known;
+      for (const source of [
+        both,
+        { ...both, "x:a p": login("a2", { endsInHours: 8 }) },
+        { ...both, "x:a p": login("a2", { endsInHours: 8 }) },
+      ]) {
+        const plan = planFor({ source: lookAt(source, accounts), selection, stores: [ops], ledger });
+        expect(plan.writes).toEqual([]);
+        ledger = foldLedger(ledger, plan.record);
+      }
+    });
+  });
+
   test("with one key go their own ways", () => {
     const selection = sameId(["x:a", "x:b"]);
     const first = planFor({ source: lookAt({ "x:a p": apiKey("1"), "x:b p": apiKey("1") }), selection, stores: [] });
@@ -254,5 +302,191 @@ describe("what is created", () => {
     ).toEqual([]);
     const gone = lookAt({ "x:a p": absent });
     expect(planFor({ source: gone, selection, stores: [storeWith("ops", {}, { creation: always })] }).writes).toEqual([]);
+  });
+});
+
+/** A login in a model: whose it is, of which sign-in, which refresh, and when it ends (hours from the beginning). */
+interface ModelLogin {
+  readonly account: string;
+  readonly signIn: number;
+  readonly refresh: number;
+  readonly endsInHours: number;
+}
+
+type Step =
+  | { readonly kind: "refresh"; readonly store: string; readonly id: string }
+  | { readonly kind: "sign-in"; readonly id: string; readonly account: string }
+  | { readonly kind: "leave"; readonly id: string }
+  | { readonly kind: "paste"; readonly store: string; readonly id: string }
+  | { readonly kind: "look"; readonly accepts: boolean; readonly writes: number };
+
+/** Two accounts of one provider, one of another whose logins last for days, and agents that have copies of all. */
+class SeveralFlows {
+  readonly #stores = new Map([MAIN, "ops", "work"].map((store) => [store, new Map<string, ModelLogin>()]));
+  readonly #newest = new Map<number, number>();
+  readonly #isNamed: boolean;
+  /** The accounts that were live in a flow. */
+  readonly #had = new Map<string, Set<string>>();
+  #ledger = emptyLedger;
+  #hours = 0;
+
+  /** @param isNamed whether agents' profiles name their accounts, as the source's do */
+  constructor(isNamed: boolean) {
+    this.#isNamed = isNamed;
+    for (const [id, account] of [
+      ["x:a", "anna"],
+      ["x:b", "bert"],
+      ["y:c", "carl"],
+    ] as const)
+      this.#signIn(id, account);
+    for (const store of ["ops", "work"]) for (const [id, held] of this.#in(MAIN)) this.#in(store).set(id, held);
+    this.look(false, Infinity);
+  }
+
+  perform(step: Step): void {
+    this.#hours += 1;
+    switch (step.kind) {
+      case "refresh":
+        this.#refresh(this.#in(step.store), step.id);
+        return;
+      case "sign-in":
+        this.#signIn(step.id, step.account);
+        return;
+      case "leave":
+        this.#in(MAIN).delete(step.id);
+        return;
+      case "paste": {
+        const copied = this.#in(MAIN).get(step.id);
+        if (copied !== undefined) this.#in(step.store).set("x:z", copied);
+        return;
+      }
+      case "look":
+        this.look(step.accepts, step.writes);
+    }
+  }
+
+  /** Plans, and carries so many of the writes out before a crash. */
+  look(accepts: boolean, writes: number): SyncPlan {
+    const plan = planFor({
+      source: lookAt(this.#profilesOf(MAIN), this.#accountsOf(MAIN)),
+      selection: sameId([], ["x:a", "x:b", "y:c"]),
+      stores: ["ops", "work"].map((store) => storeWith(store, this.#profilesOf(store), {}, this.#accountsOf(store))),
+      ledger: this.#ledger,
+      orders: { ...noOrders, force: new Set(accepts ? [MAIN] : []) },
+      now: NOW + this.#hours * HOUR_MS,
+    });
+    this.#ledger = foldLedger(this.#ledger, plan.record);
+    for (const { head, live } of plan.flows) if (live !== null) this.#accountsIn(head.profile).add(accountIn(live.generation));
+    const given = [
+      ...plan.flows.flatMap(({ adoption }) => (adoption === null ? [] : [{ ...adoption, from: adoption.into }])),
+      ...plan.writes.map((write) => ({ ...write, into: write.target })),
+    ];
+    for (const { from, into, generation } of given) {
+      const before = this.#in(into.store).get(into.profile);
+      if (before === undefined) throw new Error("nothing is created here");
+      // What was another account's is given to a flow that had that account, and to no other one.
+      const isOfFlow = before.account === accountIn(generation) || this.#accountsIn(from.profile).has(before.account);
+      expect(isOfFlow, `${into.store} ${into.profile}: ${nameOf(before)} -> ${generation}`).toBe(true);
+    }
+    const looked = new Map(
+      [...this.#stores.values()].flatMap((held) => [...held.values()].map((login) => [nameOf(login), login])),
+    );
+    for (const { into, generation } of given.slice(0, writes)) {
+      const login = looked.get(generation);
+      if (login !== undefined) this.#in(into.store).set(into.profile, login);
+    }
+    return plan;
+  }
+
+  #signIn(id: string, account: string): void {
+    const signIn = this.#newest.size;
+    this.#newest.set(signIn, 0);
+    this.#in(MAIN).set(id, { account, signIn, refresh: 0, endsInHours: this.#hours + lastsHours(id) });
+  }
+
+  #refresh(profiles: Map<string, ModelLogin>, id: string): void {
+    const held = profiles.get(id);
+    if (held === undefined || this.#newest.get(held.signIn) !== held.refresh) return;
+    const refresh = held.refresh + 1;
+    this.#newest.set(held.signIn, refresh);
+    profiles.set(id, { ...held, refresh, endsInHours: this.#hours + lastsHours(id) });
+  }
+
+  #in(store: string): Map<string, ModelLogin> {
+    return this.#stores.get(store) ?? new Map<string, ModelLogin>();
+  }
+
+  #accountsIn(flow: string): Set<string> {
+    const accounts = this.#had.get(flow) ?? new Set();
+    this.#had.set(flow, accounts);
+    return accounts;
+  }
+
+  #profilesOf(store: string): Profiles {
+    const held = [...this.#in(store)].map(([id, { endsInHours, ...rest }]) => {
+      return [`${id} ${id.slice(0, 1)}`, login(nameOf(rest), { endsInHours })] as const;
+    });
+    return Object.fromEntries(held);
+  }
+
+  #accountsOf(store: string): Accounts {
+    if (store !== MAIN && !this.#isNamed) return {};
+    return Object.fromEntries([...this.#in(store)].map(([id, { account }]) => [id, { uuid: null, email: account }]));
+  }
+}
+
+function lastsHours(id: string): number {
+  return id.startsWith("y") ? 240 : 8;
+}
+
+function nameOf({ account, signIn, refresh }: Omit<ModelLogin, "endsInHours">): string {
+  return `${account} ${String(signIn)}.${String(refresh)}`;
+}
+
+function accountIn(generation: string): string {
+  return generation.split(" ")[0] ?? "";
+}
+
+describe("several flows", () => {
+  const id = fc.constantFrom("x:a", "x:b", "y:c");
+  const ofOneProvider = fc.constantFrom("x:a", "x:b");
+  const agent = fc.constantFrom("ops", "work");
+  const writes = fc.constantFrom(0, 1, 2, 100);
+  const kind = <Kind extends Step["kind"]>(name: Kind): fc.Arbitrary<Kind> => fc.constant(name);
+  const anyLook = fc.record({ kind: kind("look"), accepts: fc.constant(false), writes });
+  const anyStep: fc.Arbitrary<Step> = fc.oneof(
+    { weight: 3, arbitrary: anyLook },
+    fc.record({ kind: kind("look"), accepts: fc.constant(true), writes }),
+    fc.record({ kind: kind("refresh"), store: fc.constantFrom(MAIN, "ops", "work"), id }),
+    fc.record({ kind: kind("sign-in"), id: ofOneProvider, account: fc.constantFrom("anna", "bert", "dora") }),
+    fc.record({ kind: kind("leave"), id: ofOneProvider }),
+    fc.record({ kind: kind("paste"), store: agent, id: ofOneProvider }),
+  );
+  const rest = (flows: SeveralFlows): SyncPlan => {
+    for (let look = 0; look < 5; look++) flows.look(false, Infinity);
+    return flows.look(false, Infinity);
+  };
+
+  test("never give one's account to what followed another alone, and come to rest, whatever happens", () => {
+    fc.assert(
+      fc.property(fc.boolean(), fc.array(anyStep, { maxLength: 25 }), (isNamed, steps) => {
+        const flows = new SeveralFlows(isNamed);
+        for (const step of steps) flows.perform(step);
+        expect(rest(flows)).toMatchObject({ writes: [], record: [] });
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  test("bring every profile into step where nobody but the source's program refreshes", () => {
+    const calmStep = fc.oneof(anyLook, fc.record({ kind: kind("refresh"), store: fc.constant(MAIN), id }));
+    fc.assert(
+      fc.property(fc.array(calmStep, { maxLength: 15 }), (steps) => {
+        const flows = new SeveralFlows(true);
+        for (const step of steps) flows.perform(step);
+        expect(new Set(rest(flows).reports.map(({ verdict }) => verdict?.kind))).toEqual(new Set(["in-sync"]));
+      }),
+      { numRuns: 100 },
+    );
   });
 });
