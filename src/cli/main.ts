@@ -30,7 +30,11 @@ async function main(): Promise<void> {
   process.stderr.on("error", () => undefined);
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") return;
-    state.code = codeOf(new Failure("general", `cannot write the result: ${error.message}`, "see where stdout leads", error));
+    // Not as JSON, which would go where nothing can be written, and fail again without an end.
+    state.code = printFailure(
+      new Failure("general", `cannot write the result: ${error.message}`, "see where stdout leads", error),
+      false,
+    );
     process.exitCode = state.code;
   });
   const program = commands((code) => {

@@ -59,12 +59,15 @@ describe("the command line", () => {
     },
   );
 
-  test.skipIf(!existsSync("/dev/full"))("a result that cannot be written is a failure that is told", async () => {
-    const home = await TemporaryHome.create({ agents: ["main"] });
-    const { code, stderr } = await credsyncdInto(home, ["status"], "full disk");
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/^credsyncd: error: cannot write the result: .*ENOSPC.*\ncredsyncd: hint: .*\n$/);
-  });
+  test.skipIf(!existsSync("/dev/full")).each([[["status"]], [["status", "--json"]]])(
+    "a result of %j that cannot be written is a failure that is told once",
+    async (args) => {
+      const home = await TemporaryHome.create({ agents: ["main"] });
+      const { code, stderr } = await credsyncdInto(home, args, "full disk");
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^credsyncd: error: cannot write the result: .*ENOSPC.*\ncredsyncd: hint: .*\n$/);
+    },
+  );
 
   test.each(["", "somewhere"])("a home directory that is none (%j) is not looked for below the current one", async (HOME) => {
     const home = await TemporaryHome.create({ agents: ["main"] });
