@@ -27,8 +27,8 @@ export interface ReloadPorts {
 /**
  * Makes a running gateway use what was written: it works from a snapshot in memory until it is told.
  *
- * Requests that come while a reload runs become one more reload after it; a failed one is tried again, ever later, until
- * the replaced token has ended or another start of the gateway has read the stores.
+ * Requests that come while a reload runs become one more reload after it; a failed one is tried again, ever later unless
+ * more is written, until the replaced token has ended or another start of the gateway has read the stores.
  */
 export class Reloader {
   readonly #ports: ReloadPorts;
@@ -37,6 +37,8 @@ export class Reloader {
   /** The last failure that was said; it is said again only after a success. */
   #said: LagReason | null = null;
   #lag: Lag | null = null;
+  /** Cuts short how long a gateway that could not be told is left alone. */
+  #hurry = new AbortController();
 
   constructor(ports: ReloadPorts) {
     this.#ports = ports;
@@ -59,6 +61,7 @@ export class Reloader {
       reason: before?.reason ?? "reloading",
       listener: null,
     });
+    this.#hurry.abort();
     this.#start(signal);
   }
 
@@ -90,9 +93,18 @@ export class Reloader {
         continue;
       }
       this.#isWanted = true;
-      await this.#ports.clock.sleep(retryMs, signal);
-      retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
+      retryMs = await this.#leaveAlone(retryMs, signal);
     }
+  }
+
+  /** What is written meanwhile is told sooner: why it failed may be long over. @returns for how long the next time (ms) */
+  async #leaveAlone(retryMs: number, signal: AbortSignal): Promise<number> {
+    const { clock } = this.#ports;
+    const soonest = clock.monotonic() + FIRST_RETRY_MS;
+    this.#hurry = new AbortController();
+    await clock.sleep(retryMs, AbortSignal.any([signal, this.#hurry.signal]));
+    if (clock.monotonic() < soonest) await clock.sleep(soonest - clock.monotonic(), signal);
+    return this.#hurry.signal.aborted ? FIRST_RETRY_MS : Math.min(retryMs * 2, LONGEST_RETRY_MS);
   }
 
   /** @returns whether nothing is left to do */

@@ -117,6 +117,27 @@ describe("a gateway whose stores were written", () => {
     ]);
   });
 
+  test("is told of what is written after failures within 15 s, however long it was to be left alone", async () => {
+    const { reloader, gateway, clock } = await reloading([failed, failed, failed, failed, failed, done]);
+    const own = reloader();
+    own.request(endsIn(HOUR_MS), signal);
+    await settled();
+    for (const seconds of [15, 30, 60]) await clock.pass(seconds * 1000);
+    expect(gateway.reloads).toBe(4);
+    await clock.pass(5000);
+    for (let count = 0; count < 10; count++) own.request(endsIn(HOUR_MS), signal);
+    expect(gateway.reloads).toBe(4);
+    await clock.pass(10_000);
+    expect(gateway.reloads).toBe(5);
+    // From there on it is left alone for ever longer again.
+    await clock.pass(14_000);
+    expect(gateway.reloads).toBe(5);
+    await clock.pass(1000);
+    expect(gateway.reloads).toBe(6);
+    await own.idle();
+    expect(own.lag).toBeNull();
+  });
+
   test("is told every 15 minutes at the least, and at once when something is written again after a success", async () => {
     const { reloader, gateway, clock } = await reloading(Array<CommandOutcome>(40).fill(failed));
     const own = reloader();
