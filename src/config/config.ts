@@ -32,6 +32,8 @@ export interface Config {
   readonly policy: Policy;
   /** What the user decided for an agent. */
   readonly bindingOf: (agent: string) => Binding;
+  /** The agents that the user decided for one by one, not by a pattern. */
+  readonly namedAgents: readonly string[];
   readonly settle: { readonly quietMs: number; readonly capMs: number };
   readonly resync: string;
   readonly alerts: {
@@ -89,6 +91,7 @@ export function toConfig(path: string | null, written: ConfigFile, compileGlob: 
     create: file.create,
     policy: { bind, onAgentRotation, onAccountChange },
     bindingOf: bindingsOf(file.agents, compileGlob),
+    namedAgents: Object.keys(file.agents).filter((name) => !compileGlob(name, "agents").isGlob),
     settle: file.settle,
     resync: file.resync,
     alerts: {

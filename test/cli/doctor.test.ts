@@ -65,6 +65,17 @@ describe("doctor", () => {
     expect(await readFile(home.storeFile("main"), "utf8")).toBe(before);
   });
 
+  test("tells of an agent that the config names and that is not there, since the one that was meant follows", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await home.writeConfig(`{ agents: { wrok: "pinned", "scratch-*": "ignore", main: "follow", elsewhere: "ignore" } }`);
+    const { code, of } = await examine(home);
+    expect(code).toBe(0);
+    expect(of("agents").map(({ level, what, fix }) => [level, what, fix])).toEqual([
+      ["warning", `agents in the config names "wrok", and there is no such agent`, `did you mean "work"?`],
+      ["warning", `agents in the config names "elsewhere", and there is no such agent`, "correct the name, or take it out"],
+    ]);
+  });
+
   test("says for a person what is wrong, why it matters and what to do", async () => {
     const home = await TemporaryHome.create({ agents });
     await chmod(home.storeFile("work"), 0o644);
