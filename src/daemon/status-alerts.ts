@@ -44,7 +44,8 @@ export async function alertsNow(
     if (condition !== undefined) {
       const { severity } = condition;
       const since = isOfUnknownAge(alert) ? heldSince(condition, events) : alert.since;
-      return [{ kind, store, profile, severity, since: iso(since), ...wordsFor(condition, since ?? now, now) }];
+      // Its age is told beside it.
+      return [{ kind, store, profile, severity, since: iso(since), ...wordsFor(condition, now, now) }];
     }
     // No look at the stores shows it, or this one could not judge: then the daemon knows.
     const said = known.get(alertKey(alert));
