@@ -9,6 +9,7 @@ import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { format } from "prettier";
 import { CrashHome } from "./home.mjs";
 import { canTrace, groupBy, inParallel, Program, ranges, subjectOf, threads, Tracer } from "./traced.mjs";
 
@@ -201,8 +202,10 @@ if (!canTrace()) {
   const outcomes = await allCrashes();
   const bad = outcomes.filter((outcome) => wrongsOf(outcome).length > 0);
   const summary = `${outcomes.length} crashes, ${bad.length} of them left something wrong`;
-  if (options.out !== undefined) writeFileSync(options.out, `${INTRODUCTION}\n${summary}.\n\n${tableOf(outcomes)}\n`);
-  else process.stdout.write(options.json ? JSON.stringify({ outcomes, bad }) : `${tableOf(outcomes)}\n`);
+  if (options.out !== undefined) {
+    const text = `${INTRODUCTION}\n${summary}.\n\n${tableOf(outcomes)}\n`;
+    writeFileSync(options.out, await format(text, { parser: "markdown", printWidth: 130 }));
+  } else process.stdout.write(options.json ? JSON.stringify({ outcomes, bad }) : `${tableOf(outcomes)}\n`);
   process.stderr.write(`${summary}\n`);
   process.exitCode = bad.length === 0 ? 0 : 1;
 }

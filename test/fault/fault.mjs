@@ -11,6 +11,7 @@ import { availableParallelism } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { format } from "prettier";
 import { canTrace, groupBy, ranges, threads } from "../crash/traced.mjs";
 import { allFaults, FaultyDaemon, FaultySync, injectAtEach, injectAtRate, terminateAtEach } from "./injected.mjs";
 import { allScenarios } from "./scenarios.mjs";
@@ -207,7 +208,7 @@ if (!canTrace()) {
   const summary = `${all.length} faults, ${bad.length} of them came to something wrong`;
   const text = documentOf(outcomes, { summary, canMount });
   if (options.out === undefined) process.stdout.write(text);
-  else writeFileSync(options.out, text);
+  else writeFileSync(options.out, await format(text, { parser: "markdown", printWidth: 130 }));
   for (const { verb, call, error, index, line, what, wrongs } of bad)
     process.stderr.write(`${what ?? `${verb} ${call} ${error} ${index} ${line}`}: ${wrongs.join("; ")}\n`);
   process.stderr.write(`${summary}\n`);
