@@ -84,14 +84,15 @@ export function toConfig(path: string | null, written: ConfigFile, compileGlob: 
   refuseTwins(written, path);
   const file = withProfiles(written, path);
   const { bind, onAgentRotation, onAccountChange } = file;
+  const decisions = decisionsOf(file.agents, compileGlob);
   return {
     path,
     source: toSource(file, compileGlob),
     targets: file.targets.map((target) => toTarget(target, file)),
     create: file.create,
     policy: { bind, onAgentRotation, onAccountChange },
-    bindingOf: bindingsOf(file.agents, compileGlob),
-    namedAgents: Object.keys(file.agents).filter((name) => !compileGlob(name, "agents").isGlob),
+    bindingOf: bindingsOf(file.agents, decisions),
+    namedAgents: decisions.flatMap(({ pattern, isGlob }) => (isGlob ? [] : [pattern])),
     settle: file.settle,
     resync: file.resync,
     alerts: {
@@ -181,11 +182,20 @@ function toTarget(target: ConfigFile["targets"][number], file: ConfigFile): Targ
   }
 }
 
+/** What the user decided, under a name or a pattern, in the order of the file. */
+interface Decision extends ReturnType<CompileGlob> {
+  readonly pattern: string;
+  readonly binding: Binding;
+}
+
+function decisionsOf(agents: ConfigFile["agents"], compileGlob: CompileGlob): Decision[] {
+  return Object.entries(agents).map(([pattern, binding]) => ({ pattern, binding, ...compileGlob(pattern, "agents") }));
+}
+
 /** An exact name beats a pattern; among patterns the first in the file counts. */
-function bindingsOf(agents: ConfigFile["agents"], compileGlob: CompileGlob): (agent: string) => Binding {
-  const patterns = Object.entries(agents).map(([pattern, binding]) => ({ ...compileGlob(pattern, "agents"), binding }));
+function bindingsOf(agents: ConfigFile["agents"], decisions: readonly Decision[]): (agent: string) => Binding {
   return (agent) => {
     const exact = Object.hasOwn(agents, agent) ? agents[agent] : undefined;
-    return exact ?? patterns.find(({ matches }) => matches(agent))?.binding ?? "follow";
+    return exact ?? decisions.find(({ matches }) => matches(agent))?.binding ?? "follow";
   };
 }
