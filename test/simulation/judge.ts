@@ -24,6 +24,8 @@ export interface JudgeWorld {
   readonly ledger: DurableLedger;
   readonly backups: DurableBackups;
   readonly sourceProfile: string;
+  /** Names what follows it in the ledger. */
+  readonly flow: string;
   /** Whether an expiry orders truly: no clock is off, no margin is added, and every access token lasts equally long. */
   readonly expiryIsOrder: boolean;
   /** Whether the user accepts an account change beforehand. */
@@ -105,7 +107,7 @@ export class Judge {
   noteRecorded(events: readonly LedgerEvent[], before: LedgerState, orders: Orders): void {
     this.records += events.length;
     this.checkSilent("the ledger", JSON.stringify(events));
-    let live = before.live.get(this.#world.sourceProfile) ?? null;
+    let live = before.live.get(this.#world.flow) ?? null;
     for (const event of events) {
       if (event.kind === "seen" || event.kind === "written") this.#noteFollower(event);
       if (event.kind !== "live") continue;
@@ -251,8 +253,8 @@ export class Judge {
 
   /** I4. */
   #checkAccount(named: Account | null, profile: string, store: StoreName): void {
-    const { names, ledger, sourceProfile, acceptsAccountChange } = this.#world;
-    const live = ledger.state.live.get(sourceProfile)?.account ?? null;
+    const { names, ledger, flow, acceptsAccountChange } = this.#world;
+    const live = ledger.state.live.get(flow)?.account ?? null;
     if (named === null) return;
     const fingerprinted = { uuid: nameOf(named.uuid, names), email: nameOf(named.email, names) };
     if (relateAccounts(fingerprinted, live) !== "different") return;

@@ -47,6 +47,8 @@ export interface Setting {
   readonly variableLifetime: boolean;
   /** OpenClaw is 2026.9.4 or later, which fences what it refreshes. */
   readonly fencing?: boolean;
+  /** The source is an OpenClaw store, which is one of the targets, too, as in the real program. */
+  readonly ownTarget?: boolean;
 }
 
 const MINUTE_MS = 60_000;
@@ -99,6 +101,18 @@ export function withFencing(setting: Setting): Setting {
   const [main, ...others] = setting.agents;
   const later = (agent: AgentStoreSetting): AgentStoreSetting => ({ ...agent, era: "S3" });
   return { ...setting, fencing: true, agents: [later(main), ...others.map(later)] };
+}
+
+/** The same world where the main agent's store is the source, and one of the targets, too. */
+export function withMainAsOwnTarget(random: Random, setting: Setting): Setting {
+  const [main, ...others] = setting.agents;
+  const holds = random.pick<InitialProfile>(["copy", "copy", "old-copy", "own-sign-in"]);
+  const profiles: InitialAgentProfile[] = [
+    { id: "anthropic:claude-cli", holds: "copy", email: random.chance(0.4) },
+    { id: "anthropic:default", holds, email: random.chance(0.4) },
+  ];
+  const source = { binding: "follow", share: "full", expiryMarginMs: 0, twice: false, exists: true, profiles } as const;
+  return { ...setting, sourceIs: "main", ownTarget: true, agents: [{ ...main, ...source }, ...others] };
 }
 
 interface AgentDraw {

@@ -7,6 +7,8 @@ import type { Setting } from "./setting.js";
 /** Something that happens in the middle of credsyncd's work, before its step of that number. */
 export interface Interruption {
   readonly before: number;
+  /** First everything else goes on that is under way: the other stores of the same look are read. */
+  readonly late?: boolean;
   readonly happens: Step | { readonly kind: "crash-credsyncd" };
 }
 
@@ -155,8 +157,8 @@ export function withFences(random: Random, steps: readonly Step[]): Step[] {
 function withNetwork(random: Random, step: Step): Step {
   if (step.kind === "agent-begin") return { ...step, network: drawNetwork(random) };
   if (!("during" in step)) return step;
-  const during = step.during.map(({ before, happens }): Interruption => {
-    return { before, happens: happens.kind === "crash-credsyncd" ? happens : withNetwork(random, happens) };
+  const during = step.during.map(({ happens, ...when }): Interruption => {
+    return { ...when, happens: happens.kind === "crash-credsyncd" ? happens : withNetwork(random, happens) };
   });
   return { ...step, during };
 }
@@ -191,6 +193,26 @@ function drawRefresh(random: Random): Step[] {
     ...(random.chance(0.85) ? [end] : []),
     ...(random.chance(0.5) ? [look] : []),
   ];
+}
+
+/**
+ * The same story where the source's store is a target, too: somebody is in the middle of it while it is read. From a stream
+ * of its own.
+ */
+export function withOwnTarget(random: Random, steps: readonly Step[]): Step[] {
+  return steps.map((step): Step => {
+    if (step.kind !== "reconcile" || random.chance(0.5)) return step;
+    const before = 1 + random.below(5);
+    const happens = random.weighted<() => Step>([
+      [4, () => ({ kind: "agent-finish", who: 0 })],
+      [2, () => ({ kind: "agent-begin", who: 0, profile: random.pick(PROFILES), ...refresh(random) })],
+      [4, () => drawAgentSignIn(random, 0)],
+      [1, () => ({ kind: "agent-save", who: 0 })],
+      [1, () => ({ kind: "hand-copy", who: 0, profile: random.pick(PROFILES) })],
+      [2, () => ({ kind: "restore", file: 1, version: random.below(12) })],
+    ])();
+    return { ...step, during: [...step.during, { before, late: true, happens }] };
+  });
 }
 
 function drawWait(random: Random): number {

@@ -1,6 +1,6 @@
 import { Failure } from "../../src/domain/errors.js";
 import { noOrigin, type Inventory, type SourceStore, type TargetStore } from "../../src/domain/inventory.js";
-import { liveOf, placementKey } from "../../src/domain/ledger.js";
+import { flowId, liveOf, placementKey } from "../../src/domain/ledger.js";
 import { noOrders, type Binding, type Orders } from "../../src/domain/observation.js";
 import type { CredentialStore } from "../../src/domain/store.js";
 import { isUnfinished, Reconciler, type ReconcileResult } from "../../src/reconcile/reconciler.js";
@@ -84,7 +84,8 @@ export class World {
       files: () => this.#files,
       ledger: this.#ledger,
       backups: this.#backups,
-      sourceProfile: setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli",
+      sourceProfile: this.#sourceProfile,
+      flow: this.#flow,
       expiryIsOrder: !skewed && !setting.variableLifetime && setting.agents.every(({ expiryMarginMs }) => expiryMarginMs === 0),
       acceptsAccountChange: setting.policy.onAccountChange === "push",
       isRefreshing: (claim) => this.#isRefreshing(claim),
@@ -186,6 +187,23 @@ export class World {
     this.#populateFollower(current, world);
   }
 
+  get #isOwnTarget(): boolean {
+    return this.#setting.ownTarget === true;
+  }
+
+  /** A source that is a target, too, has one name for both. */
+  get #sourceName(): string {
+    return this.#isOwnTarget ? "openclaw:main" : "source";
+  }
+
+  get #sourceProfile(): string {
+    return this.#setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli";
+  }
+
+  get #flow(): string {
+    return flowId(this.#isOwnTarget ? this.#sourceName : null, this.#sourceProfile);
+  }
+
   #populateFollower(current: Grant, world: ActorWorld): void {
     const { follower, claude } = this.#setting;
     if (follower === null) return;
@@ -230,7 +248,7 @@ export class World {
         ? new FencingAgent(file, agent, main, { world, home: this.#home })
         : new ModelAgent(file, agent, main, world),
     );
-    if (main === null && this.#setting.sourceIs === "main") return file;
+    if (main === null && this.#setting.sourceIs === "main" && !this.#isOwnTarget) return file;
     const name = `openclaw:${agent.name}`;
     const { binding, share, expiryMarginMs } = agent;
     this.#addTarget({ name, file, named: LISTED, binding, share, expiryMarginMs });
@@ -301,13 +319,10 @@ export class World {
     if (sourceFile === undefined) throw new Error("there is always a source");
     const providers = ["anthropic", "claude-cli"];
     const source: SourceStore = {
-      stores: [store("source", sourceFile)],
-      selection: {
-        kind: "one",
-        profile: this.#setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli",
-        providers,
-        followers: LISTED,
-      },
+      stores: [store(this.#sourceName, sourceFile)],
+      selection: this.#isOwnTarget
+        ? { kind: "same-id", source: this.#sourceName, named: LISTED, matches: (id) => LISTED.includes(id), text: LISTED.join() }
+        : { kind: "one", profile: this.#sourceProfile, providers, followers: LISTED },
       copies:
         this.#setting.fencing === true && this.#setting.sourceIs === "main"
           ? { contentOf: readImage, expiryMarginMs: 300_000 }
@@ -337,9 +352,12 @@ export class World {
   }
 
   async #reconcile({ process, reconciler }: Credsyncd, during: readonly Interruption[]): Promise<ReconcileResult | null> {
-    const interruptions = during.map(({ before, happens }): [number, () => Promise<void>] => [
+    const interruptions = during.map(({ before, late = false, happens }): [number, () => Promise<void>] => [
       before,
-      () => this.#interrupt(process, happens),
+      async () => {
+        if (late) await passTurns();
+        await this.#interrupt(process, happens);
+      },
     ]);
     process.interruptWith(new Map(interruptions));
     this.#looking += 1;
@@ -377,8 +395,8 @@ export class World {
   }
 
   async #command(step: Extract<Step, { kind: "force" | "adopt" }>): Promise<void> {
-    const names = ["source", ...this.#targets.map(({ name }) => name)];
-    const store = names[step.store % names.length] ?? "source";
+    const names = [this.#sourceName, ...this.#targets.map(({ name }) => name)];
+    const store = names[step.store % names.length] ?? this.#sourceName;
     this.#note(`the user runs: ${step.kind === "force" ? "sync --force" : "adopt"} ${store}`);
     const orders: Orders =
       step.kind === "force" ? { force: new Set([store]), adopt: null } : { force: new Set(), adopt: { store, profile: null } };
@@ -434,10 +452,10 @@ export class World {
     const held = this.#files[1]?.content;
     const fields = held != null && "profiles" in held ? held.profiles[profile] : undefined;
     const fence = fields?.type === "oauth" && this.#setting.sourceIs === "main" ? fenceIn(profile, fields) : null;
-    const live = liveOf(state, profile);
+    const live = liveOf(state, this.#flow);
     const spent = fence === null ? null : this.#server.spentBy(fence);
     if (live === null || spent === null || this.#names.of(spent) !== live.generation) return;
-    const before = state.placements.get(placementKey("source", profile));
+    const before = state.placements.get(placementKey(this.#sourceName, profile));
     const putBackBefore = before?.generation === live.generation && before.issue === live.issue && before.terms.share !== "full";
     const access = this.#names.textOf(live.issue);
     if (putBackBefore || access === null || !this.#backups.holds(access)) return;
@@ -633,6 +651,11 @@ export class World {
         return `somebody takes the lock of ${file.name}`;
     }
   }
+}
+
+/** Lets everything go on that waits for nothing, such as the other reads of the same look. */
+async function passTurns(): Promise<void> {
+  for (let turn = 0; turn < 60; turn++) await Promise.resolve();
 }
 
 function edited(content: FileContent): FileContent {
