@@ -1,7 +1,7 @@
 import type { Violation } from "./judge.js";
 import { Random } from "./random.js";
-import { drawSetting, withFencing, withMainAsOwnTarget, type Setting } from "./setting.js";
-import { drawSteps, withFences, withOwnTarget, type Step } from "./steps.js";
+import { drawSetting, withFencing, withMainAsOwnTarget, withWrongEnds, type Setting } from "./setting.js";
+import { drawSteps, withEnds, withFences, withOwnTarget, type Step } from "./steps.js";
 import { World } from "./world.js";
 
 /** What a seed stands for. */
@@ -21,8 +21,15 @@ const FENCES = 0x5f_0000_0000;
 /** Sets the stream of the source that is a target apart. */
 const OWN_TARGET = 0x6a_0000_0000;
 
+/** And that of wrong ends. */
+const ENDS = 0x7b_0000_0000;
+
 export function drawStory(seed: number): Story {
-  return drawOwnTargetStory(seed);
+  const story = drawOwnTargetStory(seed);
+  const random = new Random(ENDS + seed);
+  if (random.chance(0.4)) return story;
+  const { setting, steps } = story;
+  return { setting: withWrongEnds(random, setting), steps: withEnds(random, steps, setting.calm) };
 }
 
 /** The story of a seed as it was when the source could be one of the targets, and every end was right. */

@@ -1,6 +1,7 @@
 import type { StoreErrorCode } from "../../src/domain/errors.js";
 import type { Binding } from "../../src/domain/observation.js";
 import type { Network } from "./actors.js";
+import type { EndForm } from "./model-end.js";
 import type { Random } from "./random.js";
 import type { Setting } from "./setting.js";
 
@@ -49,7 +50,17 @@ export type Step =
   | { readonly kind: "ledger-fault" | "backup-fault"; readonly times: number }
   | { readonly kind: "compact"; readonly kept: number }
   | { readonly kind: "clock-jump"; readonly ms: number }
-  | { readonly kind: "restart" | "lose-ledger" };
+  | { readonly kind: "restart" | "lose-ledger" }
+  /** Of one program, or (`host`) of all programs and of credsyncd; 0: the clock is right again. */
+  | { readonly kind: "clock-ahead"; readonly of: Program | "host"; readonly who: number; readonly ms: number }
+  | { readonly kind: "end-form"; readonly of: Program; readonly who: number; readonly form: EndForm }
+  /** How long the access tokens last that the server grants from now on; null: as long as usual. */
+  | { readonly kind: "lifetime"; readonly ms: number | null }
+  | { readonly kind: "email-changes"; readonly account: string }
+  /** For some seconds something else in the source's file changes at every look. */
+  | { readonly kind: "busy-siblings"; readonly seconds: number };
+
+export type Program = "claude" | "agent";
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
@@ -174,7 +185,6 @@ function drawNetwork(random: Random): Network {
 /** A refresh with what may come between its beginning and its end. */
 function drawRefresh(random: Random): Step[] {
   const who = random.below(3);
-  const look: Step = { kind: "reconcile", during: [] };
   const between = Array.from({ length: random.below(4) }, (): Step => {
     if (random.chance(0.5)) return look;
     return { kind: "wait", ms: random.pick([1, 30, 100, 150, 179, 200, 900]) * SECOND_MS };
@@ -213,6 +223,184 @@ export function withOwnTarget(random: Random, steps: readonly Step[]): Step[] {
     ])();
     return { ...step, during: [...step.during, { before, late: true, happens }] };
   });
+}
+
+/**
+ * The same story where ends are written wrong, clocks run ahead, lifetimes are shortened and accounts are renamed, a run of
+ * steps each. From a stream of its own.
+ */
+export function withEnds(random: Random, steps: readonly Step[], calm: boolean): Step[] {
+  const told = [...steps];
+  for (let left = 2 + random.below(5); left > 0; left--)
+    told.splice(random.below(told.length + 1), 0, ...(calm ? drawCalmRun(random) : drawRun(random)));
+  return told;
+}
+
+const look: Step = { kind: "reconcile", during: [] };
+const MONTH_MS = 30 * 24 * HOUR_MS;
+
+function drawRun(random: Random): Step[] {
+  return random.weighted<() => Step[]>([
+    [10, () => drawCalmRun(random)],
+    [5, () => drawAgentRun(random)],
+    [5, () => drawEarlierSignIn(random)],
+    [
+      2,
+      () => [
+        signIn(random),
+        { kind: "wait", ms: random.pick([1, 6, 40]) * SECOND_MS },
+        ...maybe(random, look),
+        signIn(random),
+        look,
+      ],
+    ],
+    [4, () => drawLateAccount(random)],
+    [3, () => drawUnseenCopy(random)],
+  ])();
+}
+
+/** What the source's own program and the clocks do. */
+function drawCalmRun(random: Random): Step[] {
+  return random.weighted<() => Step[]>([
+    [4, () => drawWrongEnd(random)],
+    [4, () => drawAhead(random)],
+    [4, () => drawReissue(random)],
+    [2, () => [{ kind: "email-changes", account: drawAccount(random) }, ...maybe(random, look)]],
+    [2, () => [...drawRotation(random), { kind: "busy-siblings", seconds: 4 + random.below(6) }]],
+    [2, () => [{ kind: "lifetime", ms: random.pick([1, 2, 5]) * HOUR_MS }, ...drawRotation(random)]],
+    [2, () => [{ kind: "lifetime", ms: null }]],
+  ])();
+}
+
+function maybe(random: Random, ...steps: Step[]): Step[] {
+  return random.chance(0.6) ? steps : [];
+}
+
+function drawRotation(random: Random, reissue = false): Step[] {
+  return [{ kind: "claude-begin", who: 0, forced: true, reissue }, { kind: "claude-finish", who: 0 }, ...maybe(random, look)];
+}
+
+function drawForm(random: Random): EndForm {
+  return random.pick<EndForm>(["missing", "zero", "seconds", "micro", "micro"]);
+}
+
+function drawWrongEnd(random: Random): Step[] {
+  const [of, who] = ["claude", 0] as const;
+  return [
+    { kind: "end-form", of, who, form: drawForm(random) },
+    ...drawRotation(random, random.chance(0.2)),
+    { kind: "end-form", of, who, form: "ms" },
+    ...maybe(random, ...drawRotation(random)),
+  ];
+}
+
+function drawAhead(random: Random): Step[] {
+  const of = random.pick(["claude", "host"] as const);
+  return [
+    { kind: "clock-ahead", of, who: 0, ms: random.pick([MONTH_MS, MONTH_MS, 24 * HOUR_MS, 12 * MONTH_MS]) },
+    ...drawRotation(random),
+    ...maybe(random, { kind: "wait", ms: drawWait(random) }, look),
+    { kind: "clock-ahead", of, who: 0, ms: 0 },
+    ...maybe(random, look),
+    ...maybe(random, ...drawRotation(random)),
+  ];
+}
+
+/** A new access token under the same refresh token, whose end is earlier than the one before. */
+function drawReissue(random: Random): Step[] {
+  return [
+    ...drawRotation(random),
+    { kind: "lifetime", ms: random.pick([10 * MINUTE_MS, HOUR_MS, 9 * HOUR_MS]) },
+    ...drawRotation(random, true),
+    ...maybe(random, { kind: "lifetime", ms: null }),
+  ];
+}
+
+/** An agent refreshes, and its end is wrong or earlier than the source's. */
+function drawAgentRun(random: Random): Step[] {
+  const who = random.below(3);
+  const of = "agent" as const;
+  const wrong = random.pick<Step>([
+    { kind: "end-form", of, who, form: drawForm(random) },
+    { kind: "end-form", of, who, form: drawForm(random) },
+    { kind: "clock-ahead", of, who, ms: MONTH_MS },
+    { kind: "lifetime", ms: HOUR_MS },
+  ]);
+  return [
+    ...maybe(random, look),
+    wrong,
+    { kind: "agent-begin", who, profile: random.pick(PROFILES), forced: true, reissue: random.chance(0.2) },
+    { kind: "agent-finish", who },
+    ...maybe(random, look),
+    { kind: "end-form", of, who, form: "ms" },
+    { kind: "clock-ahead", of, who, ms: 0 },
+    { kind: "lifetime", ms: null },
+    ...maybe(random, ...drawRotation(random)),
+    ...maybe(random, { kind: "adopt", store: random.below(8), during: [] }),
+  ];
+}
+
+/** A sign-in whose access token ends earlier than the last one's; an agent may have refreshed meanwhile. */
+function drawEarlierSignIn(random: Random): Step[] {
+  const who = random.below(3);
+  return [
+    look,
+    ...maybe(
+      random,
+      { kind: "agent-begin", who, profile: "anthropic:claude-cli", forced: true, reissue: false, network: "up" },
+      { kind: "agent-finish", who },
+    ),
+    { kind: "lifetime", ms: random.pick([HOUR_MS, 10 * MINUTE_MS, 9 * HOUR_MS]) },
+    { kind: "wait", ms: random.pick([1, 100]) * SECOND_MS },
+    {
+      kind: "claude-sign-in",
+      who: 0,
+      account: random.chance(0.8) ? "anna" : drawAccount(random),
+      forDays: random.pick([14, 30, 31]),
+    },
+    ...maybe(random, { kind: "claude-account", who: 0 }),
+    ...maybe(random, { kind: "wait", ms: 6 * SECOND_MS }),
+    look,
+    { kind: "lifetime", ms: null },
+  ];
+}
+
+function signIn(random: Random): Step {
+  return {
+    kind: "claude-sign-in",
+    who: 0,
+    account: random.chance(0.8) ? "anna" : drawAccount(random),
+    forDays: random.pick([14, 30, 30]),
+  };
+}
+
+/** Nothing but the account file, later, says that it is another account. */
+function drawLateAccount(random: Random): Step[] {
+  return [
+    ...maybe(random, look),
+    { kind: "claude-sign-in", who: 0, account: drawAccount(random), forDays: 30 },
+    look,
+    { kind: "wait", ms: random.pick([1, 6, 6, 40]) * SECOND_MS },
+    look,
+    ...maybe(random, ...drawRotation(random)),
+    { kind: "claude-account", who: 0 },
+    look,
+    ...maybe(random, ...drawRotation(random)),
+  ];
+}
+
+/** The source's program refreshes unseen, and what it held in between is put back later. */
+function drawUnseenCopy(random: Random): Step[] {
+  const refreshes = [...drawRotation(random), ...drawRotation(random), ...drawRotation(random)].filter((step) => step !== look);
+  return [
+    ...refreshes,
+    look,
+    { kind: "wait", ms: 6 * SECOND_MS },
+    look,
+    { kind: "restore", file: 0, version: random.pick([8, 9, 10, 10]) },
+    { kind: "wait", ms: 6 * SECOND_MS },
+    look,
+  ];
 }
 
 function drawWait(random: Random): number {

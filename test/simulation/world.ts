@@ -1,12 +1,15 @@
 import { Failure } from "../../src/domain/errors.js";
 import { noOrigin, type Inventory, type SourceStore, type TargetStore } from "../../src/domain/inventory.js";
-import { flowId, liveOf, placementKey } from "../../src/domain/ledger.js";
+import { relateAccounts, type Account } from "../../src/domain/credential.js";
+import { flowId, liveOf, placementKey, type Live } from "../../src/domain/ledger.js";
 import { noOrders, type Binding, type Orders } from "../../src/domain/observation.js";
+import type { SourceVerdict } from "../../src/domain/source-verdict.js";
 import type { CredentialStore } from "../../src/domain/store.js";
 import { isUnfinished, Reconciler, type ReconcileResult } from "../../src/reconcile/reconciler.js";
 import { ModelAgent, ModelClaude, type ActorWorld } from "./actors.js";
 import { FencingAgent, FencingHome } from "./fencing-agent.js";
 import { Judge } from "./judge.js";
+import { isPlausible } from "./model-end.js";
 import { fenceIn } from "./model-fence.js";
 import { isClaude, ModelFile, type AgentContent, type AgentProfile, type ClaudeContent, type FileContent } from "./model-file.js";
 import { DurableBackups, DurableLedger, DurableStateLock, ModelBackups, ModelLedger, ModelStateLock } from "./model-memory.js";
@@ -15,7 +18,7 @@ import { ModelServer, type Grant } from "./model-server.js";
 import { CLAUDE_PROFILE, ModelAgentStore, ModelClaudeStore, readImage, type StoreWorld } from "./model-stores.js";
 import { Names } from "./names.js";
 import type { AgentStoreSetting, InitialProfile, Setting } from "./setting.js";
-import type { Interruption, Step } from "./steps.js";
+import type { Interruption, Program, Step } from "./steps.js";
 
 const START_MS = 1_800_000_000_000;
 const HOUR_MS = 3_600_000;
@@ -66,6 +69,12 @@ export class World {
   #clockJumpedAt = 0;
   #daemonSkewMs: number;
   #daemon: Credsyncd;
+  /** How far credsyncd's own clock runs ahead for a while. */
+  #aheadMs = 0;
+  /** How long what the server grants lasts for the time being. */
+  #lifetimeMs: number | null = null;
+  /** How often an account's e-mail changed. */
+  readonly #renamed = new Map<string, number>();
   #processes = 0;
   #lifetimes = 0;
   /** How often what happened, to show that a simulation is not an idle one. */
@@ -86,7 +95,14 @@ export class World {
       backups: this.#backups,
       sourceProfile: this.#sourceProfile,
       flow: this.#flow,
-      expiryIsOrder: !skewed && !setting.variableLifetime && setting.agents.every(({ expiryMarginMs }) => expiryMarginMs === 0),
+      sourceName: this.#sourceName,
+      loginNamesAccount: setting.sourceIs === "main" || setting.claude.writesUuid,
+      credsyncdNow: () => this.#credsyncdNow,
+      expiryIsOrder:
+        !skewed &&
+        !setting.variableLifetime &&
+        setting.ends !== true &&
+        setting.agents.every(({ expiryMarginMs }) => expiryMarginMs === 0),
       acceptsAccountChange: setting.policy.onAccountChange === "push",
       isRefreshing: (claim) => this.#isRefreshing(claim),
       note: this.#note,
@@ -104,6 +120,8 @@ export class World {
         this.#note(`the daemon reconciles`);
         await this.#reconcile(this.#daemon, step.during);
         return;
+      case "busy-siblings":
+        return this.#keepBusy(step.seconds);
       case "force":
       case "adopt":
         return this.#command(step);
@@ -116,12 +134,28 @@ export class World {
     }
   }
 
+  /** R7a: what else changes in the source's file does not hold its login up. */
+  async #keepBusy(seconds: number): Promise<void> {
+    const [file] = this.#files;
+    if (this.#looking > 0 || file === undefined) return;
+    this.#note(`for ${String(seconds)} s other fields of ${file.name} change all the time`);
+    let result: ReconcileResult | null = null;
+    for (let second = 0; second < seconds; second++) {
+      if (file.content !== null) file.replace(edited(file.content), this.#now);
+      result = await this.#reconcile(this.#daemon, []);
+      this.#now += 1000;
+    }
+    const source = result?.plan.flows[0].source;
+    if (seconds < 7 || this.#aheadMs !== 0 || source?.kind !== "held" || source.reason !== "account-unsettled") return;
+    this.judge.accuse("R7a", "a login waits for as long as its siblings change");
+  }
+
   /** Time passes, and the daemon looks when it said that it would. */
   async #waitAwake(ms: number): Promise<void> {
     this.#note(`${String(ms / 1000)} s pass`);
     const end = this.#now + ms;
     for (let looks = 0; looks < LOOKS_TO_REST && this.#daemonDueAt !== null; looks++) {
-      const dueAt = this.#daemonDueAt - this.#daemonSkewMs;
+      const dueAt = this.#daemonDueAt - this.#daemonSkewMs - this.#aheadMs;
       if (dueAt > end) break;
       this.#now = Math.max(this.#now, dueAt);
       this.#note(`the daemon looks again`);
@@ -134,6 +168,7 @@ export class World {
   /** Ends every fault, lets nobody act any more, and demands rest (I5). */
   async settle(): Promise<void> {
     this.#note("— faults end, and nobody but the daemon acts any more —");
+    if (this.#setting.ends === true) this.#rightEnds();
     for (const actor of [...this.#claudes, ...this.#agents]) {
       if (this.#setting.calm) actor.finishRefresh();
       actor.crash();
@@ -141,6 +176,7 @@ export class World {
     for (const file of this.#files) Object.assign(file, { lock: null, readFault: null, writeFault: null });
     this.#ledger.failures = 0;
     this.#backups.failures = 0;
+    if (this.#setting.ends === true && this.#setting.calm) await this.#rotateRightly();
     const result = await this.#reconcileToRest();
     if (result === null) return;
     this.#checkReports(result);
@@ -151,6 +187,25 @@ export class World {
       if (this.#activity() !== before)
         this.judge.accuse("I5", `something was written ${String(laterMs / 1000)} s after all was at rest`);
     }
+  }
+
+  /** Every clock is right again, and so is every end that is written from now on. */
+  #rightEnds(): void {
+    this.#aheadMs = 0;
+    this.#lifetimeMs = null;
+    for (const actor of [...this.#claudes, ...this.#agents]) Object.assign(actor, { aheadMs: 0, endForm: "ms" });
+  }
+
+  /** What was written wrong holds up the next rotations for two days at most. */
+  async #rotateRightly(): Promise<void> {
+    await this.#reconcile(this.#daemon, []);
+    this.#now += 3 * DAY_MS;
+    const [claude] = this.#claudes;
+    if (claude === undefined) return;
+    const refresh = { forced: true, reissue: false };
+    this.#note(`claude ${claude.beginRefresh(refresh)}`);
+    this.#note(`claude ${claude.finishRefresh()}`);
+    claude.crash();
   }
 
   /** What every file holds at the end, for a person. */
@@ -185,6 +240,10 @@ export class World {
     for (const agent of setting.agents.slice(1)) this.#addAgent(agent, { old, current }, main);
     if (setting.sourceIs === "main") this.#addTarget({ name: "claude-code", file: claude.file, named: null, share: "full" });
     this.#populateFollower(current, world);
+  }
+
+  get #credsyncdNow(): number {
+    return this.#now + this.#daemonSkewMs + this.#aheadMs;
   }
 
   get #isOwnTarget(): boolean {
@@ -225,7 +284,7 @@ export class World {
       tier: 1,
     };
     file.replace({ mcpOAuth: 0, claudeAiOauth: login }, this.#now);
-    if (setting.writesAccountFile) accountFile.account = { uuid: "uuid-anna", email: "anna@x" };
+    if (setting.writesAccountFile) accountFile.account = { uuid: "uuid-anna", email: this.#emailOf("anna") };
   }
 
   #otherSignIn(account: string): Grant {
@@ -292,18 +351,26 @@ export class World {
     return {
       server: this.#server,
       now: () => this.#now,
+      emailOf: (account) => this.#emailOf(account),
+      refuses: (access) => this.#setting.ends === true && this.#server.refuses(access, this.#now),
       lifetimeMs: () => {
         this.#lifetimes += 1;
+        if (this.#lifetimeMs !== null) return this.#lifetimeMs;
         return this.#setting.variableLifetime ? ([8, 2, 12, 1][this.#lifetimes % 4] ?? 8) * HOUR_MS : 8 * HOUR_MS;
       },
     };
+  }
+
+  #emailOf(account: string): string {
+    const times = this.#renamed.get(account) ?? 0;
+    return `${account}${times === 0 ? "" : String(times)}@x`;
   }
 
   #start(kind: string, orders: Orders): Credsyncd {
     this.#processes += 1;
     const process = new ModelProcess(`${kind} ${String(this.#processes)}`, {
       trueNow: () => this.#now,
-      skewMs: () => this.#daemonSkewMs,
+      skewMs: () => this.#daemonSkewMs + this.#aheadMs,
       elapse: (durationMs) => {
         this.#now += durationMs;
       },
@@ -361,6 +428,7 @@ export class World {
     ]);
     process.interruptWith(new Map(interruptions));
     this.#looking += 1;
+    this.judge.noteLook();
     try {
       const result = await reconciler.reconcile(this.#setting.policy, process.orders, this.#signal);
       if (process === this.#daemon.process) this.#daemonDueAt = result.plan.wakeAt;
@@ -442,7 +510,38 @@ export class World {
       if (verdict.kind === "in-sync" && !inStep) this.judge.accuse("I5", `${where} is called in step, and is not`);
       if (this.#setting.calm) this.#checkCalm(where, target.listed, verdict);
     }
+    this.#checkSource(source, live);
     if (this.#setting.calm && source.kind !== "live") this.judge.accuse("I5", `a calm world ends with the source ${source.kind}`);
+  }
+
+  /** R4, R7a: what the source's owner did counts, and another account is noticed. */
+  #checkSource(source: SourceVerdict, live: Live | null): void {
+    if (live === null || (source.kind !== "held" && source.kind !== "live")) return;
+    const { held } = source;
+    if (held.credential.type !== "oauth" || held.generation === null) return;
+    const isKnown = this.#ledger.state.issues.has(held.issue);
+    const isOver = isPlausible(held.expiresAt, this.#credsyncdNow) && held.expiresAt <= this.#credsyncdNow;
+    if (source.kind === "held" && !isKnown && !isOver) {
+      const { signInEndsAt } = held.credential;
+      if (held.generation === live.generation) this.judge.accuse("R4", "a reissue of the source's owner is held");
+      const rose = signInEndsAt !== null && live.signInEndsAt !== null && signInEndsAt > live.signInEndsAt + 60_000;
+      if (rose && source.reason === "source-rolled-back") this.judge.accuse("R4", "a new sign-in of the same account is held");
+    }
+    const account = this.#accountBeside();
+    if (source.kind !== "live" || account === null || this.#setting.policy.onAccountChange === "push") return;
+    if (relateAccounts(account, live.account) === "different")
+      this.judge.accuse("R7a", "the account file names another account, and nothing is raised");
+  }
+
+  /** The account that Claude Code says its login is of, fingerprinted. */
+  #accountBeside(): Account | null {
+    const [claude] = this.#claudes;
+    if (this.#setting.sourceIs !== "claude" || claude === undefined) return null;
+    const own = claude.file.content?.claudeAiOauth?.accountUuid;
+    const { account } = claude.accountFile;
+    if (own === undefined && account === null) return null;
+    const email = own === undefined || account?.uuid === own ? (account?.email ?? null) : null;
+    return { uuid: this.#names.of(own ?? account?.uuid ?? ""), email: email === null ? null : this.#names.of(email) };
   }
 
   /** R16a: what a failed refresh took from the source is there again where a copy of it is kept. */
@@ -514,7 +613,7 @@ export class World {
     if (adoption?.error) this.#note(`    adopting into the source failed: ${adoption.error.code}`);
   }
 
-  #performOutside(step: Exclude<Step, { kind: "reconcile" | "force" | "adopt" }>): string {
+  #performOutside(step: Exclude<Step, { kind: "reconcile" | "force" | "adopt" | "busy-siblings" }>): string {
     this.#count(step.kind);
     switch (step.kind) {
       case "wait":
@@ -568,11 +667,62 @@ export class World {
         this.#daemonSkewMs += step.ms;
         this.#clockJumpedAt = this.#now;
         return `credsyncd's clock jumps by ${String(step.ms / 1000)} s`;
+      case "clock-ahead":
+        return this.#setAhead(step);
+      case "end-form": {
+        const program = this.#programsOf(step)[0];
+        if (program === undefined) return "there is no such program";
+        program.endForm = step.form;
+        return `${program.file.name} writes ends: ${step.form}`;
+      }
+      case "lifetime":
+        this.#lifetimeMs = step.ms;
+        return `the server grants ${step.ms === null ? "as long as ever" : `${String(step.ms / 60_000)} min`}`;
+      case "email-changes":
+        return this.#rename(step.account);
       case "restart":
         this.#daemon.process.kill();
         this.#daemon = this.#start("the daemon", noOrders);
         return "the daemon is restarted";
     }
+  }
+
+  #programsOf({ of, who }: { readonly of: Program | "host"; readonly who: number }): (ModelClaude | ModelAgent)[] {
+    if (of === "host") return [...this.#claudes, ...this.#agents];
+    const programs: readonly (ModelClaude | ModelAgent)[] = of === "claude" ? this.#claudes : this.#agents;
+    const program = programs[who % programs.length];
+    return program === undefined ? [] : [program];
+  }
+
+  #setAhead(step: Extract<Step, { kind: "clock-ahead" }>): string {
+    const programs = this.#programsOf(step);
+    for (const program of programs) program.aheadMs = step.ms;
+    if (step.of === "host") {
+      this.#aheadMs = step.ms;
+      this.#clockJumpedAt = this.#now;
+    }
+    const whose = step.of === "host" ? "every clock" : `the clock of ${programs.map(({ file }) => file.name).join()}`;
+    return `${whose} ${step.ms === 0 ? "is right" : `runs ${String(step.ms / DAY_MS)} days ahead`}`;
+  }
+
+  /** The same account has another e-mail from now on; Claude Code writes it into its account file. */
+  #rename(account: string): string {
+    if (this.#setting.calm && !this.#isServedEverywhere()) return `${account} thinks of another e-mail`;
+    this.#renamed.set(account, (this.#renamed.get(account) ?? 0) + 1);
+    const email = this.#emailOf(account);
+    for (const { accountFile } of this.#claudes)
+      if (accountFile.account?.uuid === `uuid-${account}`) accountFile.account = { uuid: `uuid-${account}`, email };
+    return `${account} has the e-mail ${email}`;
+  }
+
+  /** A profile that credsyncd never saw following names an account that nobody knows any more. */
+  #isServedEverywhere(): boolean {
+    const { placements, live } = this.#ledger.state;
+    if (live.get(this.#flow) === undefined) return false;
+    return this.#targets.every(({ name, named, file }) => {
+      const profiles = named ?? [CLAUDE_PROFILE];
+      return file.content === null || profiles.every((profile) => placements.has(placementKey(name, profile)));
+    });
   }
 
   #performClaude(step: Extract<Step, { kind: `claude-${string}` }>): string {
