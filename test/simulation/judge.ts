@@ -138,6 +138,9 @@ export class Judge {
     this.records += events.length;
     this.checkSilent("the ledger", JSON.stringify(events));
     let live = before.live.get(this.#world.flow) ?? null;
+    const isSignIn = events.some((event) => event.kind === "live" && event.reason === "sign-in");
+    if (orders === noOrders && isSignIn && events.some((event) => event.kind === "live" && event.reason === "adoption"))
+      this.accuse("R4", "an agent's login took the place of a new sign-in");
     for (const event of events) {
       if (event.kind === "seen" || event.kind === "written") this.#noteFollower(event);
       if (event.kind !== "live") continue;

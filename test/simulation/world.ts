@@ -2,7 +2,7 @@ import { Failure } from "../../src/domain/errors.js";
 import { noOrigin, type Inventory, type SourceStore, type TargetStore } from "../../src/domain/inventory.js";
 import { relateAccounts, type Account } from "../../src/domain/credential.js";
 import { flowId, liveOf, placementKey, type Live } from "../../src/domain/ledger.js";
-import { noOrders, type Binding, type Orders } from "../../src/domain/observation.js";
+import { noOrders, type Binding, type HeldCredential, type Orders } from "../../src/domain/observation.js";
 import type { SourceVerdict } from "../../src/domain/source-verdict.js";
 import type { CredentialStore } from "../../src/domain/store.js";
 import { isUnfinished, Reconciler, type ReconcileResult } from "../../src/reconcile/reconciler.js";
@@ -187,6 +187,9 @@ export class World {
       if (this.#activity() !== before)
         this.judge.accuse("I5", `something was written ${String(laterMs / 1000)} s after all was at rest`);
     }
+    const [{ source }] = result.plan.flows;
+    const isAsked = source.kind === "held" && source.reason === "source-rolled-back" && source.acceptable;
+    if (this.#setting.ends === true && this.#setting.sourceIs === "claude" && isAsked) await this.#acceptOnce(source.held);
   }
 
   /** Every clock is right again, and so is every end that is written from now on. */
@@ -206,6 +209,27 @@ export class World {
     this.#note(`claude ${claude.beginRefresh(refresh)}`);
     this.#note(`claude ${claude.finishRefresh()}`);
     claude.crash();
+  }
+
+  /** R4: once the user accepted what the source holds, only what came since is compared with. */
+  async #acceptOnce(held: HeldCredential): Promise<void> {
+    const [claude] = this.#claudes;
+    if (claude === undefined || this.#ledger.state.issues.has(held.issue)) return;
+    this.#note(`the user accepts what the source holds: sync --force ${this.#sourceName}`);
+    const orders = { force: new Set([this.#sourceName]), adopt: null };
+    await this.#reconcile(this.#start("the command", orders), []);
+    this.#now += HOUR_MS;
+    this.#note(`claude ${claude.beginRefresh({ forced: true, reissue: false })}`);
+    this.#note(`claude ${claude.finishRefresh()}`);
+    this.#now += 6000;
+    await this.#reconcile(this.#daemon, []);
+    this.#now += 6000;
+    const source = (await this.#reconcile(this.#daemon, []))?.plan.flows[0].source;
+    if (source?.kind !== "held" || source.reason !== "source-rolled-back" || source.held.issue === held.issue) return;
+    const now = this.#credsyncdNow;
+    const isLater = !isPlausible(held.expiresAt, now) || (source.held.expiresAt ?? 0) > held.expiresAt;
+    if (isPlausible(source.held.expiresAt, now) && isLater)
+      this.judge.accuse("R4", "the rotation after what the user accepted is held again");
   }
 
   /** What every file holds at the end, for a person. */
