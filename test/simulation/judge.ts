@@ -198,8 +198,8 @@ export class Judge {
   }
 
   /** R5: what says no true end is not adopted, whoever orders it. */
-  #checkAdoptable({ generation, expiresAt, at }: LiveEvent, before: LedgerState): void {
-    if (before.generations.has(generation) || isPlausible(expiresAt, at)) return;
+  #checkAdoptable({ issue, expiresAt, at }: LiveEvent, before: LedgerState): void {
+    if (before.issues.has(issue) || isPlausible(expiresAt, at)) return;
     this.accuse("R5", `an unknown login that ends at ${String(expiresAt)} was adopted`);
   }
 

@@ -180,6 +180,11 @@ export class World {
     const result = await this.#reconcileToRest();
     if (result === null) return;
     this.#checkReports(result);
+    // What was recorded under a clock that ran a day ahead counts again when that moment has come.
+    if (this.#setting.ends === true) {
+      this.#now += 3 * DAY_MS;
+      if ((await this.#reconcileToRest()) === null) return;
+    }
     for (const laterMs of [60_000, DAY_MS]) {
       this.#now += laterMs;
       const before = this.#activity();
@@ -547,9 +552,10 @@ export class World {
     const isOver = isPlausible(held.expiresAt, this.#credsyncdNow) && held.expiresAt <= this.#credsyncdNow;
     if (source.kind === "held" && !isKnown && !isOver) {
       const { signInEndsAt } = held.credential;
-      if (held.generation === live.generation) this.judge.accuse("R4", "a reissue of the source's owner is held");
+      const isRolledBack = source.reason === "source-rolled-back";
+      if (held.generation === live.generation && isRolledBack) this.judge.accuse("R4", "a reissue of the source's owner is held");
       const rose = signInEndsAt !== null && live.signInEndsAt !== null && signInEndsAt > live.signInEndsAt + 60_000;
-      if (rose && source.reason === "source-rolled-back") this.judge.accuse("R4", "a new sign-in of the same account is held");
+      if (rose && isRolledBack) this.judge.accuse("R4", "a new sign-in of the same account is held");
     }
     const account = this.#accountBeside();
     if (source.kind !== "live" || account === null || this.#setting.policy.onAccountChange === "push") return;
