@@ -210,6 +210,7 @@ export class Judge {
     if (before === null || after === null || was.refresh === undefined || was.access === undefined) return;
     const issue = names.of(was.access);
     const isOwn = after.chain === before.chain && after.generation === before.generation && before.issue > after.issue;
+    if (this.#isAccepted(after)) return;
     if (isOwn && !this.#adopted.has(names.of(slot.access ?? "")))
       this.accuse("R4", `the source's own ${was.access} was overwritten by ${slot.access ?? "?"}`);
     else if (this.#reissued.has(issue)) this.accuse("R5", `${was.access}, which is new at this look, was overwritten`);

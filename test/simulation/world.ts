@@ -180,9 +180,8 @@ export class World {
     const result = await this.#reconcileToRest();
     if (result === null) return;
     this.#checkReports(result);
-    // What was recorded under a clock that ran a day ahead counts again when that moment has come.
-    if (this.#setting.ends === true) {
-      this.#now += 3 * DAY_MS;
+    for (const waitMs of this.#timesThatMatter()) {
+      this.#now += waitMs;
       if ((await this.#reconcileToRest()) === null) return;
     }
     for (const laterMs of [60_000, DAY_MS]) {
@@ -195,6 +194,16 @@ export class World {
     const [{ source }] = result.plan.flows;
     const isAsked = source.kind === "held" && source.reason === "source-rolled-back" && source.acceptable;
     if (this.#setting.ends === true && this.#setting.sourceIs === "claude" && isAsked) await this.#acceptOnce(source.held);
+  }
+
+  /**
+   * What was recorded under a clock that ran ahead counts again when that moment has come, and what ends too far ahead to be
+   * believed is believed when its end draws near.
+   */
+  #timesThatMatter(): number[] {
+    if (this.#setting.ends === true) return [3 * DAY_MS, 400 * DAY_MS];
+    const aheadMs = Math.max(0, ...this.#ledger.events.map(({ at }) => at)) - this.#credsyncdNow;
+    return aheadMs > 0 ? [aheadMs] : [];
   }
 
   /** Every clock is right again, and so is every end that is written from now on. */
