@@ -194,6 +194,9 @@ export class Judge {
   /** R7a: where the account was not proven, what was replaced is not spent. */
   #isProven(event: LiveEvent, live: Omit<Live, "since">): boolean {
     if (event.signInEndsAt !== null && event.signInEndsAt === live.signInEndsAt) return true;
+    // A refresh lowers the end of its sign-in by moments, if at all.
+    const apart = Math.abs((event.signInEndsAt ?? 0) - (live.signInEndsAt ?? 0));
+    if (event.signInEndsAt !== null && live.signInEndsAt !== null && apart > SLIP_MS) return false;
     return this.#world.loginNamesAccount && relateAccounts(event.account, live.account) === "same";
   }
 
