@@ -28,8 +28,8 @@ export function drawStory(seed: number): Story {
   const story = drawOwnTargetStory(seed);
   const random = new Random(ENDS + seed);
   if (random.chance(0.4)) return story;
-  const { setting, steps } = story;
-  return { setting: withWrongEnds(random, setting), steps: withEnds(random, steps, setting.calm) };
+  const setting = withWrongEnds(random, story.setting);
+  return { setting, steps: withEnds(random, story.steps, setting) };
 }
 
 /** The story of a seed as it was when the source could be one of the targets, and every end was right. */

@@ -229,20 +229,21 @@ export function withOwnTarget(random: Random, steps: readonly Step[]): Step[] {
  * The same story where ends are written wrong, clocks run ahead, lifetimes are shortened and accounts are renamed, a run of
  * steps each. From a stream of its own.
  */
-export function withEnds(random: Random, steps: readonly Step[], calm: boolean): Step[] {
+export function withEnds(random: Random, steps: readonly Step[], { calm, sourceIs }: Setting): Step[] {
+  const of = sourceIs === "main" ? "agent" : "claude";
   const told = [...steps];
   for (let left = 2 + random.below(5); left > 0; left--)
-    told.splice(random.below(told.length + 1), 0, ...(calm ? drawCalmRun(random) : drawRun(random)));
+    told.splice(random.below(told.length + 1), 0, ...(calm ? drawCalmRun(random, of) : drawRun(random, of)));
   return told;
 }
 
 const look: Step = { kind: "reconcile", during: [] };
 const MONTH_MS = 30 * 24 * HOUR_MS;
 
-function drawRun(random: Random): Step[] {
+function drawRun(random: Random, source: Program): Step[] {
   return random.weighted<() => Step[]>([
-    [10, () => drawCalmRun(random)],
-    [5, () => drawAgentRun(random)],
+    [10, () => drawCalmRun(random, source)],
+    [5, () => drawAgentRun(random, source)],
     [5, () => drawEarlierSignIn(random)],
     [
       2,
@@ -254,20 +255,20 @@ function drawRun(random: Random): Step[] {
         look,
       ],
     ],
-    [4, () => drawLateAccount(random)],
-    [3, () => drawUnseenCopy(random)],
+    [4, () => drawLateAccount(random, source)],
+    [3, () => drawUnseenCopy(random, source)],
   ])();
 }
 
 /** What the source's own program and the clocks do. */
-function drawCalmRun(random: Random): Step[] {
+function drawCalmRun(random: Random, source: Program): Step[] {
   return random.weighted<() => Step[]>([
-    [4, () => drawWrongEnd(random)],
-    [4, () => drawAhead(random)],
-    [4, () => drawReissue(random)],
+    [4, () => drawWrongEnd(random, source)],
+    [4, () => drawAhead(random, source)],
+    [4, () => drawReissue(random, source)],
     [2, () => [{ kind: "email-changes", account: drawAccount(random) }, ...maybe(random, look)]],
-    [2, () => [...drawRotation(random), { kind: "busy-siblings", seconds: 4 + random.below(6) }]],
-    [2, () => [{ kind: "lifetime", ms: random.pick([1, 2, 5]) * HOUR_MS }, ...drawRotation(random)]],
+    [2, () => [...drawRotation(random, source), { kind: "busy-siblings", seconds: 4 + random.below(6) }]],
+    [2, () => [{ kind: "lifetime", ms: random.pick([1, 2, 5]) * HOUR_MS }, ...drawRotation(random, source)]],
     [2, () => [{ kind: "lifetime", ms: null }]],
   ])();
 }
@@ -276,48 +277,54 @@ function maybe(random: Random, ...steps: Step[]): Step[] {
   return random.chance(0.6) ? steps : [];
 }
 
-function drawRotation(random: Random, reissue = false): Step[] {
-  return [{ kind: "claude-begin", who: 0, forced: true, reissue }, { kind: "claude-finish", who: 0 }, ...maybe(random, look)];
+/** The source's own program refreshes. */
+function drawRotation(random: Random, source: Program, reissue = false): Step[] {
+  const refresh = { who: 0, forced: true, reissue } as const;
+  const begin: Step =
+    source === "claude"
+      ? { kind: "claude-begin", ...refresh }
+      : { kind: "agent-begin", ...refresh, profile: "anthropic:claude-cli", network: "up" };
+  return [begin, { kind: `${source}-finish`, who: 0 }, ...maybe(random, look)];
 }
 
 function drawForm(random: Random): EndForm {
   return random.pick<EndForm>(["missing", "zero", "seconds", "micro", "micro"]);
 }
 
-function drawWrongEnd(random: Random): Step[] {
-  const [of, who] = ["claude", 0] as const;
+function drawWrongEnd(random: Random, source: Program): Step[] {
+  const [of, who] = [source, 0] as const;
   return [
     { kind: "end-form", of, who, form: drawForm(random) },
-    ...drawRotation(random, random.chance(0.2)),
+    ...drawRotation(random, source, random.chance(0.2)),
     { kind: "end-form", of, who, form: "ms" },
-    ...maybe(random, ...drawRotation(random)),
+    ...maybe(random, ...drawRotation(random, source)),
   ];
 }
 
-function drawAhead(random: Random): Step[] {
-  const of = random.pick(["claude", "host"] as const);
+function drawAhead(random: Random, source: Program): Step[] {
+  const of = random.chance(0.5) ? source : "host";
   return [
     { kind: "clock-ahead", of, who: 0, ms: random.pick([MONTH_MS, MONTH_MS, 24 * HOUR_MS, 12 * MONTH_MS]) },
-    ...drawRotation(random),
+    ...drawRotation(random, source),
     ...maybe(random, { kind: "wait", ms: drawWait(random) }, look),
     { kind: "clock-ahead", of, who: 0, ms: 0 },
     ...maybe(random, look),
-    ...maybe(random, ...drawRotation(random)),
+    ...maybe(random, ...drawRotation(random, source)),
   ];
 }
 
 /** A new access token under the same refresh token, whose end is earlier than the one before. */
-function drawReissue(random: Random): Step[] {
+function drawReissue(random: Random, source: Program): Step[] {
   return [
-    ...drawRotation(random),
+    ...drawRotation(random, source),
     { kind: "lifetime", ms: random.pick([10 * MINUTE_MS, HOUR_MS, 9 * HOUR_MS]) },
-    ...drawRotation(random, true),
+    ...drawRotation(random, source, true),
     ...maybe(random, { kind: "lifetime", ms: null }),
   ];
 }
 
 /** An agent refreshes, and its end is wrong or earlier than the source's. */
-function drawAgentRun(random: Random): Step[] {
+function drawAgentRun(random: Random, source: Program): Step[] {
   const who = random.below(3);
   const of = "agent" as const;
   const wrong = random.pick<Step>([
@@ -335,7 +342,7 @@ function drawAgentRun(random: Random): Step[] {
     { kind: "end-form", of, who, form: "ms" },
     { kind: "clock-ahead", of, who, ms: 0 },
     { kind: "lifetime", ms: null },
-    ...maybe(random, ...drawRotation(random)),
+    ...maybe(random, ...drawRotation(random, source)),
     ...maybe(random, { kind: "adopt", store: random.below(8), during: [] }),
   ];
 }
@@ -375,23 +382,25 @@ function signIn(random: Random): Step {
 }
 
 /** Nothing but the account file, later, says that it is another account. */
-function drawLateAccount(random: Random): Step[] {
+function drawLateAccount(random: Random, source: Program): Step[] {
   return [
     ...maybe(random, look),
     { kind: "claude-sign-in", who: 0, account: drawAccount(random), forDays: 30 },
     look,
     { kind: "wait", ms: random.pick([1, 6, 6, 40]) * SECOND_MS },
     look,
-    ...maybe(random, ...drawRotation(random)),
+    ...maybe(random, ...drawRotation(random, source)),
     { kind: "claude-account", who: 0 },
     look,
-    ...maybe(random, ...drawRotation(random)),
+    ...maybe(random, ...drawRotation(random, source)),
   ];
 }
 
 /** The source's program refreshes unseen, and what it held in between is put back later. */
-function drawUnseenCopy(random: Random): Step[] {
-  const refreshes = [...drawRotation(random), ...drawRotation(random), ...drawRotation(random)].filter((step) => step !== look);
+function drawUnseenCopy(random: Random, source: Program): Step[] {
+  const refreshes = [...drawRotation(random, source), ...drawRotation(random, source), ...drawRotation(random, source)].filter(
+    (step) => step !== look,
+  );
   return [
     ...refreshes,
     look,
