@@ -72,6 +72,13 @@ function refuseUnlessAdoptable(store: string, profile: string | null, result: Re
       `${store} has several logins: ${eligible.join(", ")}`,
       `name one: credsyncd adopt ${shellWord(store)} --profile ID`,
     );
+  const [unusable] = plan.flows.flatMap(({ unadoptable }) => unadoptable);
+  if (orderedFlow(result) === null && unusable !== undefined)
+    throw new Failure(
+      "bad-data",
+      `the login in ${unusable.profile} of ${store} has no expiry that can be used, so it is not adopted`,
+      `have its program renew it, or sign in again; to overwrite it: credsyncd sync --force ${shellWord(store)}`,
+    );
   if (orderedFlow(result) === null) {
     const what = profile ?? "any profile";
     throw new Failure(

@@ -117,6 +117,7 @@ function entryOf(event: LedgerEvent, state: LedgerState): Entry[] {
       const detail = event.event === "raised" ? event.alert : `${event.alert}${gaveWay === null ? "" : `: ${gaveWay}`}`;
       return entry(event.event === "raised" ? "alert" : "resolved", event.store, event.profile, null, detail);
     }
+    case "account":
     case "seen":
     case "member":
     case "key":

@@ -169,7 +169,7 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
               profile: target.profile,
               reason: verdict.reason,
               explanation: verdict.explanation,
-              hint: holdHint(verdict.reason, target.store),
+              hint: holdHint(verdict.reason, target.store, verdict.adoptable),
             },
           ]
         : [],

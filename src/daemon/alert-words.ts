@@ -1,5 +1,6 @@
 import { formatDuration } from "../config/duration.js";
 import type { AlertKind, Condition } from "../domain/alerts.js";
+import { UNADOPTABLE } from "../domain/conditions.js";
 import { fencedHint, holdHint, RESTORED, restoredHint, sourceHoldHint, SUSPECT, suspectHint } from "./reporter.js";
 
 /** What a person is told: what is wrong, since when, what it breaks, and what to do. */
@@ -89,7 +90,7 @@ function describe(condition: Condition, now: number): AlertWords {
     case "reverting":
       return {
         message: `${explanation ?? kind}; it is held and does not follow the source`,
-        hint: hint ?? holdHint(kind, store),
+        hint: hint ?? holdHint(kind, store, condition.reason !== UNADOPTABLE),
       };
     case "store-error":
     case "unsupported-store":

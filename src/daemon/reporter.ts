@@ -152,7 +152,13 @@ function statesOf(result: ReconcileResult): Map<string, State> {
       `${store} ${profile}`,
       said(verdict.reason, (log) => {
         log.warn(
-          { store, profile, reason: verdict.reason, why: verdict.explanation, hint: holdHint(verdict.reason, store) },
+          {
+            store,
+            profile,
+            reason: verdict.reason,
+            why: verdict.explanation,
+            hint: holdHint(verdict.reason, store, verdict.adoptable),
+          },
           "held",
         );
       }),
@@ -312,9 +318,11 @@ export function waitText(reason: string): string {
 export const NO_STORE_HINT = "name OpenClaw's directory in the config: targets, stateDir; or set OPENCLAW_STATE_DIR";
 
 /** What a person does about a hold. */
-export function holdHint(reason: string, store: string): string {
+export function holdHint(reason: string, store: string, adoptable = true): string {
   switch (reason) {
     case "target-newer":
+      if (!adoptable)
+        return `sign in again with the source's program, which every agent then follows - or overwrite it with: credsyncd sync --force ${shellWord(store)}`;
       return `accept its login with: credsyncd adopt ${shellWord(store)} - or overwrite it with: credsyncd sync --force ${shellWord(store)}`;
     case "unknown-origin":
       return `list the profile in the config (profiles) if it is a copy, ${pinHint(store)} if it is not, or overwrite it with: credsyncd sync --force ${shellWord(store)}`;

@@ -366,7 +366,7 @@ function profileStatus(report: TargetReport, { ledger }: ReconcileResult, daemon
           state: "held",
           reason: verdict.reason,
           explanation: verdict.explanation,
-          hint: holdHint(verdict.reason, target.store),
+          hint: holdHint(verdict.reason, target.store, verdict.adoptable),
         },
       ];
   }

@@ -1,7 +1,9 @@
-import { isLater, relateAccounts, type Account } from "./credential.js";
+import { haveDifferentIds, relateAccounts, type Account } from "./credential.js";
+import { isLater, type End, type Ends } from "./end.js";
 import { fencedGeneration } from "./fence.js";
 import type { Fingerprint, Identity } from "./generation.js";
 import {
+  endOfLive,
   haveCommonFlow,
   isNewest,
   latestEnd,
@@ -13,10 +15,8 @@ import {
   type Placement,
 } from "./ledger.js";
 import type { HeldCredential, ObservedTarget, Orders } from "./observation.js";
-import type { SourceVerdict } from "./source-verdict.js";
+import { REFRESH_WINDOW_MS, type SourceVerdict } from "./source-verdict.js";
 
-/** Programs refresh shortly before the end of an access token; people sign in at any time. */
-const REFRESH_WINDOW_MS = 10 * 60_000;
 /** What appears so soon after a refresh was seen under way is what it brought; later, someone may have signed in. */
 const FENCE_PROVES_MS = 10 * 60_000;
 
@@ -46,6 +46,7 @@ interface Context {
   readonly ledger: LedgerState;
   readonly live: Live | null;
   readonly orders: Orders;
+  readonly ends: Ends;
   readonly now: number;
 }
 
@@ -63,14 +64,25 @@ export function findCandidates(context: Context): Candidate[] {
  * The candidate to adopt: the latest expiry among the proven. An unproven one never stands in a proven one's way,
  * since it stays where it is, held.
  */
-export function bestProven(candidates: readonly Candidate[]): Candidate | null {
+export function bestProven(candidates: readonly Candidate[], ends: Ends): Candidate | null {
   let best: Candidate | null = null;
   for (const candidate of candidates) {
     if (candidate.ordered) return candidate;
     if (candidate.proof === null) continue;
-    if (best === null || isLater(candidate.held.expiresAt, best.held.expiresAt)) best = candidate;
+    if (best === null || isLater(endOf(candidate.held, candidate.target, ends), endOf(best.held, best.target, ends)))
+      best = candidate;
   }
   return best;
+}
+
+/** The logins that the user's order may mean, and whose expiry is none that a login can have: nobody could use them. */
+export function findUnadoptable(context: Context): ObservedTarget[] {
+  return context.targets.filter((target) => {
+    const { held } = target;
+    if (target.binding !== "follow" || held.kind !== "credential" || held.credential.type !== "oauth") return false;
+    if (held.generation === null || context.ledger.issues.has(held.issue)) return false;
+    return isOrdered(target, held, context) && endOf(held, target, context.ends) === null;
+  });
 }
 
 function asCandidate(target: ObservedTarget, context: Context): Candidate | null {
@@ -84,6 +96,8 @@ function asCandidate(target: ObservedTarget, context: Context): Candidate | null
   // What was given no refresh token cannot have refreshed; by the user's own word its login may still be taken.
   const candidate = target.share === "full" ? asDescendant(target, held, generation, context) : null;
   if (!isOrdered(target, held, context)) return candidate;
+  // Nobody could use what expires at a time that no login has, and the source least of all.
+  if (!context.ledger.issues.has(held.issue) && endOf(held, target, context.ends) === null) return null;
   if (generation === context.live?.generation) {
     return { target, held, generation, proof: "live-generation", ordered: true, descends: true };
   }
@@ -92,10 +106,21 @@ function asCandidate(target: ObservedTarget, context: Context): Candidate | null
 }
 
 /** Tokens of one account never go where another account's name stands, by an order neither: the name would stay. */
-function namesAnotherAccount(target: ObservedTarget, { live, sourceAccount }: Context): boolean {
+function namesAnotherAccount(target: ObservedTarget, { live, sourceAccount, ledger }: Context): boolean {
   const account = live?.account ?? null;
-  if (relateAccounts(target.account, account) === "different") return true;
-  return [target.account, account].some((own) => relateAccounts(own, sourceAccount) === "different");
+  if (relateAccounts(account, sourceAccount) === "different") return true;
+  if (live !== null && holdsOwnChain(target, live, ledger)) return false;
+  return [account, sourceAccount].some((other) => relateAccounts(target.account, other) === "different");
+}
+
+/**
+ * Whether a profile holds a generation of the live chain, so that it is of the live login's account, whatever e-mail stands
+ * beside it: accounts change their e-mail.
+ */
+export function holdsOwnChain({ held, account }: ObservedTarget, live: Live, ledger: LedgerState): boolean {
+  if (held.kind !== "credential" || haveDifferentIds(account, live.account)) return false;
+  const generation = held.generation ?? ledger.issues.get(held.issue);
+  return generation !== undefined && ledger.generations.get(generation)?.chain === live.chain;
 }
 
 function asDescendant(target: ObservedTarget, held: HeldCredential, generation: Fingerprint, context: Context): Candidate | null {
@@ -108,14 +133,14 @@ function asDescendant(target: ObservedTarget, held: HeldCredential, generation: 
   if (ledger.generations.has(generation)) return null;
   const placement = ledger.placements.get(placementKey(target.store, target.profile));
   const parent = placement === undefined ? undefined : parentOf(placement, ledger);
-  if (placement === undefined || parent === undefined || parent.chain !== live.chain) return null;
+  if (placement === undefined || parent?.chain !== live.chain) return null;
   if (placement.terms.share !== "full") return null;
   if (!laterThanSource(held, target, live, context) || !sourceIsBehind(parent, context)) return null;
   return { ...candidate, proof: prove(target, placement, parent, context) };
 }
 
 /** What the profile was last known to hold, or to be spending. */
-function parentOf(placement: Placement, ledger: LedgerState): Generation | undefined {
+export function parentOf(placement: Placement, ledger: LedgerState): Generation | undefined {
   return ledger.generations.get(fencedGeneration(placement.fence, ledger) ?? placement.generation);
 }
 
@@ -130,15 +155,17 @@ function isOrdered(target: ObservedTarget, { generation, issue }: Identity, { ve
 }
 
 /** Whether a holder of the live generation has what the source lost: the source is behind it, or the access token is newer. */
-function outdatesSource(held: HeldCredential, live: Live, target: ObservedTarget, { verdict, ledger }: Context): boolean {
+function outdatesSource(held: HeldCredential, live: Live, target: ObservedTarget, { verdict, ledger, ends }: Context): boolean {
   if (held.issue !== live.issue) {
-    const reissued = !ledger.issues.has(held.issue) && isLater(withoutMargin(held, target), live.expiresAt);
+    const reissued = !ledger.issues.has(held.issue) && isNewer(endOf(held, target, ends), endOfLive(live, ends), ends);
     return reissued && (verdict.kind === "live" || verdict.kind === "restored");
   }
   switch (verdict.kind) {
     case "held":
       if (verdict.adoptionPending) return true;
-      return verdict.reason === "source-rolled-back" && isMember(verdict.held.generation, live, ledger);
+      // What was never seen is the owner's own write.
+      if (verdict.reason !== "source-rolled-back" || !ledger.issues.has(verdict.held.issue)) return false;
+      return isMember(verdict.held.generation, live, ledger);
     case "logged-out":
       return !verdict.timeLimit && verdict.replaced !== live.generation && isMember(verdict.replaced, live, ledger);
     case "fenced":
@@ -158,17 +185,17 @@ function isMember(generation: Fingerprint | null, live: Live, ledger: LedgerStat
 }
 
 /**
- * Whether an unknown generation ends after what the source holds and after everything that was live: an old copy from
+ * Whether an unknown generation ends after what the source holds and after everything in its chain: an old copy from
  * before the ledger is unknown, too.
  */
-function laterThanSource(held: HeldCredential, target: ObservedTarget, live: Live, { ledger, verdict }: Context): boolean {
-  const expiresAt = withoutMargin(held, target);
-  if (!isLater(expiresAt, latestEnd(ledger, live))) return false;
+function laterThanSource(held: HeldCredential, target: ObservedTarget, live: Live, { ledger, verdict, ends }: Context): boolean {
+  const end = endOf(held, target, ends);
+  if (!isNewer(end, latestEnd(ledger, live, ends), ends)) return false;
   switch (verdict.kind) {
     case "live":
     case "becomes-live":
     case "held":
-      return isLater(expiresAt, verdict.held.expiresAt);
+      return isNewer(end, ends.of(verdict.held.expiresAt), ends);
     case "logged-out":
     case "fenced":
     case "restored":
@@ -179,9 +206,19 @@ function laterThanSource(held: HeldCredential, target: ObservedTarget, live: Liv
   }
 }
 
-/** The true end of a token that credsyncd may have written with a margin. */
+/** The true expiry of a token that credsyncd may have written with a margin. */
 export function withoutMargin(held: HeldCredential, target: ObservedTarget): number | null {
   return held.expiresAt === null ? null : held.expiresAt - target.expiryMarginMs;
+}
+
+/** When a token that credsyncd may have written with a margin ends. */
+export function endOf(held: HeldCredential, target: ObservedTarget, ends: Ends): End {
+  return ends.of(withoutMargin(held, target));
+}
+
+/** Where the other end is unknown, what can still be used may be the newer one. */
+export function isNewer(end: End, than: End, ends: Ends): boolean {
+  return than === null ? end !== null && !ends.isOver(end) : isLater(end, than);
 }
 
 /** Whether the source may still be where the agent was when it refreshed: at the parent, before it, or logged out from there. */
@@ -189,12 +226,12 @@ function sourceIsBehind(parent: Generation, { verdict, ledger }: Context): boole
   switch (verdict.kind) {
     case "live":
       return atOrBefore(verdict.held.generation, parent, ledger);
+    // A new access token under the live refresh token is the owner's own write, of this very moment.
     case "becomes-live":
-      return verdict.reason === "rotation" || verdict.reason === "reissue";
+      return verdict.reason === "rotation";
     case "held":
       if (verdict.reason !== "source-rolled-back" || verdict.provenSignIn) return false;
-      if (verdict.held.generation !== null && !ledger.generations.has(verdict.held.generation)) return true;
-      return atOrBefore(verdict.held.generation, parent, ledger);
+      return ledger.issues.has(verdict.held.issue) && atOrBefore(verdict.held.generation, parent, ledger);
     case "logged-out":
       return !verdict.timeLimit && atOrBefore(verdict.replaced, parent, ledger);
     case "fenced":
@@ -224,8 +261,15 @@ function ownSequence(generation: Generation, ledger: LedgerState): number {
   return sequence;
 }
 
-function prove(target: ObservedTarget, placement: Placement, parent: Generation, context: Context): Proof | null {
-  const { verdict, ledger, live, now } = context;
+type ProofContext = Pick<Context, "verdict" | "ledger" | "live" | "ends" | "now">;
+
+/** Why what a profile holds is surely the next generation after the one it was last known to hold, or null (rule R5a). */
+export function prove(
+  target: ObservedTarget,
+  placement: Placement,
+  parent: Generation,
+  { verdict, ledger, live, ends, now }: ProofContext,
+): Proof | null {
   if (relateAccounts(target.account, live?.account ?? null) === "same") return "same-account";
   if (settledRefresh(placement.fence, parent, now)) return "refresh-fence";
   if (verdict.kind === "logged-out" && verdict.replaced !== null) {
@@ -235,7 +279,8 @@ function prove(target: ObservedTarget, placement: Placement, parent: Generation,
   }
   // Once held, it stays held: that the parent's end draws near later says nothing of when the login changed.
   const wasHeld = ledger.holds.get(placementKey(target.store, target.profile)) === "target-newer";
-  const atExpiry = parent.expiresAt !== null && now >= parent.expiresAt - REFRESH_WINDOW_MS && !wasHeld;
+  const parentEnd = ends.of(parent.end.expiresAt, parent.end.recordedAt);
+  const atExpiry = parentEnd !== null && now >= parentEnd - REFRESH_WINDOW_MS && !wasHeld;
   if (target.listed && atExpiry && target.surroundings() === placement.surroundings) return "refreshed-at-expiry";
   return null;
 }

@@ -5,7 +5,7 @@ import type { HeldCredential } from "./observation.js";
 import type { TargetReport } from "./plan.js";
 import type { SourceVerdict } from "./source-verdict.js";
 import type { ProfileId, StoreName } from "./store.js";
-import type { TargetHold } from "./target-verdict.js";
+import type { TargetVerdict } from "./target-verdict.js";
 
 /** What a look found about one followed login and all that follow it. */
 export interface FlowFacts {
@@ -203,7 +203,7 @@ function targetCondition(
       // What the source cannot give is the source's alert, not one of every agent.
       return isBlocked(flow) ? null : { ...behind, reason: verdict.reason };
     case "hold":
-      return heldCondition(place, verdict.reason, verdict.explanation);
+      return heldCondition(place, verdict);
   }
 }
 
@@ -211,10 +211,14 @@ function isBlocked({ verdict, isHealing }: FlowFacts): boolean {
   return !isHealing && verdict.kind !== "live" && verdict.kind !== "becomes-live" && verdict.kind !== "restored";
 }
 
-function heldCondition(place: Place, reason: TargetHold, explanation: string): Condition {
+/** The reason of an alert about a login that no order can have adopted. */
+export const UNADOPTABLE = "unadoptable";
+
+function heldCondition(place: Place, { reason, explanation, adoptable }: Extract<TargetVerdict, { kind: "hold" }>): Condition {
   const held = { ...place, reason, explanation };
   switch (reason) {
     case "target-newer":
+      return { ...held, kind: reason, reason: adoptable === false ? UNADOPTABLE : reason };
     case "unknown-origin":
       return { ...held, kind: reason };
     case "reverting":

@@ -1,6 +1,9 @@
 import { LAST_TIME_MS } from "./clock.js";
 import type { Secret, SecretReference } from "./secret.js";
 
+/** A time up to this (epoch ms; 1973) is one in seconds. */
+export const FIRST_EXPIRY_MS = 100_000_000_000;
+
 /** The last end that a login is taken to have (epoch ms): a day before the last that a date can name, so that a margin fits. */
 export const LAST_EXPIRY_MS = LAST_TIME_MS - 86_400_000;
 
@@ -57,13 +60,18 @@ export function relateAccounts(left: Account | null, right: Account | null): Acc
   return "unknown";
 }
 
+/** Whether both accounts have ids, and these differ: then no e-mail makes them one. */
+export function haveDifferentIds(left: Account | null, right: Account | null): boolean {
+  return left?.uuid != null && right?.uuid != null && left.uuid !== right.uuid;
+}
+
+/** What two looks at one account tell together; where both name a part, the newer one counts. */
+export function mergeAccounts(newer: Account | null, older: Account | null): Account | null {
+  if (newer === null || older === null) return newer ?? older;
+  return { uuid: newer.uuid ?? older.uuid, email: newer.email ?? older.email };
+}
+
 /** When a credential's access ends (epoch ms); null where it never does or the store does not say. */
 export function expiryOf(credential: Credential): number | null {
   return credential.type === "api_key" ? null : credential.expiresAt;
-}
-
-/** Whether one expiry (epoch ms) is after another; one that is not stated never comes. */
-export function isLater(left: number | null, right: number | null): boolean {
-  if (left === null) return right !== null;
-  return right !== null && left > right;
 }

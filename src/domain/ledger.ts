@@ -1,5 +1,6 @@
 import type { AlertKind } from "./alerts.js";
-import { relateAccounts, type Account } from "./credential.js";
+import type { Account } from "./credential.js";
+import type { End, Ends, StatedEnd } from "./end.js";
 import type { Fingerprint } from "./generation.js";
 import type { ProfileId, Share, StoreName } from "./store.js";
 
@@ -36,6 +37,19 @@ export interface LiveEvent {
   readonly reason: LiveReason;
   /** The store that brought it: the source, or the agent's store that was adopted from. */
   readonly from: StoreName;
+  /** Nothing proves that it comes from the generation before it, which therefore does not count as spent. */
+  readonly unproven?: true | undefined;
+}
+
+/** The account of what is live became known, or changed its e-mail. */
+export interface AccountEvent {
+  readonly kind: "account";
+  readonly at: number;
+  readonly sourceProfile: ProfileId;
+  /** Absent where the profile alone names the flow. */
+  readonly flow?: FlowId | undefined;
+  /** Fingerprinted. */
+  readonly account: Account;
 }
 
 /** A generation was read that is a member of the chain but not its live one (the loser of two rotations). */
@@ -143,17 +157,29 @@ export interface KeyEvent {
 }
 
 export type LedgerEvent =
-  LiveEvent | MemberEvent | PlacedEvent | StubEvent | FenceEvent | SuspectEvent | RevertEvent | HoldEvent | AlertNoted | KeyEvent;
+  | LiveEvent
+  | AccountEvent
+  | MemberEvent
+  | PlacedEvent
+  | StubEvent
+  | FenceEvent
+  | SuspectEvent
+  | RevertEvent
+  | HoldEvent
+  | AlertNoted
+  | KeyEvent;
 
 export interface Generation {
   readonly fingerprint: Fingerprint;
   readonly chain: ChainId;
   /** Its place in the chain, from 1; a later one descends from an earlier one. */
   readonly sequence: number;
-  /** The latest expiry (epoch ms) among its issues. */
-  readonly expiresAt: number | null;
+  /** Of its newest issue. */
+  readonly end: StatedEnd;
   /** Whether an agent's rotation, not the source, brought it. */
   readonly adopted: boolean;
+  /** Whether nothing proves that it comes from the generation before it. */
+  readonly unproven: boolean;
 }
 
 export interface Live {
@@ -203,6 +229,10 @@ export interface LedgerState {
   readonly chainLengths: ReadonlyMap<ChainId, number>;
   /** The account of every chain, as last known (fingerprinted). */
   readonly chainAccounts: ReadonlyMap<ChainId, Account | null>;
+  /** Why the first generation of every chain became live. */
+  readonly chainOrigins: ReadonlyMap<ChainId, LiveReason>;
+  /** The newest expiries of every chain that a new one is compared with. */
+  readonly chainEnds: ReadonlyMap<ChainId, readonly StatedEnd[]>;
   /** The flows that every chain was live in. */
   readonly chainFlows: ReadonlyMap<ChainId, ReadonlySet<FlowId>>;
   /** By flow, as it brought it itself; see `liveOf`. */
@@ -223,6 +253,8 @@ export const emptyLedger: LedgerState = {
   issues: new Map(),
   chainLengths: new Map(),
   chainAccounts: new Map(),
+  chainOrigins: new Map(),
+  chainEnds: new Map(),
   chainFlows: new Map(),
   live: new Map(),
   suspects: new Map(),
@@ -252,6 +284,8 @@ export function foldLedger(state: LedgerState, events: Iterable<LedgerEvent>): L
     issues: new Map(state.issues),
     chainLengths: new Map(state.chainLengths),
     chainAccounts: new Map(state.chainAccounts),
+    chainOrigins: new Map(state.chainOrigins),
+    chainEnds: new Map(state.chainEnds),
     chainFlows: new Map(state.chainFlows),
     live: new Map(state.live),
     suspects: new Map(state.suspects),
@@ -266,20 +300,30 @@ function foldEvent(state: Mutable<LedgerState>, event: LedgerEvent): void {
   switch (event.kind) {
     case "key":
       if (event.keyId !== state.keyId) {
-        for (const map of [state.generations, state.issues, state.chainLengths]) map.clear();
+        for (const map of [state.generations, state.issues, state.chainLengths, state.chainOrigins, state.chainEnds]) map.clear();
         for (const map of [state.chainAccounts, state.chainFlows, state.live, state.suspects, state.placements, state.holds])
           map.clear();
         state.keyId = event.keyId;
       }
       return;
     case "member":
-      foldGeneration(state, event, false);
+      foldGeneration(state, event, { adopted: false, unproven: false });
       return;
+    case "account": {
+      const flow = event.flow ?? event.sourceProfile;
+      const live = state.live.get(flow);
+      if (live === undefined) return;
+      state.live.set(flow, { ...live, account: event.account });
+      state.chainAccounts.set(live.chain, event.account);
+      return;
+    }
     case "live": {
       const flow = event.flow ?? event.sourceProfile;
       const flows = state.chainFlows.get(event.chain);
       if (flows?.has(flow) !== true) state.chainFlows.set(event.chain, new Set([...(flows ?? []), flow]));
-      foldGeneration(state, event, event.reason === "adoption");
+      if (!state.chainOrigins.has(event.chain)) state.chainOrigins.set(event.chain, event.reason);
+      foldEnds(state, event);
+      foldGeneration(state, event, { adopted: event.reason === "adoption", unproven: event.unproven === true });
       // A new access token under it proves that the refresh token is alive.
       if (event.reason === "reissue") state.suspects.delete(event.generation);
       state.chainAccounts.set(event.chain, event.account ?? state.chainAccounts.get(event.chain) ?? null);
@@ -347,26 +391,41 @@ function unplaced(at: number): Placement {
   };
 }
 
-function foldGeneration(state: Mutable<LedgerState>, event: LiveEvent | MemberEvent, adopted: boolean): void {
+function foldGeneration(
+  state: Mutable<LedgerState>,
+  event: LiveEvent | MemberEvent,
+  origin: Pick<Generation, "adopted" | "unproven">,
+): void {
+  const end = { expiresAt: event.expiresAt, recordedAt: event.at };
   const known = state.generations.get(event.generation);
-  if (known === undefined) {
+  if (known?.chain === event.chain) {
+    state.generations.set(event.generation, { ...known, end });
+  } else {
+    if (known !== undefined) takeOut(state, known);
     const sequence = (state.chainLengths.get(event.chain) ?? 0) + 1;
     state.chainLengths.set(event.chain, sequence);
-    state.generations.set(event.generation, {
-      fingerprint: event.generation,
-      chain: event.chain,
-      sequence,
-      expiresAt: event.expiresAt,
-      adopted,
-    });
-  } else {
-    state.generations.set(event.generation, { ...known, expiresAt: latest(known.expiresAt, event.expiresAt) });
+    state.generations.set(event.generation, { fingerprint: event.generation, chain: event.chain, sequence, end, ...origin });
   }
   state.issues.set(event.issue, event.generation);
 }
 
-function latest(left: number | null, right: number | null): number | null {
-  return left === null || right === null ? (left ?? right) : Math.max(left, right);
+/** The account of a generation turned out to be another one, so that it never was a member of its chain. */
+function takeOut({ chainLengths }: Mutable<LedgerState>, { chain, sequence }: Generation): void {
+  if (chainLengths.get(chain) === sequence) chainLengths.set(chain, sequence - 1);
+}
+
+/** So many expiries of a chain are kept: an earlier one is days old. */
+const KEPT_ENDS = 64;
+
+/**
+ * What the user accepted, and what the owner's own reissue shortened, is not compared with what came before: the earlier
+ * expiries would hold up every later rotation.
+ */
+function foldEnds(state: Mutable<LedgerState>, event: LiveEvent): void {
+  const end = { expiresAt: event.expiresAt, recordedAt: event.at };
+  const beginsAgain = event.reason === "accepted" || event.reason === "reissue";
+  const before = beginsAgain ? [] : (state.chainEnds.get(event.chain) ?? []);
+  state.chainEnds.set(event.chain, [...before, end].slice(-KEPT_ENDS));
 }
 
 function foldPlacement(state: Mutable<LedgerState>, event: PlacedEvent): void {
@@ -404,11 +463,16 @@ export function compactLedger(events: readonly LedgerEvent[], kept = KEPT_FOR_HI
   const old = events.slice(lastKey, cut);
   const state = foldLedger(emptyLedger, old);
   return [
-    ...old.filter(({ kind }) => kind === "key" || kind === "live" || kind === "member" || kind === "suspect"),
+    ...old.filter(({ kind }) => isKept(kind)),
     ...[...state.placements].map(([key, placement]) => placementEvent(key, placement)),
     ...[...state.holds].map(([key, reason]): HoldEvent => ({ kind: "hold", at: 0, ...splitKey(key), reason })),
     ...events.slice(cut),
   ];
+}
+
+/** Whether an event of this kind stays in a compacted ledger as it is. */
+function isKept(kind: LedgerEvent["kind"]): boolean {
+  return kind === "key" || kind === "live" || kind === "account" || kind === "member" || kind === "suspect";
 }
 
 /** Where the events begin that count: the same key named again makes nothing meaningless. */
@@ -457,7 +521,7 @@ export function isOauth(live: Live): boolean {
   return live.generation !== live.issue;
 }
 
-/** For so many generations the doubt lasts that an adoption leaves. The number comes out of thin air: ten days of them. */
+/** For so many generations the doubt lasts whether a later one comes from it. The number comes out of thin air: ten days of them. */
 const DOUBTED_GENERATIONS = 32;
 
 /** Whether a generation is known to be of no use any more: a later one of its chain is known, and surely descends from it. */
@@ -466,7 +530,7 @@ export function isSpent(state: LedgerState, generation: Fingerprint): boolean {
   if (known === undefined) return false;
   const later = (state.chainLengths.get(known.chain) ?? 0) - known.sequence;
   if (later <= 0) return false;
-  return later > DOUBTED_GENERATIONS || !isSupersededByAdoption(state, known);
+  return later > DOUBTED_GENERATIONS || !isDoubtfullySuperseded(state, known);
 }
 
 /** Whether no later generation of its chain is known. */
@@ -481,28 +545,25 @@ export function displayGeneration(state: LedgerState, generation: Fingerprint | 
   return `g${known === undefined ? "?" : String(known.sequence)}:${generation.slice(0, 6)}`;
 }
 
-/** Whether a generation only counts as spent because an agent's login was adopted in its place, which is likely, not certain. */
-export function isSupersededByAdoption(state: LedgerState, generation: Generation): boolean {
-  for (const { chain, sequence, adopted } of state.generations.values()) {
-    if (adopted && chain === generation.chain && sequence === generation.sequence + 1) return true;
+/**
+ * Whether a generation only counts as spent because of one that likely comes from it, not certainly: an agent's login was
+ * adopted in its place, or nothing told whose the next one was.
+ */
+export function isDoubtfullySuperseded(state: LedgerState, generation: Generation): boolean {
+  for (const { chain, sequence, adopted, unproven } of state.generations.values()) {
+    if ((adopted || unproven) && chain === generation.chain && sequence === generation.sequence + 1) return true;
   }
   return false;
 }
 
-/**
- * The latest end (epoch ms) of everything that was live where the live one was, and may be of its account: what is new ends
- * later still, what is unknown and ends earlier is an old copy from before the ledger. Another profile of the source may be of
- * another provider, whose logins last for longer. Null where the live one never ends.
- */
-export function latestEnd(state: LedgerState, live: Live): number | null {
-  let end = live.expiresAt;
-  if (end === null) return null;
-  for (const { chain, expiresAt } of state.generations.values()) {
-    if (expiresAt === null || expiresAt <= end) continue;
-    if (!haveCommonFlow(state, chain, live.chain)) continue;
-    if (relateAccounts(state.chainAccounts.get(chain) ?? null, live.account) !== "different") end = expiresAt;
-  }
-  return end;
+/** The latest known end of a chain, which every new generation of it ends after; null where none is known. */
+export function latestEnd({ chainEnds }: LedgerState, { chain }: Live, ends: Ends): End {
+  return ends.latestOf(chainEnds.get(chain) ?? []);
+}
+
+/** When the live access token ends. */
+export function endOfLive({ expiresAt, since }: Live, ends: Ends): End {
+  return ends.of(expiresAt, since);
 }
 
 /** Whether a source had both chains in one profile: else only their ends tell which of the two is the newer. */

@@ -1,5 +1,6 @@
-import { bestProven, findCandidates, withoutMargin, type Candidate } from "./candidate.js";
-import type { Credential, OauthCredential } from "./credential.js";
+import { bestProven, findCandidates, findUnadoptable, withoutMargin, type Candidate } from "./candidate.js";
+import { mergeAccounts, type Credential, type OauthCredential } from "./credential.js";
+import { Ends, longestLifeMs } from "./end.js";
 import { Fences } from "./fence.js";
 import type { Fingerprint } from "./generation.js";
 import {
@@ -9,6 +10,7 @@ import {
   placementKey,
   sameTerms,
   statedTerms,
+  type AccountEvent,
   type HoldEvent,
   type LedgerEvent,
   type LedgerState,
@@ -19,7 +21,7 @@ import {
   type Terms,
 } from "./ledger.js";
 import type { HeldCredential, ObservedSource, ObservedTarget, Orders, Policy } from "./observation.js";
-import { heldBySource, judgeSource, type SourceVerdict } from "./source-verdict.js";
+import { ACCOUNT_SETTLES_MS, heldBySource, judgeSource, type SourceVerdict } from "./source-verdict.js";
 import type { ProfileId, Share, StoreName } from "./store.js";
 import { judgeTarget, knownGeneration, type TargetVerdict } from "./target-verdict.js";
 
@@ -95,6 +97,8 @@ export interface Plan {
   readonly adoption: Adoption | null;
   /** Every login that the user's order to adopt may mean. */
   readonly ordered: readonly Candidate[];
+  /** Logins that the user's order may mean, but whose expiry cannot be used. */
+  readonly unadoptable: readonly ObservedTarget[];
   /** Never beside an adoption, which brings more. */
   readonly restoration: Restoration | null;
   readonly writes: readonly PlannedWrite[];
@@ -114,16 +118,19 @@ export function planSync(input: PlanInput): Plan {
     [...(source.state === "present" ? [source.observed] : []), ...targets.filter(({ binding }) => binding === "follow")],
     input,
   );
-  const verdict = judgeSource(source, { ...input, fences });
+  const ends = new Ends(now, longestLifeMs(providerOf(source, targets)));
+  const verdict = judgeSource(source, { ...input, fences, ends });
   const liveBefore = liveOf(input.ledger, source.flow);
 
-  const becoming = becomingLive(verdict, source, liveBefore, now);
+  const renaming = accountEvents(verdict, source, input.ledger, liveBefore, now);
+  const becoming = [...becomingLive(verdict, source, liveBefore, now), ...renaming];
   // What the source itself brought is known from here on: no candidate, ordered or not, is weighed against less.
   const known = becoming.length === 0 ? input.ledger : foldLedger(input.ledger, becoming);
   const liveInSource = liveOf(known, source.flow);
   const sourceAccount = source.state === "present" ? source.observed.account : null;
-  const candidates = findCandidates({ verdict, sourceAccount, targets, ledger: known, live: liveInSource, orders, now });
-  const chosen = mayAdopt(source, verdict, policy, orders) ? bestProven(candidates) : null;
+  const finding = { verdict, sourceAccount, targets, ledger: known, live: liveInSource, orders, ends, now };
+  const candidates = findCandidates(finding);
+  const chosen = mayAdopt(source, verdict, policy, orders) ? bestProven(candidates, ends) : null;
   const adoption = chosen === null ? null : adopt(chosen, source, verdict, liveInSource);
 
   const adopting = adoption === null ? [] : adoptionEvents(adoption, source, known, now);
@@ -136,8 +143,10 @@ export function planSync(input: PlanInput): Plan {
   const suspect = live !== null && (suspicion.length > 0 || ledger.suspects.has(live.generation));
 
   const context = {
+    source: verdict,
     ledger,
     live,
+    formerAccount: renaming.length === 0 ? null : (liveBefore?.account ?? null),
     suspect,
     wholeAtHand: carried?.type !== "oauth" || carried.refresh !== null,
     fences,
@@ -147,13 +156,14 @@ export function planSync(input: PlanInput): Plan {
     keptFromSource: adoption?.backup === true ? heldGeneration(verdict) : null,
     policy,
     orders,
+    ends,
     now,
   };
   const reports = targets.map((target): TargetReport => {
     if (target.binding !== "follow") return { target, verdict: null };
     return { target, verdict: judgeTarget(target, context) };
   });
-  const writes = carried === null || live === null ? [] : plannedWrites(placeOf(source), reports, carried, live);
+  const writes = carried === null || live === null ? [] : plannedWrites(placeOf(source), reports, carried, live, ledger);
   return {
     head: source,
     source: verdict,
@@ -167,12 +177,13 @@ export function planSync(input: PlanInput): Plan {
     ],
     adoption,
     ordered: candidates.filter(({ ordered }) => ordered),
+    unadoptable: findUnadoptable(finding),
     restoration,
     writes,
     reports,
     live,
     suspect,
-    wakeAt: earliestWake(verdict, reports, fences),
+    wakeAt: earliestWake(verdict, reports, fences, now),
   };
 }
 
@@ -181,8 +192,8 @@ function becomingLive(verdict: SourceVerdict, source: ObservedSource, before: Li
   const { held } = verdict;
   if (held.generation === null) return [];
   const [seen, known] = [source.observed.account, before?.account ?? null];
-  // A new access token says nothing of the account, and a rotation is no reason to forget it.
-  const account = verdict.reason === "reissue" ? (known ?? seen) : verdict.reason === "rotation" ? (seen ?? known) : seen;
+  // A rotation is no reason to forget what is known of the account.
+  const account = verdict.reason === "reissue" || verdict.reason === "rotation" ? mergeAccounts(seen, known) : seen;
   return [
     {
       kind: "live",
@@ -196,8 +207,31 @@ function becomingLive(verdict: SourceVerdict, source: ObservedSource, before: Li
       account,
       reason: verdict.reason,
       from: source.store,
+      ...(verdict.unproven ? { unproven: true } : {}),
     },
   ];
+}
+
+/** What the source tells of the live login's account, where the ledger does not know it, or by another e-mail. */
+function accountEvents(
+  verdict: SourceVerdict,
+  source: ObservedSource,
+  ledger: LedgerState,
+  live: Live | null,
+  at: number,
+): AccountEvent[] {
+  if (verdict.kind !== "live" || source.state !== "present" || live === null) return [];
+  // Of another flow with the same login that flow tells.
+  if (ledger.live.get(source.flow) !== live) return [];
+  const account = mergeAccounts(source.observed.account, live.account);
+  if (account === null || (account.uuid === live.account?.uuid && account.email === live.account.email)) return [];
+  return [{ kind: "account", at, ...flowOf(source), account }];
+}
+
+/** Whose logins the source has, by what is there. */
+function providerOf(source: ObservedSource, targets: readonly ObservedTarget[]): string | null {
+  if (source.state === "present") return source.observed.provider;
+  return targets.find(({ related }) => related)?.provider ?? null;
 }
 
 /** How a flow is named in an event: the profile alone where that is enough. */
@@ -341,10 +375,22 @@ function blockedBy(verdict: SourceVerdict): string {
   }
 }
 
-function plannedWrites(from: Place, reports: readonly TargetReport[], carried: Credential, live: Live): PlannedWrite[] {
+function plannedWrites(
+  from: Place,
+  reports: readonly TargetReport[],
+  carried: Credential,
+  live: Live,
+  ledger: LedgerState,
+): PlannedWrite[] {
   const writes: PlannedWrite[] = [];
+  // Of a former generation of the chain that hundreds hold, one copy is enough.
+  const keptOf = new Set<Fingerprint>();
   for (const { target, verdict } of reports) {
     if (verdict?.kind !== "write") continue;
+    const former = target.held.kind === "credential" ? target.held.generation : null;
+    const isOfChain = former !== null && ledger.generations.get(former)?.chain === live.chain;
+    const backup = verdict.backup && !(isOfChain && keptOf.has(former));
+    if (isOfChain && backup) keptOf.add(former);
     writes.push({
       from,
       target,
@@ -352,7 +398,7 @@ function plannedWrites(from: Place, reports: readonly TargetReport[], carried: C
       share: verdict.share,
       generation: live.generation,
       issue: live.issue,
-      backup: verdict.backup,
+      backup,
       revert: verdict.revert,
       replaceAccount: verdict.replaceAccount,
       create: target.held.kind === "absent",
@@ -471,11 +517,13 @@ function holdEvents(
   return [...now].flatMap(([key, event]) => (event.reason === (ledger.holds.get(key) ?? null) ? [] : [event]));
 }
 
-function earliestWake(verdict: SourceVerdict, reports: readonly TargetReport[], fences: Fences): number | null {
+function earliestWake(verdict: SourceVerdict, reports: readonly TargetReport[], fences: Fences, now: number): number | null {
   const waits = reports.flatMap((report) =>
     report.verdict?.kind === "drift" && report.verdict.until !== null ? [report.verdict.until] : [],
   );
   const times = [...waits, ...fences.ends()];
   if (verdict.kind === "held" && verdict.until !== null) times.push(verdict.until);
+  // The file that names the account may follow, and may name another one.
+  if (verdict.kind === "becomes-live" && verdict.unproven) times.push(now + ACCOUNT_SETTLES_MS);
   return times.length === 0 ? null : Math.min(...times);
 }

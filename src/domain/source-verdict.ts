@@ -1,7 +1,9 @@
-import { isLater, relateAccounts } from "./credential.js";
+import { relateAccounts } from "./credential.js";
+import { isLater, type End, type Ends } from "./end.js";
 import type { Fences } from "./fence.js";
 import type { Fingerprint } from "./generation.js";
 import {
+  endOfLive,
   isOauth,
   latestEnd,
   liveOf,
@@ -16,7 +18,11 @@ import type { HeldCredential, ObservedSource, Orders, Policy } from "./observati
 import { shellWord } from "./shell-word.js";
 
 /** Claude Code writes its login and its account file one after the other; after this long both are there. */
-const ACCOUNT_SETTLES_MS = 5000;
+export const ACCOUNT_SETTLES_MS = 5000;
+/** A new sign-in ends this much later at least: the server counts its end anew at each refresh, a moment apart. */
+const SIGN_IN_ROSE_MS = 60_000;
+/** Programs refresh shortly before the end of an access token; people sign in at any time. */
+export const REFRESH_WINDOW_MS = 10 * 60_000;
 
 export type SourceHold = "source-rolled-back" | "account-changed" | "account-unsettled";
 
@@ -49,7 +55,14 @@ export type SourceVerdict =
   /** The source holds the live issue. */
   | { readonly kind: "live"; readonly held: HeldCredential }
   /** What the source holds is to become live. */
-  | { readonly kind: "becomes-live"; readonly held: HeldCredential; readonly reason: LiveReason; readonly chain: ChainId }
+  | {
+      readonly kind: "becomes-live";
+      readonly held: HeldCredential;
+      readonly reason: LiveReason;
+      readonly chain: ChainId;
+      /** Nothing proves that it comes from what was live, which therefore does not count as spent. */
+      readonly unproven: boolean;
+    }
   /** Nothing is pushed from the source; `provenSignIn` also closes the way for an agent's rotation. */
   | {
       readonly kind: "held";
@@ -70,6 +83,7 @@ interface Context {
   readonly fences: Fences;
   readonly policy: Policy;
   readonly orders: Orders;
+  readonly ends: Ends;
   readonly now: number;
 }
 
@@ -155,6 +169,14 @@ export function heldBySource(verdict: SourceVerdict): HeldCredential | null {
 function judgeCredential(source: PresentSource, held: HeldCredential, context: Context): SourceVerdict {
   const live = liveOf(context.ledger, source.flow);
   const accepted = context.orders.force.has(source.store);
+  if (held.credential.type === "oauth" && held.generation !== null && held.expiresAt === null) {
+    return {
+      kind: "unreadable",
+      reason: "the login has no expiry that can be read",
+      hint: "sign in again with the program that owns this login",
+      torn: false,
+    };
+  }
   const hold: Hold = (reason, explanation, { provenSignIn = false, acceptable = true } = {}) => ({
     kind: "held",
     held,
@@ -165,12 +187,25 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
     adoptionPending: false,
     until: null,
   });
-  const becomeLive = (reason: LiveReason, chain: ChainId): SourceVerdict => ({ kind: "becomes-live", held, reason, chain });
+  const becomeLive: BecomeLive = (reason, chain, { unproven = false } = {}) => ({
+    kind: "becomes-live",
+    held,
+    reason,
+    chain,
+    unproven,
+  });
 
   if (live === null) return judgeFirst(source, held, context.ledger, hold, becomeLive);
   if (held.generation === null)
     return judgeBare(source, held, live, context) ?? hold("account-changed", "the login lost its refresh token", spent);
-  if (held.generation === live.generation) return judgeSameGeneration(held, live, context.ledger, hold, becomeLive);
+  if (held.generation === live.generation) {
+    if (relateAccounts(source.observed.account, live.account) === "different") {
+      if (accepted || context.policy.onAccountChange === "push") return becomeLive("account-switch", newChain(held.generation));
+      const explanation = "the account file names another account than when this login appeared";
+      return hold("account-changed", explanation, { provenSignIn: true });
+    }
+    return judgeSameGeneration(held, live, accepted, context, hold, becomeLive);
+  }
 
   const known = context.ledger.generations.get(held.generation);
   if (known !== undefined) {
@@ -178,7 +213,7 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
     if (held.credential.type !== "oauth" && !isOauth(live)) return becomeLive("rotation", known.chain);
     if (known.chain === live.chain)
       return hold("source-rolled-back", "the source holds an older generation: a restored backup", spent);
-    if (!accepted && missedAdoption(source, held.generation, live, context.ledger)) {
+    if (!accepted && missedAdoption(source, held, live, context.ledger)) {
       const verdict = hold("source-rolled-back", "the source does not hold yet what was adopted");
       return verdict.kind === "held" ? { ...verdict, adoptionPending: true } : verdict;
     }
@@ -224,10 +259,11 @@ function judgeFirst(
 }
 
 /** The live generation was adopted, and the source has not moved since: its own program did not choose what it holds. */
-function missedAdoption(source: PresentSource, generation: Fingerprint, live: Live, ledger: LedgerState): boolean {
+function missedAdoption(source: PresentSource, held: HeldCredential, live: Live, ledger: LedgerState): boolean {
   if (ledger.generations.get(live.generation)?.adopted !== true) return false;
   const placement = ledger.placements.get(placementKey(source.store, source.profile));
-  return placement?.generation === generation && placement.stub === null && placement.at <= live.since;
+  if (placement?.generation !== held.generation || placement.issue !== held.issue) return false;
+  return placement.stub === null && placement.at <= live.since;
 }
 
 type Hold = (
@@ -239,21 +275,25 @@ type Hold = (
 /** It is known, and not to be had back by an order. */
 const spent = { acceptable: false };
 
-type BecomeLive = (reason: LiveReason, chain: ChainId) => SourceVerdict;
+type BecomeLive = (reason: LiveReason, chain: ChainId, more?: { readonly unproven?: boolean }) => SourceVerdict;
 
+/** A new access token under the live refresh token is the owner's own write, whatever its end. */
 function judgeSameGeneration(
   held: HeldCredential,
   live: Live,
-  ledger: LedgerState,
+  accepted: boolean,
+  { ledger, ends }: Context,
   hold: Hold,
   becomeLive: BecomeLive,
 ): SourceVerdict {
   // Of a token nothing but its end may change.
   const isExtended = held.credential.type === "token" && held.expiresAt !== live.expiresAt;
   if (held.issue === live.issue) return isExtended ? becomeLive("reissue", live.chain) : { kind: "live", held };
-  const known = ledger.issues.has(held.issue);
-  if (!known && isLater(held.expiresAt, live.expiresAt)) return becomeLive("reissue", live.chain);
-  return hold("source-rolled-back", "the source holds an older access token of the live generation", spent);
+  if (ledger.issues.has(held.issue))
+    return hold("source-rolled-back", "the source holds an older access token of the live generation", spent);
+  const end = ends.of(held.expiresAt);
+  if (accepted || !ends.isOver(end) || isLater(end, endOfLive(live, ends))) return becomeLive("reissue", live.chain);
+  return hold("source-rolled-back", "the source holds an expired access token that was never seen, under the live refresh token");
 }
 
 function judgeUnknown(
@@ -271,8 +311,11 @@ function judgeUnknown(
   const accept = (): SourceVerdict => becomeLive("accepted", newChain(held.generation));
   if (changedKind) return accepted ? accept() : hold("account-changed", "the login is of another kind than before");
 
-  const settlesAt = source.changedAt + ACCOUNT_SETTLES_MS;
-  if (!source.accountInCredential && context.now < settlesAt && !provesSameAccount(source, signInEndsAt, live)) {
+  const { ends } = context;
+  const changedAt = loginChangedAt(source, held, context.ledger);
+  const settlesAt = changedAt + ACCOUNT_SETTLES_MS;
+  const isProven = provesSameAccount(source, signInEndsAt, live) || isRefreshByItsTime(changedAt, signInEndsAt, live, ends);
+  if (!source.accountInCredential && context.now < settlesAt && !isProven) {
     if (accepted) return accept();
     return {
       kind: "held",
@@ -285,22 +328,44 @@ function judgeUnknown(
       until: settlesAt,
     };
   }
-  const fresh = isLater(held.expiresAt, latestEnd(context.ledger, live));
-  if (account === "different" || signInRose(signInEndsAt, live.signInEndsAt)) {
+  const end = ends.of(held.expiresAt, firstSeenAt(source, held, context.ledger) ?? context.now);
+  const before = latestEnd(context.ledger, live, ends);
+  const fresh = before === null ? !ends.isOver(end) : isLater(end, before);
+  // Of the very same sign-in an older copy is no switch, whoever the account file names.
+  const differs = account === "different" && (fresh || !isSameSignIn(signInEndsAt, live));
+  if (differs || (signInRose(signInEndsAt, live.signInEndsAt) && (fresh || !ends.isOver(end)))) {
     const oneSided = (source.observed.account === null) !== (live.account === null);
     if (accepted) return accept();
-    if ((account === "different" || oneSided) && context.policy.onAccountChange === "hold") {
+    if ((differs || oneSided) && context.policy.onAccountChange === "hold") {
       return hold("account-changed", "the source was signed in to another account", { provenSignIn: true });
     }
-    // A new sign-in brings a new access token; another account's cannot be compared, unless it is the very same sign-in.
-    const comparable = account !== "different" || isSameSignIn(signInEndsAt, live);
-    if (fresh || !comparable) return becomeLive("sign-in", newChain(held.generation));
-    return hold("source-rolled-back", "the source holds an unknown sign-in that ends before what is known: an old copy");
+    return becomeLive("sign-in", newChain(held.generation));
   }
   // An order changes nothing about what follows from the chain: a rotation stays a member, so that the older one is known.
-  if (held.credential.type !== "oauth" || fresh) return becomeLive("rotation", live.chain);
+  if (held.credential.type !== "oauth" || fresh) {
+    const isOfAccount = isSameSignIn(signInEndsAt, live) || (source.accountInCredential && !signInMoved(signInEndsAt, live));
+    return becomeLive("rotation", live.chain, { unproven: isOauth(live) && (before === null || !isOfAccount) });
+  }
   if (accepted) return accept();
-  return hold("source-rolled-back", "the source holds an unknown login that ends before what is known: an old copy");
+  return hold("source-rolled-back", "the source holds an unknown login that expires before what is known: an old copy");
+}
+
+/** When the login itself changed (epoch ms): what stands beside it in the file may change every second. */
+function loginChangedAt(source: PresentSource, held: HeldCredential, ledger: LedgerState): number {
+  return Math.min(source.changedAt, firstSeenAt(source, held, ledger) ?? source.changedAt);
+}
+
+/** When the ledger recorded what the source holds (epoch ms); null where this is its first sight. */
+function firstSeenAt(source: PresentSource, held: HeldCredential, ledger: LedgerState): number | null {
+  const placement = ledger.placements.get(placementKey(source.store, source.profile));
+  return placement?.generation === held.generation && placement.issue === held.issue ? placement.at : null;
+}
+
+/** Where no sign-in's end tells anything, programs refresh in the last minutes of an access token; people sign in at any time. */
+function isRefreshByItsTime(changedAt: number, signInEndsAt: number | null, live: Live, ends: Ends): boolean {
+  if (signInEndsAt !== null || live.signInEndsAt !== null) return false;
+  const liveEnd: End = endOfLive(live, ends);
+  return liveEnd !== null && changedAt >= liveEnd - REFRESH_WINDOW_MS && changedAt <= liveEnd;
 }
 
 /**
@@ -318,9 +383,14 @@ function isSameSignIn(signInEndsAt: number | null, live: Live): boolean {
   return signInEndsAt !== null && signInEndsAt === live.signInEndsAt;
 }
 
-/** A refresh never raises the end of a sign-in and never adds one. */
+/** Whether the ends of two sign-ins are further apart than a refresh leaves them. */
+function signInMoved(current: number | null, { signInEndsAt: before }: Live): boolean {
+  return current !== null && before !== null && Math.abs(current - before) > SIGN_IN_ROSE_MS;
+}
+
+/** A refresh never raises the end of a sign-in and never adds one; it may lower it. */
 function signInRose(current: number | null, before: number | null): boolean {
-  return current !== null && (before === null || current > before);
+  return current !== null && (before === null || current > before + SIGN_IN_ROSE_MS);
 }
 
 /** A chain is named after its first generation. */

@@ -1,12 +1,14 @@
 import type { Candidate } from "./candidate.js";
-import { withoutMargin } from "./candidate.js";
-import { isLater, relateAccounts } from "./credential.js";
+import { endOf, holdsOwnChain, isNewer, parentOf, prove } from "./candidate.js";
+import { relateAccounts, type Account } from "./credential.js";
+import { isLater, type Ends } from "./end.js";
 import { fencedGeneration, type Fences } from "./fence.js";
 import type { Fingerprint } from "./generation.js";
 import {
+  endOfLive,
   haveCommonFlow,
+  isDoubtfullySuperseded,
   isNewest,
-  isSupersededByAdoption,
   placementKey,
   sameTerms,
   type Generation,
@@ -22,6 +24,7 @@ import {
   type Orders,
   type Policy,
 } from "./observation.js";
+import type { SourceVerdict } from "./source-verdict.js";
 import type { Share } from "./store.js";
 
 /** A consumer that keeps undoing a write is answered at once, then later and later, then left alone (rule R12). */
@@ -56,11 +59,20 @@ export type TargetVerdict =
     }
   /** It should be written, but not now: the source gives nothing to push, or a re-assertion waits its turn. */
   | { readonly kind: "drift"; readonly reason: string; readonly until: number | null }
-  | { readonly kind: "hold"; readonly reason: TargetHold; readonly explanation: string };
+  | {
+      readonly kind: "hold";
+      readonly reason: TargetHold;
+      readonly explanation: string;
+      /** Whether the user may have it adopted; set for `target-newer`. */
+      readonly adoptable?: boolean;
+    };
 
 export interface TargetContext {
+  readonly source: SourceVerdict;
   readonly ledger: LedgerState;
   readonly live: Live | null;
+  /** What the live login's account was called until this plan; null where its name did not change. */
+  readonly formerAccount: Account | null;
   /** Why nothing can be pushed, in the word of the source's state; null when the live credential is at hand. */
   readonly blocked: string | null;
   readonly liveType: "oauth" | "token" | "api_key" | null;
@@ -74,10 +86,11 @@ export interface TargetContext {
   readonly keptFromSource: Fingerprint | null;
   readonly policy: Policy;
   readonly orders: Orders;
+  readonly ends: Ends;
   readonly now: number;
 }
 
-/** What is decided for one target by. */
+/** Input for judging one target. */
 interface Context extends TargetContext {
   /** How much of the live login this target is given. */
   readonly share: Share;
@@ -100,8 +113,10 @@ export function judgeTarget(target: ObservedTarget, targets: TargetContext): Tar
     return hold("provider-mismatch", `the profile is of the provider ${target.provider ?? "?"}, the source's is of another`);
   if (live === null) return drift(context.blocked ?? "source-missing");
 
-  const foreign = relateAccounts(target.account, live.account) === "different";
-  const replaceAccount = foreign && followedAnotherAccount(target, placement, ledger, live);
+  const isNamedOtherwise = relateAccounts(target.account, live.account) === "different";
+  const hasOldName = isNamedOtherwise && holdsOwnChain(target, live, ledger);
+  const foreign = isNamedOtherwise && !hasOldName;
+  const replaceAccount = hasOldName || (foreign && followedAnotherAccount(target, placement, ledger, live));
   const otherAccount = hold("another-account", "the profile names another account than the source's");
   if (held.kind === "stub") {
     if (foreign && !replaceAccount) return otherAccount;
@@ -122,17 +137,18 @@ export function judgeTarget(target: ObservedTarget, targets: TargetContext): Tar
       ? hold("type-mismatch", `the profile is of type ${held.credential.type}, the source's login is not`)
       : { kind: "unrelated" };
   }
-  if (holdsLive(target, held, live, context)) return { kind: "in-sync" };
+  if (holdsLive(target, held, live, context)) {
+    const renamed = hasOldName && relateAccounts(target.account, context.formerAccount) === "same";
+    return renamed && context.blocked === null ? { ...write(false, context.share), replaceAccount } : { kind: "in-sync" };
+  }
   if (foreign && !replaceAccount) return otherAccount;
   // Also while nothing can be pushed: it may be the one login that is left, and it is the user's to choose.
   const isCandidate = context.candidates.some((candidate) => candidate.target === target);
   if (context.blocked !== null) return isCandidate && known === null ? targetNewer() : drift(context.blocked);
-  const write =
-    known !== null
-      ? judgeKnown(target, held, known, live, context)
-      : judgeUnknown(target, held, live, followsByPlacement(placement, ledger), context);
-  if (write.kind !== "write") return write;
-  return afterReverts({ ...write, replaceAccount }, target, placement, live, context);
+  const verdict =
+    known !== null ? judgeKnown(target, held, known, live, context) : judgeUnknown(target, held, live, placement, context);
+  if (verdict.kind !== "write") return verdict;
+  return afterReverts({ ...verdict, replaceAccount }, target, placement, live, context);
 }
 
 type Write = Extract<TargetVerdict, { kind: "write" }>;
@@ -240,22 +256,24 @@ function judgeKnown(
   held: HeldCredential,
   known: Generation,
   live: Live,
-  { ledger, orders, keptFromSource, share }: Context,
+  { ledger, orders, keptFromSource, share, ends }: Context,
 ): TargetVerdict {
+  const isAfterLive = isLater(endOf(held, target, ends), endOfLive(live, ends));
   if (known.fingerprint === live.generation && held.generation !== null) {
-    const newer = !ledger.issues.has(held.issue) && isLater(withoutMargin(held, target), live.expiresAt);
+    const newer = !ledger.issues.has(held.issue) && isAfterLive;
     if (newer && target.share === "full" && !orders.force.has(target.store)) {
-      return hold("target-newer", "it holds a newer access token of the live generation");
+      return { ...hold("target-newer", "it holds a newer access token of the live generation"), adoptable: true };
     }
     // A refresh token is taken away, and the source may have lost its own since it was read.
     return write(share === "access-only", share);
   }
   const unspent = known.chain !== live.chain && isNewest(ledger, known);
-  const isLatest = unspent && isLater(withoutMargin(held, target), live.expiresAt);
-  if (isLatest && !haveCommonFlow(ledger, known.chain, live.chain) && !orders.force.has(target.store))
-    return hold("target-newer", "it holds a login that another source brought, which ends after this source's");
+  if (unspent && isAfterLive && !haveCommonFlow(ledger, known.chain, live.chain) && !orders.force.has(target.store)) {
+    const explanation = "it holds a login that another source brought, which expires after this source's";
+    return { ...hold("target-newer", explanation), adoptable: true };
+  }
   if (held.generation === null) return write(false, share);
-  const doubtful = known.fingerprint !== keptFromSource && isSupersededByAdoption(ledger, known);
+  const doubtful = known.fingerprint !== keptFromSource && isDoubtfullySuperseded(ledger, known);
   return write(unspent || doubtful, share);
 }
 
@@ -263,20 +281,62 @@ function judgeUnknown(
   target: ObservedTarget,
   held: HeldCredential,
   live: Live,
-  hasHistory: boolean,
-  { orders, candidates, share }: Context,
+  placement: Placement | undefined,
+  context: Context,
 ): TargetVerdict {
+  const { ledger, orders, candidates, share, ends } = context;
   if (orders.force.has(target.store)) return write(true, share);
   // A secret that does not rotate is edited by people only, and no end orders it.
   if (held.credential.type !== "oauth") {
-    if (target.listed && !hasHistory) return write(true, share);
+    if (target.listed && !followsByPlacement(placement, ledger)) return write(true, share);
     return hold("unknown-origin", "it held the source's secret before, and was changed there");
   }
   const isCandidate = candidates.some((candidate) => candidate.target === target);
-  if (isCandidate || isLater(withoutMargin(held, target), live.expiresAt)) return targetNewer();
+  const [end, liveEnd] = [endOf(held, target, ends), endOfLive(live, ends)];
+  // That it is over meanwhile says nothing: what was on hold stays so while the source's end is unknown.
+  const wasNewer = liveEnd === null && end !== null && isOnHold(target, ledger);
+  const origin = rotationOf(target, placement, live, context);
+  if (isCandidate || ((isNewer(end, liveEnd, ends) || wasNewer) && origin !== "beaten")) return targetNewer();
+  // It may have spent the live login, which is of no use to it then. Servers shorten what a token lasts, and programs break it.
+  if (target.listed && origin === "from-live" && (liveEnd === null || !ends.isOver(end))) {
+    const what = end === null ? "left an expiry that cannot be used" : "its new access token expires before the old one";
+    return { ...hold("target-newer", `its program renewed the live login, but ${what}`), adoptable: end !== null };
+  }
   return target.listed
     ? write(true, share)
     : hold("unknown-origin", "it held the source's login before, and now holds an unknown one");
+}
+
+/**
+ * What an unknown login in a profile is to the live one: surely its next generation (`from-live`); what surely came from
+ * the sign-in before, when the user signed in again (`beaten`); or nothing that is known.
+ */
+function rotationOf(
+  target: ObservedTarget,
+  placement: Placement | undefined,
+  live: Live,
+  context: Context,
+): "from-live" | "beaten" | "unknown" {
+  const { ledger } = context;
+  const parent = placement === undefined ? undefined : parentOf(placement, ledger);
+  if (placement === undefined || parent === undefined || placement.terms.share !== "full") return "unknown";
+  if (parent.fingerprint === live.generation) {
+    // Once on hold it stays so: a proof by the time of a refresh is one only when the login is first seen.
+    return isOnHold(target, ledger) || isProven(target, placement, parent, context) ? "from-live" : "unknown";
+  }
+  if (parent.chain === live.chain || ledger.chainOrigins.get(live.chain) !== "sign-in") return "unknown";
+  if (!haveCommonFlow(ledger, parent.chain, live.chain)) return "unknown";
+  if (relateAccounts(ledger.chainAccounts.get(parent.chain) ?? null, live.account) === "different") return "unknown";
+  return isProven(target, placement, parent, context) ? "beaten" : "unknown";
+}
+
+function isOnHold({ store, profile }: ObservedTarget, { holds }: LedgerState): boolean {
+  return holds.get(placementKey(store, profile)) === "target-newer";
+}
+
+function isProven(target: ObservedTarget, placement: Placement, parent: Generation, context: Context): boolean {
+  const { source, ledger, live, ends, now } = context;
+  return prove(target, placement, parent, { verdict: source, ledger, live, ends, now }) !== null;
 }
 
 function afterReverts(
@@ -308,12 +368,13 @@ function write(backup: boolean, share: Share): Write {
   return { kind: "write", backup, revert: false, replaceAccount: false, share };
 }
 
-function hold(reason: TargetHold, explanation: string): TargetVerdict {
+function hold(reason: TargetHold, explanation: string): Extract<TargetVerdict, { kind: "hold" }> {
   return { kind: "hold", reason, explanation };
 }
 
 function targetNewer(): TargetVerdict {
-  return hold("target-newer", "it holds an unknown login that ends after the source's, and nothing proves whose it is");
+  const explanation = "it has an unknown login that expires after the source's, and nothing proves whose it is";
+  return { ...hold("target-newer", explanation), adoptable: true };
 }
 
 function drift(reason: string): TargetVerdict {

@@ -22,7 +22,8 @@ import type { Leftovers } from "./temporary-file.js";
 
 const text = z.string();
 const time = z.number().check(z.refine(isTime));
-const account = z.nullable(z.object({ uuid: z.nullable(text), email: z.nullable(text) }));
+const identity = { uuid: z.nullable(text), email: z.nullable(text) };
+const account = z.nullable(z.object(identity));
 const member = { at: time, sourceProfile: text, chain: text, generation: text, issue: text, expiresAt: z.nullable(time) };
 const stub = z.object({ replaced: z.nullable(text), timeLimit: z.boolean() });
 const fence = { claim: text, failed: z.boolean(), spends: z.nullable(text), since: time };
@@ -35,7 +36,9 @@ const eventShape = z.discriminatedUnion("kind", [
     account,
     reason: z.enum(["first-sight", "rotation", "reissue", "sign-in", "account-switch", "adoption", "accepted"]),
     from: text,
+    unproven: z.optional(z.literal(true)),
   }),
+  z.object({ kind: z.literal("account"), at: time, sourceProfile: text, flow: z.optional(text), account: z.object(identity) }),
   z.object({ kind: z.literal("member"), ...member }),
   z.object({
     kind: z.enum(["seen", "written"]),

@@ -42,16 +42,14 @@ export interface Observation {
   readonly files: readonly string[];
 }
 
-/** Reads the source and every target; one that cannot be read stops no other. */
+/** Reads the source and every target, each place once; one that cannot be read stops no other. */
 export async function observe(
   inventory: Inventory,
   { fingerprintOf, tokens, backups }: Memories,
   signal: AbortSignal,
 ): Promise<Observation> {
-  const [source, found] = await Promise.all([
-    readSource(inventory.source.stores, signal),
-    readTargets(inventory.targets, signal),
-  ]);
+  const read = readerOfPlaces(signal);
+  const [source, found] = await Promise.all([readSource(inventory.source.stores, read), readTargets(inventory.targets, read)]);
   const names: Names = { fingerprintOf: remembering(fingerprintOf), tokens };
   const kept = await readCopies(inventory.source, source.reads, backups);
   tokens.note({ source: source.reads, targets: found, copies: [...kept.values()].flat() }, names.fingerprintOf);
@@ -148,13 +146,29 @@ interface Names {
   readonly tokens: SeenTokens;
 }
 
+type ReadPlace = (store: CredentialStore) => Promise<StoreSnapshot>;
+
+/**
+ * Reads each place once a scan, whatever roles it has: the plan and the compare-and-swap of its write rest on one snapshot. Of
+ * two snapshots, what a program wrote between them would pass the comparison without having been judged.
+ */
+function readerOfPlaces(signal: AbortSignal): ReadPlace {
+  const reads = new Map<string, Promise<StoreSnapshot>>();
+  return (store) => {
+    const place = JSON.stringify([store.name, store.path]);
+    const read = reads.get(place) ?? store.read(signal);
+    reads.set(place, read);
+    return read;
+  };
+}
+
 /** @returns why the source cannot be told, or no look yet where every store of it was read */
 async function readSource(
   stores: readonly [CredentialStore, ...CredentialStore[]],
-  signal: AbortSignal,
+  read: ReadPlace,
 ): Promise<{ look: SourceLook | null; reads: readonly ReadStore[] }> {
   try {
-    const reads = await Promise.all(stores.map(async (each) => ({ store: each, snapshot: await each.read(signal) })));
+    const reads = await Promise.all(stores.map(async (store) => ({ store, snapshot: await read(store) })));
     return { look: null, reads };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
@@ -196,11 +210,11 @@ function keptLogin(
 
 type Found = Omit<ReadTarget, "profiles">;
 
-async function readTargets(targets: readonly TargetStore[], signal: AbortSignal): Promise<Found[]> {
+async function readTargets(targets: readonly TargetStore[], read: ReadPlace): Promise<Found[]> {
   return mapConcurrently(targets, READS_AT_ONCE, async (target) => {
     if (target.binding === "ignore") return { target, snapshot: null, error: null, sameAs: null };
     try {
-      return { target, snapshot: await target.store.read(signal), error: null, sameAs: null };
+      return { target, snapshot: await read(target.store), error: null, sameAs: null };
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       return { target, snapshot: null, error, sameAs: null };

@@ -1,7 +1,7 @@
 import { lstat, mkdir, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import * as z from "zod/mini";
-import { LAST_EXPIRY_MS, type Account, type Credential } from "../domain/credential.js";
+import { FIRST_EXPIRY_MS, LAST_EXPIRY_MS, type Account, type Credential } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
 import { Secret, SecretReference } from "../domain/secret.js";
 import type {
@@ -28,8 +28,6 @@ export const CLAUDE_PROFILE = "claudeAiOauth";
 
 /** Without this scope Claude Code takes a file for logged out, and never refreshes it. */
 const REQUIRED_SCOPE = "user:inference";
-/** A time below this is in seconds, which Claude Code would take for long past. */
-const FIRST_PLAUSIBLE_MS = 100_000_000_000;
 /** The account file also holds the history of every project, so it grows large. */
 const ACCOUNT_FILE_MAX_BYTES = 64 * 1024 * 1024;
 
@@ -38,7 +36,7 @@ const fileShape = z.looseObject({ claudeAiOauth: z.optional(z.unknown()) });
 const fieldsShape = z.catch(z.record(z.string(), z.unknown()), {});
 const lacksScope = `the login lacks the scope ${REQUIRED_SCOPE}, so that Claude Code takes it for logged out`;
 const noTime = { error: "expiresAt is not a time in milliseconds" };
-const time = z.number(noTime).check(z.gt(FIRST_PLAUSIBLE_MS, noTime), z.lte(LAST_EXPIRY_MS, noTime));
+const time = z.number(noTime).check(z.gt(FIRST_EXPIRY_MS, noTime), z.lte(LAST_EXPIRY_MS, noTime));
 /** A field that may be absent or null, which mean the same. */
 const optional = <Shape extends z.ZodMiniType>(shape: Shape) => z._default(z.nullable(shape), null);
 /** Logged out: the tokens are blank, the rest stays. */

@@ -1,4 +1,4 @@
-import { LAST_EXPIRY_MS, type Account, type Credential } from "../domain/credential.js";
+import { FIRST_EXPIRY_MS, LAST_EXPIRY_MS, type Account, type Credential } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
 import { isPresentable } from "../domain/presentable.js";
 import { Secret, SecretReference } from "../domain/secret.js";
@@ -133,11 +133,12 @@ function literal(value: unknown): Secret | null {
 }
 
 /**
- * An expiry that is no positive number of ms makes OpenClaw refuse the profile; it counts as not stated. One that no date
- * can name is the last that one can.
+ * An expiry that is no positive number of ms makes OpenClaw refuse the profile; it counts as not stated, and so does one in
+ * seconds. One that no date can name is the last that one can.
  */
 function readExpiry(value: unknown): number | null {
-  return typeof value === "number" && Number.isFinite(value) && value > 0 ? Math.min(value, LAST_EXPIRY_MS) : null;
+  if (typeof value !== "number" || !Number.isFinite(value) || value <= FIRST_EXPIRY_MS) return null;
+  return Math.min(value, LAST_EXPIRY_MS);
 }
 
 /** Where OpenClaw finds a secret that is not in the store; it drops a literal beside it at its next save. */

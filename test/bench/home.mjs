@@ -4,9 +4,9 @@ import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { fileURLToPath, URL } from "node:url";
 import { gunzipSync } from "node:zlib";
+import { endOf, SIGN_IN_END_MS } from "../support/ends.mjs";
 import { openDatabase } from "./sqlite.mjs";
 
-const HOUR_MS = 3_600_000;
 /** The time of day decides nothing: the next look that is not asked for is far away. */
 const NO_RESYNC = '{ resync: "0 0 1 1 *" }\n';
 
@@ -95,7 +95,7 @@ export class BenchHome {
     const login = {
       ...tokens(this.#generation, "accessToken", "refreshToken"),
       expiresAt: endOf(this.#generation),
-      refreshTokenExpiresAt: endOf(100_000),
+      refreshTokenExpiresAt: SIGN_IN_END_MS,
       scopes: ["user:inference", "user:profile", "user:sessions:claude_code"],
       subscriptionType: "max",
       rateLimitTier: "default_claude_max_20x",
@@ -126,9 +126,4 @@ export function storeText(generation) {
 function tokens(generation, access, refresh) {
   const filler = "x".repeat(80);
   return { [access]: `made-up-access-${filler}-${generation}`, [refresh]: `made-up-refresh-${filler}-${generation}` };
-}
-
-/** A fixed day far ahead, so that a generation has the same end wherever it is written. */
-function endOf(generation) {
-  return Date.UTC(2099, 0, 1) + generation * HOUR_MS;
 }

@@ -11,10 +11,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { endOf } from "../support/ends.mjs";
 
 const { DatabaseSync } = await import("node:sqlite").catch(() => import("@photostructure/sqlite"));
 
-const HOUR_MS = 3_600_000;
 const JSON_AGENTS = ["main", "ada", "bob", "cleo", "dan"];
 const SQLITE_AGENTS = ["eve", "fay", "gus"];
 const CONFIG = '{ resync: "0 0 1 1 *", settle: { quietMs: 20, capMs: 200 }, reload: { openclaw: "off" } }\n';
@@ -171,7 +171,7 @@ function profiles(generation) {
         provider: "claude-cli",
         access: `made-up-access-${generation}`,
         refresh: `made-up-refresh-${generation}`,
-        expires: Date.UTC(2099, 0, 1) + generation * HOUR_MS,
+        expires: endOf(generation),
       },
       "openai:default": { type: "api_key", provider: "openai", key: "made-up-key" },
     },

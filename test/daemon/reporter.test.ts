@@ -4,7 +4,7 @@ import { holdHint, Reporter, stuckHints } from "../../src/daemon/reporter.js";
 import { Failure, StoreError } from "../../src/domain/errors.js";
 import { composeIn, rememberingLog } from "../support/composed-daemon.js";
 import type { LogLine } from "../support/running-daemon.js";
-import { HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
+import { endOf, HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
 
 interface Reporting {
   readonly home: TemporaryHome;
@@ -48,7 +48,7 @@ describe("the reporter", () => {
     expect(line).toMatchObject({
       reconcileId: 2,
       generation: expect.stringMatching(/^g2:[0-9a-f]{6}$/) as string,
-      expiresAt: "2099-01-01T16:00:00.000Z",
+      expiresAt: new Date(endOf(2)).toISOString(),
       durationMs: expect.any(Number) as number,
     });
     expect(lines.filter(({ msg }) => msg === "looked")).toHaveLength(2);

@@ -70,9 +70,32 @@ describe("an agent that rotated (R5)", () => {
     ["the source holds the generation it descends from", sourceWith(login("live"))],
     ["the source holds an ancestor, restored", sourceWith(login("old", { endsInHours: -4 }))],
     ["the source is a stub that replaced it", sourceWith(stub)],
-    ["the source holds an unknown old copy", sourceWith(login("ancient", { endsInHours: -9 }))],
   ])("is adopted while %s", (_what, source) => {
     expect(adoptionOf(targetWith(refreshed, { account: anna }), { source }).adoption).toMatchObject({ generation: "refreshed" });
+  });
+
+  test("is not adopted over what the source holds and the ledger does not know: it is the owner's own write", () => {
+    const unseen = [login("ancient", { endsInHours: -9 }), login("live", { issue: "live/0", endsInHours: -1 })];
+    for (const held of [...unseen, login("live", { issue: "live/2", endsInHours: 5 })])
+      expect(adoptionOf(targetWith(refreshed, { account: anna }), { source: sourceWith(held) }).adoption).toBeNull();
+  });
+
+  test("is not taken for newer than a source whose end is unknown where its own is over", () => {
+    const ahead = { endsInHours: 24 * 40 };
+    const ledger = knownChain(becameLive("ahead", { ...ahead, chain: "ahead", reason: "accepted" }), wasSeen("ahead"));
+    const situation = { source: sourceWith(login("ahead", ahead)), ledger };
+    const renewed = (endsInHours: number) => targetWith(login("renewed", { endsInHours }), { account: anna });
+    expect(adoptionOf(renewed(8), situation).adoption).toMatchObject({ generation: "renewed" });
+    const plan = adoptionOf(renewed(-1), situation);
+    expect(plan.adoption).toBeNull();
+    expect(plan.reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "target-newer" });
+  });
+
+  test("with a new access token under the live refresh token is not adopted without an end that can be used, by an order neither", () => {
+    const target = targetWith({ ...login("live", { issue: "live/9" }), expiresAt: null });
+    const plan = adoptionOf(target, { adopt: target.store });
+    expect(plan.adoption).toBeNull();
+    expect(plan.unadoptable).toEqual([target]);
   });
 
   test("is not adopted while the login is missing, nor after the sign-in itself ended", () => {

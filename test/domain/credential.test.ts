@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { expiryOf, isLater, relateAccounts } from "../../src/domain/credential.js";
+import { expiryOf, haveDifferentIds, mergeAccounts, relateAccounts } from "../../src/domain/credential.js";
 import { isTransient } from "../../src/domain/errors.js";
 import { fingerprintAccount, identify } from "../../src/domain/generation.js";
 import { Secret } from "../../src/domain/secret.js";
@@ -25,18 +25,21 @@ describe("how two accounts relate", () => {
   });
 });
 
-describe("expiries", () => {
-  test.each([
-    [2, 1, true],
-    [1, 1, false],
-    [1, 2, false],
-    [null, 1, true],
-    [1, null, false],
-    [null, null, false],
-  ])("%s is later than %s: %s; one that is not stated never comes", (left, right, later) => {
-    expect(isLater(left, right)).toBe(later);
-  });
+test("two accounts have different ids only where both have one", () => {
+  expect(haveDifferentIds(account("1", "a"), account("2", "a"))).toBe(true);
+  expect(haveDifferentIds(account("1", "a"), account("1", "b"))).toBe(false);
+  expect(haveDifferentIds(account("1", "a"), account(null, "b"))).toBe(false);
+  expect(haveDifferentIds(account("1", "a"), null)).toBe(false);
+});
 
+test("of two looks at one account the newer one's words count, and the older one's where it is silent", () => {
+  expect(mergeAccounts(account("1", "new"), account("1", "old"))).toEqual(account("1", "new"));
+  expect(mergeAccounts(account(null, "new"), account("1", "old"))).toEqual(account("1", "new"));
+  expect(mergeAccounts(null, account("1", "old"))).toEqual(account("1", "old"));
+  expect(mergeAccounts(account("1", null), null)).toEqual(account("1", null));
+});
+
+describe("expiries", () => {
   test("an API key never ends", () => {
     expect(expiryOf(apiKey("key").credential)).toBeNull();
     expect(expiryOf(login("a").credential)).toBe(login("a").expiresAt);

@@ -1,16 +1,29 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { Ends, longestLifeMs } from "../../src/domain/end.js";
 import {
   compactLedger,
   emptyLedger,
   foldLedger,
+  isDoubtfullySuperseded,
   isSpent,
-  isSupersededByAdoption,
+  latestEnd,
+  liveOf,
   placementKey,
   type LedgerEvent,
   type LedgerState,
 } from "../../src/domain/ledger.js";
-import { anna, becameLive, knownChain, LISTED_PROFILE, NOW, SOURCE_PROFILE, wasSeen } from "../support/planning.js";
+import {
+  anna,
+  becameLive,
+  bert,
+  HOUR_MS,
+  knownChain,
+  LISTED_PROFILE,
+  NOW,
+  SOURCE_PROFILE,
+  wasSeen,
+} from "../support/planning.js";
 
 const fold = (events: Iterable<LedgerEvent>): LedgerState => foldLedger(emptyLedger, events);
 
@@ -32,8 +45,20 @@ const anyEvent: fc.Arbitrary<LedgerEvent> = fc.oneof(
     ...member,
     signInEndsAt: time,
     account: fc.constantFrom(null, anna),
-    reason: fc.constantFrom("rotation" as const, "reissue" as const, "adoption" as const, "sign-in" as const),
+    reason: fc.constantFrom(
+      "rotation" as const,
+      "reissue" as const,
+      "adoption" as const,
+      "sign-in" as const,
+      "accepted" as const,
+    ),
     from: fc.constant("claude-code"),
+  }),
+  fc.record({
+    kind: fc.constant("account" as const),
+    at: fc.nat(1000),
+    sourceProfile: fc.constantFrom("x", "y"),
+    account: fc.constantFrom(anna, bert),
   }),
   fc.record({ kind: fc.constant("member" as const), ...member }),
   fc.record({
@@ -104,11 +129,36 @@ describe("the ledger", () => {
     fc.assert(
       fc.property(fc.array(anyEvent, { maxLength: 40 }), anyEvent, (events, next) => {
         const [before, after] = [fold(events), fold([...events, next])];
+        const moved = "chain" in next ? next.generation : null;
         for (const [fingerprint, { chain, sequence }] of before.generations) {
+          if (fingerprint === moved && "chain" in next && next.chain !== chain) continue;
           expect(after.generations.get(fingerprint)).toMatchObject({ chain, sequence });
         }
       }),
     );
+  });
+
+  test("takes a generation out of a chain that it never was of: the one before it is the newest again", () => {
+    const ledger = knownChain(becameLive("live", { chain: "live", account: bert, reason: "account-switch" }));
+    const [old, live] = ["old", "live"].map((name) => ledger.generations.get(name));
+    expect([old, live]).toMatchObject([
+      { chain: "first", sequence: 1 },
+      { chain: "live", sequence: 1 },
+    ]);
+    expect(isSpent(ledger, "old")).toBe(false);
+  });
+
+  test("compares a new end with what came since the owner's last reissue, or since the user accepted one", () => {
+    const latest = (...events: readonly LedgerEvent[]) => {
+      const ledger = knownChain(...events);
+      const live = liveOf(ledger, SOURCE_PROFILE);
+      return live === null ? null : latestEnd(ledger, live, new Ends(NOW, longestLifeMs(null)));
+    };
+    expect(latest()).toBe(NOW + 4 * HOUR_MS);
+    expect(latest(becameLive("live", { issue: "live/2", endsInHours: 2, reason: "reissue" }))).toBe(NOW + 2 * HOUR_MS);
+    expect(latest(becameLive("chosen", { chain: "chosen", endsInHours: 1, reason: "accepted" }))).toBe(NOW + HOUR_MS);
+    expect(latest(becameLive("next", { endsInHours: 3 }))).toBe(NOW + 4 * HOUR_MS);
+    expect(latest(becameLive("ahead", { endsInHours: 24 * 30 }))).toBe(NOW + 4 * HOUR_MS);
   });
 
   test("knows nothing any more once the fingerprints are made with another key", () => {
@@ -174,7 +224,7 @@ describe("what is spent", () => {
   test("what an adoption put aside is not, for certain, until the chain has long gone on", () => {
     const adopted = becameLive("adopted", { reason: "adoption" });
     const ledger = knownChain(adopted);
-    expect([...ledger.generations.values()].filter((each) => isSupersededByAdoption(ledger, each))).toMatchObject([
+    expect([...ledger.generations.values()].filter((each) => isDoubtfullySuperseded(ledger, each))).toMatchObject([
       { fingerprint: "live" },
     ]);
     expect(isSpent(ledger, "live")).toBe(false);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { foldLedger, emptyLedger } from "../../src/domain/ledger.js";
+import { emptyLedger, foldLedger, isSpent } from "../../src/domain/ledger.js";
 import {
   anna,
   apiKey,
@@ -50,9 +50,40 @@ describe("what an unfamiliar source credential is (R4)", () => {
     expect(source).toMatchObject({ kind: "becomes-live", reason: "reissue", chain: "first" });
   });
 
-  test("an issue of the live generation that ends earlier is a restored backup", () => {
-    const { source } = planFor({ source: sourceWith(login("live", { issue: "live/0", endsInHours: 1 })), ledger: knownChain() });
-    expect(source).toMatchObject({ kind: "held", reason: "source-rolled-back" });
+  test.each([1, -1 / 60 + 4, 24 * 40])(
+    "an unknown issue of the live generation is the owner's own, whatever its end: in %d hours",
+    (endsInHours) => {
+      const held = login("live", { issue: "live/2", endsInHours });
+      const plan = planFor({ source: sourceWith(held), ledger: knownChain(), targets: [follower] });
+      expect(plan.source).toMatchObject({ kind: "becomes-live", reason: "reissue", chain: "first" });
+      expect(plan.adoption).toBeNull();
+      expect(plan.writes).toMatchObject([{ issue: "live/2" }]);
+    },
+  );
+
+  test("an unknown issue of the live generation that is over is not pushed, nor is the source healed over it; force accepts", () => {
+    const held = login("live", { issue: "live/0", endsInHours: -1 });
+    const situation = { source: sourceWith(held), ledger: knownChain(), targets: [targetWith(login("live"), { account: anna })] };
+    const plan = planFor(situation);
+    expect(plan.source).toMatchObject({ kind: "held", reason: "source-rolled-back", acceptable: true });
+    expect(plan.adoption).toBeNull();
+    expect(plan.writes).toEqual([]);
+    expect(planFor({ ...situation, force: [SOURCE] }).source).toMatchObject({ kind: "becomes-live", reason: "reissue" });
+  });
+
+  test("a known older issue of the live generation is a restored backup, and the source is healed", () => {
+    const ledger = knownChain(becameLive("live", { issue: "live/2", endsInHours: 6, reason: "reissue" }));
+    const current = targetWith(login("live", { issue: "live/2", endsInHours: 6 }));
+    const plan = planFor({ source: sourceWith(login("live")), ledger, targets: [current] });
+    expect(plan.source).toMatchObject({ kind: "held", reason: "source-rolled-back", acceptable: false });
+    expect(plan.adoption).toMatchObject({ generation: "live", issue: "live/2" });
+  });
+
+  test("a login without an expiry that can be read is not followed", () => {
+    const held = { ...login("next"), expiresAt: null };
+    const plan = planFor({ source: sourceWith(held), ledger: knownChain(), targets: [follower] });
+    expect(plan.source).toMatchObject({ kind: "unreadable", torn: false });
+    expect(plan.writes).toEqual([]);
   });
 
   test("a known older generation of the chain is a restored backup, and nothing is pushed", () => {
@@ -138,10 +169,70 @@ describe("what an unfamiliar source credential is (R4)", () => {
     expect(source).toMatchObject({ kind: "becomes-live", reason: "sign-in", chain: "new" });
   });
 
-  test("what ends before the live login is an older sign-in's, whatever its own end", () => {
+  test("a new sign-in counts whatever its access token's end, unless that is over", () => {
     const ledger = foldLedger(emptyLedger, [becameLive("live", { signInEndsAt: SIGN_IN_END })]);
-    const source = sourceWith(login("older", { endsInHours: 3, signInEndsAt: SIGN_IN_END + HOUR_MS }));
-    expect(planFor({ source, ledger }).source).toMatchObject({ kind: "held", reason: "source-rolled-back" });
+    const judged = (endsInHours: number, signInEndsAt: number) =>
+      planFor({ source: sourceWith(login("new", { endsInHours, signInEndsAt })), ledger }).source;
+    expect(judged(3, SIGN_IN_END + HOUR_MS)).toMatchObject({ kind: "becomes-live", reason: "sign-in", chain: "new" });
+    expect(judged(-1, SIGN_IN_END + HOUR_MS)).toMatchObject({ kind: "held", reason: "source-rolled-back" });
+  });
+
+  test("an old copy of the same sign-in, whose end a refresh lowered by a moment since, is no new sign-in", () => {
+    const ledger = foldLedger(emptyLedger, [becameLive("live", { signInEndsAt: SIGN_IN_END })]);
+    const held = login("older", { endsInHours: 3, signInEndsAt: SIGN_IN_END + 30_000 });
+    expect(planFor({ source: sourceWith(held), ledger }).source).toMatchObject({ kind: "held", reason: "source-rolled-back" });
+  });
+
+  test("a refresh after a sign-in is compared with that sign-in only", () => {
+    const ledger = knownChain(becameLive("new", { chain: "new", endsInHours: 2, reason: "sign-in" }));
+    expect(planFor({ source: sourceWith(login("next", { endsInHours: 3 })), ledger }).source).toMatchObject({
+      kind: "becomes-live",
+      reason: "rotation",
+      chain: "new",
+    });
+  });
+
+  test("a wrong end, which no login can have, holds up no later rotation; what it replaces does not count as spent", () => {
+    const ledger = knownChain(becameLive("ahead", { chain: "ahead", endsInHours: 30 * 24, reason: "sign-in" }));
+    const next = planFor({ source: sourceWith(login("next", { endsInHours: 8 })), ledger });
+    expect(next.source).toMatchObject({ kind: "becomes-live", reason: "rotation", chain: "ahead", unproven: true });
+    expect(isSpent(foldLedger(ledger, next.record), "ahead")).toBe(false);
+    expect(planFor({ source: sourceWith(login("gone", { endsInHours: -1 })), ledger }).source).toMatchObject({
+      kind: "held",
+      reason: "source-rolled-back",
+    });
+  });
+
+  test("what replaces a login whose sign-in ended much later is not surely its next generation", () => {
+    const ledger = foldLedger(emptyLedger, [becameLive("live", { signInEndsAt: SIGN_IN_END })]);
+    const unproven = (signInEndsAt: number) => {
+      const held = login("next", { endsInHours: 8, signInEndsAt });
+      const { source } = planFor({ source: sourceWith(held, { accountInCredential: true }), ledger });
+      return source.kind === "becomes-live" && source.unproven;
+    };
+    expect(unproven(SIGN_IN_END - 900)).toBe(false);
+    expect(unproven(SIGN_IN_END - 14 * 24 * HOUR_MS)).toBe(true);
+  });
+
+  test("an end is judged by when it was first seen: what is no end does not become one by mere waiting", () => {
+    const held = login("ahead", { endsInHours: 60 });
+    const seen = foldLedger(knownChain(), [sourceWasSeen("ahead", { at: NOW - 6000 })]);
+    const situation = { source: sourceWith(held), ledger: seen };
+    expect(planFor(situation).source).toMatchObject({ kind: "held", reason: "source-rolled-back" });
+    expect(planFor({ ...situation, now: NOW + 20 * HOUR_MS }).source).toMatchObject({ kind: "held" });
+  });
+
+  test("an end that no login can have is later than nothing", () => {
+    const held = login("next", { endsInHours: 30 * 24 });
+    const situation = { source: sourceWith(held), ledger: knownChain() };
+    expect(planFor(situation).source).toMatchObject({ kind: "held", reason: "source-rolled-back" });
+    const accepted = planFor({ ...situation, force: [SOURCE] });
+    expect(accepted.source).toMatchObject({ kind: "becomes-live", reason: "accepted" });
+    const later = sourceWith(login("later", { endsInHours: 1 }));
+    expect(planFor({ source: later, ledger: foldLedger(situation.ledger, accepted.record) }).source).toMatchObject({
+      kind: "becomes-live",
+      reason: "rotation",
+    });
   });
 
   test("a new sign-in whose account is known on one side only waits for the user", () => {
@@ -153,7 +244,19 @@ describe("what an unfamiliar source credential is (R4)", () => {
   test("an unknown login that ends later is a rotation", () => {
     const plan = planFor({ source: sourceWith(login("next", { endsInHours: 8 })), ledger: knownChain(), targets: [follower] });
     expect(plan.source).toMatchObject({ kind: "becomes-live", reason: "rotation", chain: "first" });
-    expect(plan.writes).toMatchObject([{ generation: "next", backup: false }]);
+    expect(plan.writes).toMatchObject([{ generation: "next" }]);
+  });
+
+  test("what a rotation replaces is kept once where nothing but a file beside it names the account, and not where it does itself", () => {
+    const targets = [follower, { ...follower, store: "openclaw:work" }];
+    const backups = (accountInCredential: boolean) =>
+      planFor({
+        source: sourceWith(login("next", { endsInHours: 8 }), { accountInCredential }),
+        ledger: knownChain(),
+        targets,
+      }).writes.map(({ backup }) => backup);
+    expect(backups(false)).toEqual([true, false]);
+    expect(backups(true)).toEqual([false, false]);
   });
 
   test("a rotation is one under an order, too: what came before it stays known as older", () => {
@@ -171,8 +274,8 @@ describe("what an unfamiliar source credential is (R4)", () => {
     });
   });
 
-  test("an unknown login that ends before anything that was ever live is an old copy, though it ends after the live one", () => {
-    const ledger = knownChain(becameLive("chosen", { chain: "chosen", reason: "accepted", endsInHours: 1 }));
+  test("an unknown login that ends before anything that was live in its chain is an old copy, though it ends after the live one", () => {
+    const ledger = knownChain(becameLive("adopted", { reason: "adoption", endsInHours: 1 }));
     const { source } = planFor({ source: sourceWith(login("older", { endsInHours: 3 })), ledger });
     expect(source).toMatchObject({ kind: "held", reason: "source-rolled-back" });
   });
@@ -225,6 +328,55 @@ describe("a source whose account file may lag (R7a)", () => {
     const ledger = foldLedger(emptyLedger, [becameLive("live", { signInEndsAt: SIGN_IN_END })]);
     const source = sourceWith(login("next", { endsInHours: 8, signInEndsAt: SIGN_IN_END }), justNow);
     expect(planFor({ source, ledger }).source).toMatchObject({ reason: "rotation" });
+  });
+
+  test("siblings that change in the same file do not make it wait longer", () => {
+    const next = sourceWith(login("next", { endsInHours: 8 }), justNow);
+    const seen = foldLedger(knownChain(), [sourceWasSeen("next", { at: NOW - 6000 })]);
+    expect(planFor({ source: next, ledger: seen }).source).toMatchObject({ kind: "becomes-live", reason: "rotation" });
+    const other = foldLedger(knownChain(), [sourceWasSeen("another", { at: NOW - 6000 })]);
+    expect(planFor({ source: next, ledger: other }).source).toMatchObject({ reason: "account-unsettled" });
+  });
+
+  test.each([
+    ["in the last ten minutes of the old access token", 5, null, "rotation"],
+    ["earlier than that", 30, null, "account-unsettled"],
+    ["after its end", -5, null, "account-unsettled"],
+    ["where a sign-in's end tells more", 5, SIGN_IN_END, "account-unsettled"],
+  ])("a new login %s is a refresh, which needs no waiting, or not", (_when, minutesLeft, signInEndsAt, reason) => {
+    const live = becameLive("live", { endsInHours: minutesLeft / 60, signInEndsAt });
+    const source = sourceWith(login("next", { endsInHours: 8, signInEndsAt }), { changedAgoMs: 10 });
+    const held = signInEndsAt === null ? source : sourceWith(login("next", { endsInHours: 8 }), { changedAgoMs: 10 });
+    expect(planFor({ source: held, ledger: foldLedger(emptyLedger, [live]) }).source).toMatchObject({ reason });
+  });
+
+  test("another account that the file names later stops the pushes, and the user's word begins a chain of its own", () => {
+    const source = sourceWith(login("live"), { account: bert });
+    const situation = { source, ledger: knownChain(), targets: [targetWith(login("old"))] };
+    const plan = planFor(situation);
+    expect(plan.source).toMatchObject({ kind: "held", reason: "account-changed", acceptable: true, provenSignIn: true });
+    expect(plan.writes).toEqual([]);
+    for (const accepted of [
+      planFor({ ...situation, force: [SOURCE] }),
+      planFor({ ...situation, policy: { onAccountChange: "push" } }),
+    ]) {
+      expect(accepted.source).toMatchObject({ kind: "becomes-live", reason: "account-switch", chain: "live" });
+      expect(accepted.live).toMatchObject({ generation: "live", account: bert });
+      const after = foldLedger(situation.ledger, accepted.record);
+      expect(isSpent(after, "old")).toBe(false);
+      expect(planFor({ ...situation, ledger: after }).source.kind).toBe("live");
+    }
+  });
+
+  test("an account that becomes known later, or changes its e-mail, is recorded once", () => {
+    const renamed = { uuid: anna.uuid, email: "anna-new" };
+    const plan = planFor({ source: sourceWith(login("live"), { account: renamed }), ledger: knownChain() });
+    expect(plan.source.kind).toBe("live");
+    expect(plan.record).toContainEqual(expect.objectContaining({ kind: "account", account: renamed }));
+    const after = foldLedger(knownChain(), plan.record);
+    expect(planFor({ source: sourceWith(login("live"), { account: renamed }), ledger: after }).record).toEqual([]);
+    const nameless = foldLedger(emptyLedger, [becameLive("live", { account: null }), sourceWasSeen("live")]);
+    expect(planFor({ source: sourceWith(login("live")), ledger: nameless }).live?.account).toEqual(anna);
   });
 
   test("where no account is known anywhere, none is waited for", () => {
@@ -309,7 +461,7 @@ describe("a sign-in that ends at the very moment of the live one", () => {
 
 test("a reissue does not change the account, a rotation brings one where none was known", () => {
   const reissued = planFor({
-    source: sourceWith(login("live", { issue: "live/2", endsInHours: 9 }), { account: bert }),
+    source: sourceWith(login("live", { issue: "live/2", endsInHours: 9 }), { account: null }),
     ledger: knownChain(),
   });
   expect(reissued.live?.account).toEqual(anna);

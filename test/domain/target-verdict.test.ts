@@ -60,6 +60,101 @@ describe("a following profile that is behind (R3)", () => {
   });
 });
 
+describe("an expiry that no login can have", () => {
+  const spoilt = (endsInHours: number | null, options: Partial<ObservedTarget> = {}) => {
+    const held = login("refreshed", { endsInHours: endsInHours ?? 4 });
+    return targetWith(endsInHours === null ? { ...held, expiresAt: null } : held, options);
+  };
+
+  test.each([null, 24 * 365])("is not the later one, so that a copy at first sight is overwritten: %s", (endsInHours) => {
+    expect(judged(spoilt(endsInHours, { store: "openclaw:new" }))).toMatchObject({ kind: "write", backup: true });
+  });
+
+  test("of what an agent surely made of the live login keeps it on hold until the source rotates, and nobody may adopt it", () => {
+    const target = spoilt(null, { account: anna });
+    const plan = planFor({ source, ledger: knownChain(), targets: [target] });
+    expect(plan.adoption).toBeNull();
+    expect(plan.reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "target-newer", adoptable: false });
+    const held = foldLedger(knownChain(), plan.record);
+    expect(judged(target, { ledger: held })).toMatchObject({ kind: "hold", reason: "target-newer" });
+    const ordered = planFor({ source, ledger: held, targets: [target], adopt: target.store });
+    expect(ordered.adoption).toBeNull();
+    expect(ordered.unadoptable).toEqual([target]);
+    const rotated = foldLedger(held, [becameLive("next", { endsInHours: 9 })]);
+    expect(judged(target, { source: sourceWith(login("next", { endsInHours: 9 })), ledger: rotated })).toMatchObject({
+      kind: "write",
+      backup: true,
+    });
+  });
+
+  test("is no reason to overwrite what surely came from the live login, and neither is one that a server shortened", () => {
+    const shortened = targetWith(login("refreshed", { endsInHours: 1 }), { account: anna });
+    expect(judged(shortened)).toMatchObject({ kind: "hold", reason: "target-newer", adoptable: true });
+    const over = targetWith(login("ancient", { endsInHours: -1 }), { account: anna });
+    expect(judged(over)).toMatchObject({ kind: "write", backup: true });
+  });
+
+  test("is mended where the login itself is the live one", () => {
+    expect(judged(targetWith({ ...login("live"), expiresAt: null }))).toMatchObject({ kind: "write" });
+  });
+
+  test("of the source lets an agent's known one be the newer, if it is not over", () => {
+    const ahead = { endsInHours: 24 * 40 };
+    const ledger = foldLedger(knownChain(), [becameLive("ahead", { ...ahead, chain: "ahead", reason: "accepted" })]);
+    const situation = { source: sourceWith(login("ahead", ahead)), ledger };
+    const unseen = (endsInHours: number) => targetWith(login("unknown", { endsInHours }), { store: "openclaw:new" });
+    expect(judged(unseen(2), situation)).toMatchObject({ kind: "hold", reason: "target-newer" });
+    expect(judged(unseen(-1), situation)).toMatchObject({ kind: "write", backup: true });
+  });
+});
+
+describe("a new sign-in of the same account", () => {
+  const ledger = knownChain(becameLive("new", { chain: "new", endsInHours: 2, reason: "sign-in" }));
+  const signedIn = { source: sourceWith(login("new", { endsInHours: 2 })), ledger };
+  const rotated = login("refreshed", { endsInHours: 6 });
+
+  test("beats what an agent surely made of the login before, which goes to the backups", () => {
+    const plan = planFor({ ...signedIn, targets: [targetWith(rotated, { account: anna })] });
+    expect(plan.adoption).toBeNull();
+    expect(plan.writes).toMatchObject([{ generation: "new", backup: true }]);
+  });
+
+  test("does not beat what nothing proves", () => {
+    expect(judged(targetWith(rotated), signedIn)).toMatchObject({ kind: "hold", reason: "target-newer" });
+  });
+});
+
+describe("an account that changed its e-mail (R7)", () => {
+  const renamed = { uuid: anna.uuid, email: "anna-new" };
+  const old = { uuid: null, email: anna.email };
+  const renamedSource = (generation: string, endsInHours = 4) =>
+    sourceWith(login(generation, { endsInHours }), { account: renamed });
+
+  test("is the same one in a profile that holds its login, where the e-mail is brought up to date at once", () => {
+    const target = targetWith(login("live"), { account: old });
+    const plan = planFor({ source: renamedSource("live"), ledger: knownChain(), targets: [target] });
+    expect(plan.writes).toMatchObject([{ replaceAccount: true, generation: "live" }]);
+    const after = foldLedger(knownChain(), plan.record);
+    const updated = { ...target, account: { uuid: null, email: renamed.email } };
+    expect(planFor({ source: renamedSource("live"), ledger: after, targets: [updated] })).toMatchObject({
+      writes: [],
+      record: [],
+    });
+  });
+
+  test("is the same one in a profile that holds an earlier generation", () => {
+    const target = targetWith(login("old"), { account: old });
+    expect(judged(target, { source: renamedSource("live") })).toMatchObject({ kind: "write", replaceAccount: true });
+  });
+
+  test("is another one where the id is another, and where the login is not known", () => {
+    const another = targetWith(login("old"), { account: { uuid: "uuid-bert", email: anna.email } });
+    expect(judged(another)).toMatchObject({ kind: "hold", reason: "another-account" });
+    const unknown = targetWith(login("unknown", { endsInHours: 1 }), { account: { uuid: null, email: "bert" } });
+    expect(judged(unknown)).toMatchObject({ kind: "hold", reason: "another-account" });
+  });
+});
+
 describe("a profile at first sight (R6)", () => {
   const unseen = { store: "openclaw:new" };
 

@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { contentOf, endOf, LOGIN, openStore, tokensOf } from "../storm/stores.mjs";
+import { contentOf, LOGIN, openStore, tokensOf } from "../storm/stores.mjs";
+import { endOf, SIGN_IN_END_MS } from "../support/ends.mjs";
 
 const GATEWAY = "gateway";
 const KINDS = ["one-file", "two-files", "database", "two-files", "one-file"];
@@ -229,7 +230,7 @@ export class SoakHome {
       accessToken: access,
       refreshToken: refresh,
       expiresAt: this.#ends.get(this.generation),
-      refreshTokenExpiresAt: endOf(1_000_000) + this.signIns * DAY_MS,
+      refreshTokenExpiresAt: SIGN_IN_END_MS + this.signIns * DAY_MS,
       scopes: ["user:inference", "user:profile"],
     };
     this.#replace(this.login, JSON.stringify({ claudeAiOauth: login }));

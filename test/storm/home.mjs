@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { contentOf, endOf, isExactly, openStore, readingOf, tokensOf } from "./stores.mjs";
+import { endOf, SIGN_IN_END_MS } from "../support/ends.mjs";
+import { contentOf, isExactly, openStore, readingOf, tokensOf } from "./stores.mjs";
 
 /** In every ten agents: eight with files, two with a database. */
 const KINDS = ["one-file", "two-files", "database", "two-files", "one-file", "two-files", "database", "one-file", "two-files"];
@@ -106,7 +107,7 @@ export class StormHome {
       accessToken: access,
       refreshToken: refresh,
       expiresAt: endOf(this.generation),
-      refreshTokenExpiresAt: endOf(1_000_000),
+      refreshTokenExpiresAt: SIGN_IN_END_MS,
       scopes: ["user:inference", "user:profile"],
       subscriptionType: "max",
     };

@@ -4,11 +4,11 @@ import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
+import { endOf } from "../support/ends.mjs";
 import { replaceDurably } from "../support/replace-durably.mjs";
 
 const { DatabaseSync } = process.getBuiltinModule?.("node:sqlite") ?? (await import("@photostructure/sqlite"));
 
-const HOUR_MS = 3_600_000;
 /** OpenClaw's: ten tries, 100 ms after the first, twice as long after each. */
 const LOCK_TRIES = 10;
 const LOCK_FIRST_RETRY_MS = 100;
@@ -26,11 +26,6 @@ const PENALTIES = ["cooldownUntil", "cooldownReason", "errorCount"];
 export function tokensOf(generation) {
   const filler = "x".repeat(80);
   return { access: `made-up-access-${filler}-${generation}`, refresh: `made-up-refresh-${filler}-${generation}` };
-}
-
-/** A fixed day far ahead, so that a generation has the same end wherever it is written. @param {number} generation */
-export function endOf(generation) {
-  return Date.UTC(2099, 0, 1) + generation * HOUR_MS;
 }
 
 /** @param {number} generation */

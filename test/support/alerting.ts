@@ -69,8 +69,8 @@ export const trouble: Readonly<Record<Exclude<AlertKind, "keep-warm-failed">, ()
   "account-changed": () =>
     factsFor({ source: sourceWith(login("hers", { endsInHours: 30 }), { account: bert }), ledger: knownChain() }),
   "target-newer": () => {
-    const targets = [targetWith(login("newer", { endsInHours: 60 }), { store: "openclaw:work" })];
-    return factsFor({ source: sourceWith(login("live", { endsInHours: 48 })), targets });
+    const targets = [targetWith(login("newer", { endsInHours: 44 }), { store: "openclaw:work" })];
+    return factsFor({ source: sourceWith(login("live", { endsInHours: 36 })), targets });
   },
   "unknown-origin": () => {
     const targets = [targetWith(newer, { profile: "anthropic:mine", listed: false })];

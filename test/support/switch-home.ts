@@ -3,7 +3,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { secretPart } from "./marked-secret.js";
 import { inDatabase } from "./raw-database.js";
-import { replace, TemporaryHome } from "./temporary-home.js";
+import { endOf, replace, TemporaryHome } from "./temporary-home.js";
 
 /** How an agent keeps its store: all in one file, notes in a file of their own, or in a database. */
 export type Keeps = "json" | "json-state" | "sqlite";
@@ -71,7 +71,7 @@ export class SwitchHome {
 
   login(name: string): Json {
     const [access, refresh] = [this.secret(`${name} access`), this.secret(`${name} refresh`)];
-    return { type: "oauth", provider: "anthropic", access, refresh, expires: Date.UTC(2099, 0, 1) };
+    return { type: "oauth", provider: "anthropic", access, refresh, expires: endOf(1) };
   }
 
   usual(agent: string): StoreContent {

@@ -7,6 +7,7 @@ import { leaksIn, secretPart } from "./marked-secret.js";
 
 export const PROFILE = "anthropic:claude-cli";
 export const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
 
 export interface LoginOptions {
   readonly expiresAt?: number;
@@ -224,9 +225,12 @@ export class TemporaryHome {
   }
 }
 
-/** A fixed day far ahead, so that a generation ends at the same moment wherever it is written. */
+/** Nothing of these tests expires while they run, and no login of Claude Code lasts longer than two days. */
+const FIRST_END_MS = Math.ceil(Date.now() / HOUR_MS) * HOUR_MS + 8 * HOUR_MS;
+
+/** When a generation expires: the same moment wherever one test file writes it. */
 export function endOf(generation: number): number {
-  return Date.UTC(2099, 0, 1) + generation * 8 * HOUR_MS;
+  return FIRST_END_MS + generation * 15 * MINUTE_MS;
 }
 
 /** Which generation a made-up token is of, or null. */
