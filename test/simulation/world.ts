@@ -1,9 +1,8 @@
 import { Failure } from "../../src/domain/errors.js";
 import { noOrigin, type Inventory, type SourceStore, type TargetStore } from "../../src/domain/inventory.js";
-import { relateAccounts, type Account } from "../../src/domain/credential.js";
-import { flowId, liveOf, placementKey, type Live } from "../../src/domain/ledger.js";
+import { relateAccounts } from "../../src/domain/credential.js";
+import { flowId, liveOf, placementKey } from "../../src/domain/ledger.js";
 import { noOrders, type Binding, type HeldCredential, type Orders } from "../../src/domain/observation.js";
-import type { SourceVerdict } from "../../src/domain/source-verdict.js";
 import type { CredentialStore } from "../../src/domain/store.js";
 import { isUnfinished, Reconciler, type ReconcileResult } from "../../src/reconcile/reconciler.js";
 import { ModelAgent, ModelClaude, type ActorWorld } from "./actors.js";
@@ -548,39 +547,28 @@ export class World {
       if (verdict.kind === "in-sync" && !inStep) this.judge.accuse("I5", `${where} is called in step, and is not`);
       if (this.#setting.calm) this.#checkCalm(where, target.listed, verdict);
     }
-    this.#checkSource(source, live);
     if (this.#setting.calm && source.kind !== "live") this.judge.accuse("I5", `a calm world ends with the source ${source.kind}`);
   }
 
   /** R4, R7a: what the source's owner did counts, and another account is noticed. */
-  #checkSource(source: SourceVerdict, live: Live | null): void {
+  #checkSource({ plan, observation }: ReconcileResult): void {
+    const [{ source, live }] = plan.flows;
     if (live === null || (source.kind !== "held" && source.kind !== "live")) return;
     const { held } = source;
     if (held.credential.type !== "oauth" || held.generation === null) return;
-    const isKnown = this.#ledger.state.issues.has(held.issue);
-    const isOver = isPlausible(held.expiresAt, this.#credsyncdNow) && held.expiresAt <= this.#credsyncdNow;
-    if (source.kind === "held" && !isKnown && !isOver) {
+    const now = this.#credsyncdNow;
+    const isOver = isPlausible(held.expiresAt, now) && held.expiresAt <= now;
+    const isOld = this.#ledger.state.issues.has(held.issue) || isOver;
+    if (source.kind === "held" && source.reason === "source-rolled-back" && !isOld) {
       const { signInEndsAt } = held.credential;
-      const isRolledBack = source.reason === "source-rolled-back";
-      if (held.generation === live.generation && isRolledBack) this.judge.accuse("R4", "a reissue of the source's owner is held");
+      if (held.generation === live.generation) this.judge.accuse("R4", "a reissue of the source's owner is held");
       const rose = signInEndsAt !== null && live.signInEndsAt !== null && signInEndsAt > live.signInEndsAt + 60_000;
-      if (rose && isRolledBack) this.judge.accuse("R4", "a new sign-in of the same account is held");
+      if (rose) this.judge.accuse("R4", "a new sign-in of the same account is held");
     }
-    const account = this.#accountBeside();
-    if (source.kind !== "live" || account === null || this.#setting.policy.onAccountChange === "push") return;
-    if (relateAccounts(account, live.account) === "different")
-      this.judge.accuse("R7a", "the account file names another account, and nothing is raised");
-  }
-
-  /** The account that Claude Code says its login is of, fingerprinted. */
-  #accountBeside(): Account | null {
-    const [claude] = this.#claudes;
-    if (this.#setting.sourceIs !== "claude" || claude === undefined) return null;
-    const own = claude.file.content?.claudeAiOauth?.accountUuid;
-    const { account } = claude.accountFile;
-    if (own === undefined && account === null) return null;
-    const email = own === undefined || account?.uuid === own ? (account?.email ?? null) : null;
-    return { uuid: this.#names.of(own ?? account?.uuid ?? ""), email: email === null ? null : this.#names.of(email) };
+    if (source.kind !== "live" || this.#setting.policy.onAccountChange === "push" || observation.source.state !== "read") return;
+    const profile = observation.source.profiles.find(({ observed }) => observed.profile === this.#sourceProfile);
+    if (relateAccounts(profile?.observed.account ?? null, live.account) === "different")
+      this.judge.accuse("R7a", "another account is named beside the login, and nothing is raised");
   }
 
   /** R16a: what a failed refresh took from the source is there again where a copy of it is kept. */
@@ -623,7 +611,8 @@ export class World {
     }
   }
 
-  #noteResult({ plan, writes, adoptions }: ReconcileResult, orders: Orders): void {
+  #noteResult(result: ReconcileResult, orders: Orders): void {
+    const { plan, writes, adoptions } = result;
     const [adoption = null] = adoptions;
     if (adoption !== null) this.#count(adoption.error === null ? "adoption" : `adoption failed: ${adoption.error.code}`);
     for (const { error } of writes) this.#count(error === null ? "write" : `write failed: ${error.code}`);
@@ -640,6 +629,7 @@ export class World {
       if (outcome?.error) this.judge.checkSilent("an error", `${outcome.error.message} ${outcome.error.hint}`);
     }
     for (const flow of plan.flows) this.#checkSuspect(flow, orders);
+    if (orders === noOrders) this.#checkSource(result);
     if (this.#trace === null) return;
     this.judge.checkSilent("a plan", JSON.stringify({ ...plan, reports: plan.reports.map(({ verdict }) => verdict) }));
     const [{ source }] = plan.flows;
