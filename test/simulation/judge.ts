@@ -1,5 +1,5 @@
 import { relateAccounts, type Account } from "../../src/domain/credential.js";
-import { placementKey } from "../../src/domain/ledger.js";
+import { foldLedger, placementKey } from "../../src/domain/ledger.js";
 import type { ChainId, LedgerEvent, LedgerState, Live, LiveEvent, LiveReason, PlacedEvent } from "../../src/domain/ledger.js";
 import { noOrders, type Orders } from "../../src/domain/observation.js";
 import type { ProfilePatch, StoredProfile, StoreName } from "../../src/domain/store.js";
@@ -66,8 +66,8 @@ export class Judge {
   #accountAccepted = false;
   /** New access tokens of the live generation that became live at this look. */
   #reissued = new Set<string>();
-  /** What an agent had, and nobody knew before this look. */
-  #adopted = new Set<string>();
+  /** What was known when an agent's unknown access token was adopted: only what came later is the owner's answer to it. */
+  readonly #adopted = new Map<string, LedgerState["issues"]>();
   writes = 0;
   records = 0;
 
@@ -97,7 +97,6 @@ export class Judge {
   /** A look begins. */
   noteLook(): void {
     this.#reissued = new Set();
-    this.#adopted = new Set();
   }
 
   noteWrite(before: FileContent | null, after: FileContent, { patches, store, orders, seen }: CredsyncdWrite): void {
@@ -146,7 +145,8 @@ export class Judge {
       if (event.kind !== "live") continue;
       if (event.reason === "reissue") this.#reissued.add(event.issue);
       if (event.reason === "adoption") this.#checkAdoptable(event, before);
-      if (event.reason === "adoption" && !before.issues.has(event.issue)) this.#adopted.add(event.issue);
+      if (event.reason === "adoption" && !before.issues.has(event.issue))
+        this.#adopted.set(event.issue, foldLedger(before, events).issues);
       const ordered = orders !== noOrders && ORDERED.has(event.reason);
       const switched = event.reason === "account-switch" || (event.reason === "sign-in" && this.#world.acceptsAccountChange);
       if (ordered || switched) this.#noteOrder(event.generation);
