@@ -137,6 +137,7 @@ export class World {
   async #keepBusy(seconds: number): Promise<void> {
     const [file] = this.#files;
     if (this.#looking > 0 || file === undefined) return;
+    this.#count("busy-siblings");
     this.#note(`for ${String(seconds)} s other fields of ${file.name} change all the time`);
     let result: ReconcileResult | null = null;
     for (let second = 0; second < seconds; second++) {
