@@ -1,3 +1,4 @@
+import { writtenAs, type EndForm } from "./model-end.js";
 import { CLAUDE_PROFILE } from "./model-stores.js";
 import type { AccountFile } from "./model-stores.js";
 import type { AgentContent, AgentProfile, ClaudeContent, ClaudeLogin, ModelFile } from "./model-file.js";
@@ -14,6 +15,10 @@ export interface ActorWorld {
   /** True time. */
   readonly now: () => number;
   readonly lifetimeMs: () => number;
+  /** The e-mail of an account, which may change. */
+  readonly emailOf: (account: string) => string;
+  /** Whether the server refuses an access token, which makes a program refresh whatever end it wrote down. */
+  readonly refuses: (access: string) => boolean;
 }
 
 export interface RefreshChoice {
@@ -41,7 +46,12 @@ export interface ClaudeSetting {
   readonly writesUuid: boolean;
   readonly writesAccountFile: boolean;
   readonly skewMs: number;
+  /** Every refresh writes the end of the sign-in down as it computes it then: a little earlier, never later. */
+  readonly signInEndSlips?: boolean;
 }
+
+/** By how much (ms), one refresh after the other. */
+const SLIPS_MS = [1700, 0, 40, 900, 3, 2500];
 
 /** A model of Claude Code: one program over one credentials file. */
 export class ModelClaude {
@@ -53,6 +63,10 @@ export class ModelClaude {
   #pending: Pending | null = null;
   /** The account still to be written into its file. */
   #account: string | null = null;
+  #slips = 0;
+  endForm: EndForm = "ms";
+  /** How far the clock of its computer runs ahead for a while. */
+  aheadMs = 0;
 
   constructor(file: ModelFile<ClaudeContent>, setting: ClaudeSetting, world: ActorWorld) {
     this.file = file;
@@ -67,7 +81,8 @@ export class ModelClaude {
     const login = this.file.content?.claudeAiOauth;
     if (!login?.refreshToken || login.accessToken === "") return "has nothing to refresh";
     if (this.#dead.has(login.refreshToken)) return "knows that its refresh token is dead";
-    if (!forced && this.#clock() + MARGIN_MS < (login.expiresAt ?? Infinity)) return "needs no refresh yet";
+    const isRefused = this.#world.refuses(login.accessToken);
+    if (!forced && !isRefused && this.#clock() + MARGIN_MS < (login.expiresAt ?? Infinity)) return "needs no refresh yet";
     if (!this.file.tryLock(this.#name, now(), CLAUDE_STALE_MS)) return "finds its lock busy";
     const answer = server.refresh(login.refreshToken, now(), { clientNow: this.#clock(), lifetimeMs: lifetimeMs(), reissue });
     this.#pending = { profile: CLAUDE_PROFILE, spent: login.refreshToken, accessBefore: login.accessToken, answer };
@@ -93,12 +108,12 @@ export class ModelClaude {
 
   signIn(account: string, signInEndsAt: number): string {
     const { server, now, lifetimeMs } = this.#world;
-    const grant = server.signIn(account, signInEndsAt, this.#clock(), lifetimeMs());
+    const grant = server.signIn(account, signInEndsAt, this.#clock(), lifetimeMs(), now());
     const { writesSignInEnd, writesUuid, writesAccountFile } = this.setting;
     const login: ClaudeLogin = {
       accessToken: grant.access,
       refreshToken: grant.refresh,
-      expiresAt: grant.expiresAt,
+      ...this.#endOf(grant),
       ...(writesSignInEnd ? { refreshTokenExpiresAt: signInEndsAt } : {}),
       ...(writesUuid ? { accountUuid: `uuid-${account}` } : {}),
       tier: 1,
@@ -112,7 +127,7 @@ export class ModelClaude {
   writeAccount(): string {
     if (this.#account === null) return "has no account to write";
     const account = this.#account;
-    this.accountFile.account = { uuid: `uuid-${account}`, email: `${account}@x` };
+    this.accountFile.account = { uuid: `uuid-${account}`, email: this.#world.emailOf(account) };
     this.#account = null;
     return `writes ${account} into its account file`;
   }
@@ -141,8 +156,8 @@ export class ModelClaude {
     this.#write({
       accessToken: answer.access,
       refreshToken: answer.refresh,
-      expiresAt: answer.expiresAt,
-      ...(refreshTokenExpiresAt === undefined ? {} : { refreshTokenExpiresAt }),
+      ...this.#endOf(answer),
+      ...(refreshTokenExpiresAt === undefined ? {} : { refreshTokenExpiresAt: refreshTokenExpiresAt - this.#slip() }),
       ...(accountUuid === undefined ? {} : { accountUuid }),
       tier: login?.tier ?? 1,
     });
@@ -153,8 +168,19 @@ export class ModelClaude {
     this.file.replace({ mcpOAuth: this.file.content?.mcpOAuth ?? 0, claudeAiOauth: login }, this.#world.now());
   }
 
+  #slip(): number {
+    this.#slips += 1;
+    return this.setting.signInEndSlips === true ? (SLIPS_MS[this.#slips % SLIPS_MS.length] ?? 0) : 0;
+  }
+
+  #endOf({ access, expiresAt }: Grant): Pick<ClaudeLogin, "expiresAt"> {
+    const written = writtenAs(this.endForm, expiresAt);
+    this.#world.server.noteWritten(access, written);
+    return written === undefined ? {} : { expiresAt: written };
+  }
+
   #clock(): number {
-    return this.#world.now() + this.setting.skewMs;
+    return this.#world.now() + this.setting.skewMs + this.aheadMs;
   }
 
   get #name(): string {
@@ -180,6 +206,9 @@ export class ModelAgent {
   protected readonly main: ModelFile<AgentContent> | null;
   #memory: AgentContent | null = null;
   #pending: Pending | null = null;
+  endForm: EndForm = "ms";
+  /** How far the clock of its computer runs ahead for a while. */
+  aheadMs = 0;
 
   /** @param main the main agent's file, or null for the main agent itself */
   constructor(file: ModelFile<AgentContent>, setting: AgentSetting, main: ModelFile<AgentContent> | null, world: ActorWorld) {
@@ -215,7 +244,7 @@ export class ModelAgent {
     const fields = base?.profiles[profile];
     if (fields?.type !== "oauth" || fields.refresh === undefined) return "has nothing to refresh there";
     const due = this.clock() + (this.setting.early ? MARGIN_MS : 0) >= (fields.expires ?? Infinity);
-    if (!forced && !due) return "needs no refresh yet";
+    if (!forced && !due && !this.world.refuses(fields.access ?? "")) return "needs no refresh yet";
     if (!this.file.tryLock(this.name, now(), AGENT_STALE_MS)) return "finds its lock busy";
     const inherited = this.fresherInMain(profile, fields);
     if (inherited !== null) {
@@ -237,8 +266,7 @@ export class ModelAgent {
       this.file.unlock(this.name);
       return "goes on with what it has";
     }
-    const renewed = { access: answer.access, refresh: answer.refresh, expires: answer.expiresAt };
-    this.#patch(profile, renewed);
+    this.#patch(profile, { access: answer.access, refresh: answer.refresh, expires: this.endOf(answer) });
     this.file.unlock(this.name);
     if (this.setting.mirrors) this.#mirror(profile, answer);
     return `saves ${answer.access}`;
@@ -263,8 +291,8 @@ export class ModelAgent {
     account: string,
     { email, signInEndsAt }: { readonly email: boolean; readonly signInEndsAt: number },
   ): string {
-    const { server, lifetimeMs } = this.world;
-    const grant = server.signIn(account, signInEndsAt, this.clock(), lifetimeMs());
+    const { server, lifetimeMs, now, emailOf } = this.world;
+    const grant = server.signIn(account, signInEndsAt, this.clock(), lifetimeMs(), now());
     const content = this.file.content ?? { profiles: {}, usage: 0 };
     const before = content.profiles[profile];
     const fields: AgentProfile = {
@@ -272,9 +300,9 @@ export class ModelAgent {
       provider: "anthropic",
       access: grant.access,
       refresh: grant.refresh,
-      expires: grant.expiresAt,
+      expires: this.endOf(grant),
       note: before?.note ?? 0,
-      ...(email ? { email: `${account}@x` } : {}),
+      ...(email ? { email: emailOf(account) } : {}),
     };
     this.#replace({ ...content, profiles: { ...content.profiles, [profile]: fields } });
     return `signs in as ${account} in ${profile}: ${grant.refresh}`;
@@ -324,7 +352,7 @@ export class ModelAgent {
     if (main === null || content == null || shared?.type !== "oauth" || (shared.expires ?? 0) >= grant.expiresAt) return;
     const own = this.file.content?.profiles[profile];
     if (shared.email !== own?.email) return;
-    const renewed = { ...shared, access: grant.access, refresh: grant.refresh, expires: grant.expiresAt };
+    const renewed = { ...shared, access: grant.access, refresh: grant.refresh, expires: this.endOf(grant) };
     main.replace({ ...content, profiles: { ...content.profiles, [profile]: renewed } }, this.world.now());
   }
 
@@ -340,8 +368,14 @@ export class ModelAgent {
     this.#memory = content;
   }
 
+  protected endOf({ access, expiresAt }: Grant): number | undefined {
+    const written = writtenAs(this.endForm, expiresAt);
+    this.world.server.noteWritten(access, written);
+    return written;
+  }
+
   protected clock(): number {
-    return this.world.now() + this.setting.skewMs;
+    return this.world.now() + this.setting.skewMs + this.aheadMs;
   }
 
   protected get name(): string {

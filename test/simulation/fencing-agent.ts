@@ -74,7 +74,7 @@ export class FencingAgent extends ModelAgent {
     if (fence !== null) return fence.failed ? this.#failPeersOf(profile, original) : "waits for the refresh under way";
     if (original.access?.startsWith("§") !== true) return "has nothing that it understands";
     const due = this.clock() + (this.setting.early ? 300_000 : 0) >= (original.expires ?? Infinity);
-    if (!forced && !due) return "needs no refresh yet";
+    if (!forced && !due && !this.world.refuses(original.access)) return "needs no refresh yet";
     if (!this.file.tryLock(this.name, now(), 30_000)) return "finds its lock busy";
     this.file.unlock(this.name);
     const inherited = this.fresherInMain(profile, original);
@@ -121,7 +121,7 @@ export class FencingAgent extends ModelAgent {
       ...claim.original,
       access: answer.access,
       refresh: answer.refresh,
-      expires: answer.expiresAt,
+      expires: this.endOf(answer),
     };
     put(this.file, profile, renewed, now());
     for (const peer of peers) this.#settlePeer(peer, claim, renewed);

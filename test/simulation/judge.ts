@@ -1,7 +1,9 @@
 import { relateAccounts, type Account } from "../../src/domain/credential.js";
+import { foldLedger, placementKey } from "../../src/domain/ledger.js";
 import type { ChainId, LedgerEvent, LedgerState, Live, LiveEvent, LiveReason, PlacedEvent } from "../../src/domain/ledger.js";
 import { noOrders, type Orders } from "../../src/domain/observation.js";
 import type { ProfilePatch, StoredProfile, StoreName } from "../../src/domain/store.js";
+import { isPlausible } from "./model-end.js";
 import { fenceIn } from "./model-fence.js";
 import { slotsOf, type FileContent, type ModelFile, type Slot } from "./model-file.js";
 import type { DurableBackups, DurableLedger } from "./model-memory.js";
@@ -10,6 +12,9 @@ import type { Names } from "./names.js";
 
 /** Why something becomes live by an order only. */
 const ORDERED: ReadonlySet<LiveReason> = new Set(["accepted", "account-switch", "adoption", "sign-in"]);
+
+/** The end of a sign-in is computed at every refresh: what ends so much later is still the same one. */
+const SLIP_MS = 60_000;
 
 export interface Violation {
   /** The invariant or rule, such as `I1`. */
@@ -24,12 +29,19 @@ export interface JudgeWorld {
   readonly ledger: DurableLedger;
   readonly backups: DurableBackups;
   readonly sourceProfile: string;
+  /** Names what follows it in the ledger. */
+  readonly flow: string;
+  readonly sourceName: StoreName;
+  /** Whether the source's program names the account in the login itself. */
+  readonly loginNamesAccount: boolean;
   /** Whether an expiry orders truly: no clock is off, no margin is added, and every access token lasts equally long. */
   readonly expiryIsOrder: boolean;
   /** Whether the user accepts an account change beforehand. */
   readonly acceptsAccountChange: boolean;
   /** Whether the refresh of a claim is under way, and not for too long. */
   readonly isRefreshing: (claim: string) => boolean;
+  /** The time (epoch ms) by credsyncd's own clock. */
+  readonly credsyncdNow: () => number;
   readonly note: (words: string) => void;
 }
 
@@ -52,6 +64,10 @@ export class Judge {
   readonly #followed = new Map<string, Set<ChainId>>();
   /** Whether a switch of the account was accepted by an order. */
   #accountAccepted = false;
+  /** New access tokens of the live generation that became live at this look. */
+  #reissued = new Set<string>();
+  /** What was known when an agent's unknown access token was adopted: only what came later is the owner's answer to it. */
+  readonly #adopted = new Map<string, LedgerState["issues"]>();
   writes = 0;
   records = 0;
 
@@ -78,6 +94,11 @@ export class Judge {
     }
   }
 
+  /** A look begins. */
+  noteLook(): void {
+    this.#reissued = new Set();
+  }
+
   noteWrite(before: FileContent | null, after: FileContent, { patches, store, orders, seen }: CredsyncdWrite): void {
     this.writes += 1;
     const old = new Map(slotsOf(before).map((slot) => [slot.profile, slot]));
@@ -92,7 +113,17 @@ export class Judge {
       // What the user ordered for this very store is the user's own choice; it still must not be lost.
       if (!orders.force.has(store)) this.#checkNotOlder(was, slot, store);
       this.#checkNotLost(was.refresh, `the write to ${store}`);
-      this.#checkAccount(seen.find(({ id }) => id === slot.profile)?.account ?? null, slot.profile, store);
+      this.#checkKeepsEnd(was, slot, store);
+      if (orders === noOrders)
+        this.#checkNotSpender(
+          was,
+          slot,
+          store,
+          seen.find(({ id }) => id === slot.profile),
+        );
+      if (orders === noOrders && store === this.#world.sourceName && slot.profile === this.sourceProfile)
+        this.#checkOwnWrite(was, slot);
+      this.#checkAccount(seen.find(({ id }) => id === slot.profile)?.account ?? null, was, store);
     }
   }
 
@@ -105,10 +136,17 @@ export class Judge {
   noteRecorded(events: readonly LedgerEvent[], before: LedgerState, orders: Orders): void {
     this.records += events.length;
     this.checkSilent("the ledger", JSON.stringify(events));
-    let live = before.live.get(this.#world.sourceProfile) ?? null;
+    let live = before.live.get(this.#world.flow) ?? null;
+    const isSignIn = events.some((event) => event.kind === "live" && event.reason === "sign-in");
+    if (orders === noOrders && isSignIn && events.some((event) => event.kind === "live" && event.reason === "adoption"))
+      this.accuse("R4", "an agent's login took the place of a new sign-in");
     for (const event of events) {
       if (event.kind === "seen" || event.kind === "written") this.#noteFollower(event);
       if (event.kind !== "live") continue;
+      if (event.reason === "reissue") this.#reissued.add(event.issue);
+      if (event.reason === "adoption") this.#checkAdoptable(event, before);
+      if (event.reason === "adoption" && !before.issues.has(event.issue))
+        this.#adopted.set(event.issue, foldLedger(before, events).issues);
       const ordered = orders !== noOrders && ORDERED.has(event.reason);
       const switched = event.reason === "account-switch" || (event.reason === "sign-in" && this.#world.acceptsAccountChange);
       if (ordered || switched) this.#noteOrder(event.generation);
@@ -130,7 +168,12 @@ export class Judge {
   #judgeLive(event: LiveEvent, live: Omit<Live, "since">): void {
     const from = this.#chainOf(live.generation);
     const to = this.#chainOf(event.generation);
-    if (from === null || to === null || event.chain !== live.chain) return;
+    if (from === null || to === null) return;
+    const rise = event.signInEndsAt === null || live.signInEndsAt === null ? null : event.signInEndsAt - live.signInEndsAt;
+    const named = relateAccounts(event.account, live.account);
+    if (event.reason === "sign-in" && from === to && named !== "different" && rise !== null && rise <= SLIP_MS)
+      this.accuse("R4", `a copy of the same sign-in was taken for a new one (${String(rise)} ms later)`);
+    if (event.chain !== live.chain) return;
     if (from === to) {
       // Where expiries lie, a copy from before the ledger looks like a rotation, and its successor spent.
       if (!this.#world.expiryIsOrder) from.continued ||= this.#isOlder(event.generation, live.generation);
@@ -138,15 +181,71 @@ export class Judge {
     }
     if (event.reason !== "rotation" && this.#accepted.has(event.generation)) return;
     // The ledger takes a new sign-in for the next generation.
-    const known = relateAccounts(event.account, live.account);
-    if (known === "different") this.accuse("I4", `${event.reason}: the login of another account became live`);
+    if (named === "different") this.accuse("I4", `${event.reason}: the login of another account became live`);
     const ownersSame = from.account === to.account;
-    const roseOrAppeared = event.signInEndsAt !== null && event.signInEndsAt > (live.signInEndsAt ?? 0);
+    const roseOrAppeared = event.signInEndsAt !== null && (rise === null || rise > SLIP_MS);
     if (event.reason === "rotation" && roseOrAppeared) {
       this.accuse("R4", "a new sign-in, told by its later end, was taken for a rotation");
-    } else if (event.reason !== "adoption" || ownersSame) {
+    } else if (event.reason === "adoption" ? ownersSame : this.#isProven(event, live)) {
       from.continued = true;
     }
+  }
+
+  /** R7a: where the account was not proven, what was replaced is not spent. */
+  #isProven(event: LiveEvent, live: Omit<Live, "since">): boolean {
+    if (event.signInEndsAt !== null && event.signInEndsAt === live.signInEndsAt) return true;
+    // A refresh lowers the end of its sign-in by moments, if at all.
+    const apart = Math.abs((event.signInEndsAt ?? 0) - (live.signInEndsAt ?? 0));
+    if (event.signInEndsAt !== null && live.signInEndsAt !== null && apart > SLIP_MS) return false;
+    return this.#world.loginNamesAccount && relateAccounts(event.account, live.account) === "same";
+  }
+
+  /** R5: what says no true end is not adopted, whoever orders it. */
+  #checkAdoptable({ issue, expiresAt, at }: LiveEvent, before: LedgerState): void {
+    if (before.issues.has(issue) || isPlausible(expiresAt, at)) return;
+    this.accuse("R5", `an unknown login that ends at ${String(expiresAt)} was adopted`);
+  }
+
+  /** R4, R5: what the source's own program wrote stays, unless it is known, or a rotation that an agent's beats. */
+  #checkOwnWrite(was: Slot, slot: Slot): void {
+    const { server, ledger, names } = this.#world;
+    const [before, after] = [server.truthOf(was.access), server.truthOf(slot.access)];
+    if (before === null || after === null || was.refresh === undefined || was.access === undefined) return;
+    const issue = names.of(was.access);
+    const isOwn = after.chain === before.chain && after.generation === before.generation && before.issue > after.issue;
+    if (this.#isAccepted(after)) return;
+    if (isOwn && !this.#adopted.has(names.of(slot.access ?? "")))
+      this.accuse("R4", `the source's own ${was.access} was overwritten by ${slot.access ?? "?"}`);
+    else if (this.#reissued.has(issue)) this.accuse("R5", `${was.access}, which is new at this look, was overwritten`);
+    else if (!ledger.state.issues.has(issue)) this.accuse("R5", `${was.access}, which is held as unknown, was overwritten`);
+  }
+
+  /** R1: no healthy profile loses its end, and none is made up. */
+  #checkKeepsEnd(was: Slot, slot: Slot, store: StoreName): void {
+    const had = was.expiresAt !== undefined && was.expiresAt > 0;
+    const has = slot.expiresAt !== undefined && slot.expiresAt > 0;
+    if (had && !has) this.accuse("R1", `${store} ${slot.profile} lost its end`);
+  }
+
+  /** R6a: what is proven to be the next generation of live, with no true end, may have spent live. */
+  #checkNotSpender(was: Slot, slot: Slot, store: StoreName, seen: StoredProfile | undefined): void {
+    const { server, ledger, names, flow } = this.#world;
+    const [before, after] = [server.truthOf(was.refresh), server.truthOf(slot.access)];
+    if (before === null || after === null || was.refresh === undefined || this.#isAccepted(after)) return;
+    if (before.chain !== after.chain || before.generation <= after.generation) return;
+    const { state } = ledger;
+    if (state.generations.has(names.of(was.refresh)) || isPlausible(was.expiresAt, this.#world.credsyncdNow())) return;
+    const placement = state.placements.get(placementKey(store, slot.profile));
+    const live = state.live.get(flow) ?? null;
+    if (placement?.generation !== live?.generation || placement?.terms.share !== "full") return;
+    if (live?.generation !== this.#generationOf(after)) return;
+    const account = seen?.account ?? null;
+    if (account === null || relateAccounts(this.#fingerprinted(account), live.account) !== "same") return;
+    this.accuse("R6a", `${store} ${slot.profile} went from ${was.refresh}, which spent live, back to ${slot.access ?? "?"}`);
+  }
+
+  #fingerprinted({ uuid, email }: Account): Account {
+    return { uuid: nameOf(uuid, this.#world.names), email: nameOf(email, this.#world.names) };
   }
 
   #noteFollower({ store, profile, generation }: PlacedEvent): void {
@@ -168,7 +267,10 @@ export class Judge {
       this.accuse("I3", `${store} ${profile} was given ${access === "" ? "a stub" : "something that is no access token"}`);
     } else if (refresh !== undefined && (refreshTruth === null || !isPair(accessTruth, refreshTruth))) {
       this.accuse("I3", `${store} ${profile} was given halves of two credentials`);
-    } else if (accessTruth.expiresAt !== null && (expiresAt ?? 0) > accessTruth.expiresAt + 300_000) {
+    } else if (
+      accessTruth.expiresAt !== null &&
+      (expiresAt ?? 0) > Math.max(accessTruth.expiresAt, accessTruth.wrong ?? 0) + 300_000
+    ) {
       this.accuse("I3", `${store} ${profile} was given an expiry later than the token's`);
     }
   }
@@ -250,23 +352,38 @@ export class Judge {
   }
 
   /** I4. */
-  #checkAccount(named: Account | null, profile: string, store: StoreName): void {
-    const { names, ledger, sourceProfile, acceptsAccountChange } = this.#world;
-    const live = ledger.state.live.get(sourceProfile)?.account ?? null;
-    if (named === null) return;
-    const fingerprinted = { uuid: nameOf(named.uuid, names), email: nameOf(named.email, names) };
-    if (relateAccounts(fingerprinted, live) !== "different") return;
-    const chains = [...(this.#followed.get(`${store} ${profile}`) ?? [])];
+  #checkAccount(named: Account | null, was: Slot, store: StoreName): void {
+    const { names, ledger, flow, acceptsAccountChange } = this.#world;
+    const live = ledger.state.live.get(flow) ?? null;
+    if (named === null || live === null) return;
+    const fingerprinted = this.#fingerprinted(named);
+    if (relateAccounts(fingerprinted, live.account) !== "different") return;
+    // R7: an e-mail says nothing where the login itself is this account's, nor where the account has another one now.
+    const isOtherId = fingerprinted.uuid !== null && live.account?.uuid != null;
+    const held = ledger.state.issues.get(names.of(was.access ?? "")) ?? names.of(was.refresh ?? "");
+    if (!isOtherId && ledger.state.generations.get(held)?.chain === live.chain) return;
+    if (ownerOf(named) === ownerOf({ uuid: textOf(live.account?.uuid, names), email: textOf(live.account?.email, names) }))
+      return;
+    const chains = [...(this.#followed.get(`${store} ${was.profile}`) ?? [])];
     const followed = chains.some(
       (chain) => relateAccounts(ledger.state.chainAccounts.get(chain) ?? null, fingerprinted) === "same",
     );
     if (followed && (acceptsAccountChange || this.#accountAccepted)) return;
-    this.accuse("I4", `${store} ${profile} names ${named.email ?? named.uuid ?? "?"} and was overwritten`);
+    this.accuse("I4", `${store} ${was.profile} names ${named.email ?? named.uuid ?? "?"} and was overwritten`);
   }
 }
 
 function isPair(access: TokenTruth, refresh: TokenTruth): boolean {
   return refresh.issue === 0 && access.chain === refresh.chain && access.generation === refresh.generation;
+}
+
+/** Whoever it truly is: an account keeps its id, and may have another e-mail later. */
+function ownerOf({ uuid, email }: Account): string | null {
+  return uuid?.replace("uuid-", "") ?? email?.replace(/\d*@x$/, "") ?? null;
+}
+
+function textOf(name: string | null | undefined, names: Names): string | null {
+  return name == null ? null : names.textOf(name);
 }
 
 function nameOf(text: string | null, names: Names): string | null {

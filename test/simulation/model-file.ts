@@ -31,7 +31,7 @@ export interface AgentProfile {
   readonly provider: string;
   readonly access?: string;
   readonly refresh?: string;
-  readonly expires?: number;
+  readonly expires?: number | undefined;
   readonly token?: string;
   readonly key?: string;
   readonly email?: string;

@@ -29,8 +29,12 @@ export interface TokenTruth {
   readonly generation: number;
   /** From 1 for an access token, 0 for a refresh token. */
   readonly issue: number;
-  /** As the program that got it wrote it down, by its own clock; null for a refresh token. */
+  /** By the clock of the program that got it; null for a refresh token. */
   readonly expiresAt: number | null;
+  /** Until when the server takes it (epoch ms of the server); null for a refresh token. */
+  readonly takenUntil: number | null;
+  /** The latest end that a program wrote down beside it, if that is not the right one. */
+  wrong: number | null;
 }
 
 export interface Grant {
@@ -41,6 +45,13 @@ export interface Grant {
 }
 
 export type RefreshAnswer = Grant | "invalid_grant" | "sign_in_ended";
+
+interface Ends {
+  /** By the client's clock. */
+  readonly expiresAt: number;
+  /** By the server's. */
+  readonly takenUntil: number;
+}
 
 interface ServerRules {
   /** Replaying a spent refresh token revokes its whole chain. */
@@ -67,8 +78,20 @@ export class ModelServer {
     return null;
   }
 
+  /** Whether a server refuses an access token (401). */
+  refuses(access: string, now: number): boolean {
+    const truth = this.truthOf(access);
+    return truth !== null && now >= (truth.takenUntil ?? Infinity);
+  }
+
+  /** A program wrote an end beside an access token that may be wrong. */
+  noteWritten(access: string, endsAt: number | undefined): void {
+    const truth = this.truthOf(access);
+    if (truth !== null && endsAt !== truth.expiresAt) truth.wrong = Math.max(truth.wrong ?? 0, endsAt ?? 0);
+  }
+
   /** @param clientNow the client's own clock, by which it writes the expiry down */
-  signIn(account: string, endsAt: number, clientNow: number, lifetimeMs: number): Grant {
+  signIn(account: string, endsAt: number, clientNow: number, lifetimeMs: number, now = clientNow): Grant {
     this.#chains += 1;
     const chain: Chain = {
       id: this.#chains,
@@ -81,7 +104,7 @@ export class ModelServer {
       rejected: 0,
       continued: false,
     };
-    return this.#rotate(chain, clientNow + lifetimeMs);
+    return this.#rotate(chain, { expiresAt: clientNow + lifetimeMs, takenUntil: now + lifetimeMs });
   }
 
   /** @param options.reissue the server keeps the refresh token and issues a new access token under it */
@@ -99,8 +122,8 @@ export class ModelServer {
       return "invalid_grant";
     }
     if (now >= chain.signInEndsAt) return "sign_in_ended";
-    const expiresAt = options.clientNow + options.lifetimeMs;
-    return options.reissue ? this.#issue(chain, expiresAt) : this.#rotate(chain, expiresAt);
+    const ends = { expiresAt: options.clientNow + options.lifetimeMs, takenUntil: now + options.lifetimeMs };
+    return options.reissue ? this.#issue(chain, ends) : this.#rotate(chain, ends);
   }
 
   revoke(token: string | undefined): void {
@@ -108,19 +131,19 @@ export class ModelServer {
     if (truth !== null) truth.chain.revoked = true;
   }
 
-  #rotate(chain: Chain, expiresAt: number): Grant {
+  #rotate(chain: Chain, ends: Ends): Grant {
     chain.newest += 1;
     chain.issues = 0;
-    return this.#issue(chain, expiresAt);
+    return this.#issue(chain, ends);
   }
 
-  #issue(chain: Chain, expiresAt: number): Grant {
+  #issue(chain: Chain, ends: Ends): Grant {
     chain.issues += 1;
     const generation = chain.newest;
     const refresh = `${TOKEN_MARK}R${String(chain.id)}.${String(generation)}`;
     const access = `${TOKEN_MARK}A${String(chain.id)}.${String(generation)}.${String(chain.issues)}`;
-    this.#truths.set(refresh, { chain, generation, issue: 0, expiresAt: null });
-    this.#truths.set(access, { chain, generation, issue: chain.issues, expiresAt });
-    return { access, refresh, expiresAt, signInEndsAt: chain.signInEndsAt };
+    this.#truths.set(refresh, { chain, generation, issue: 0, expiresAt: null, takenUntil: null, wrong: null });
+    this.#truths.set(access, { chain, generation, issue: chain.issues, ...ends, wrong: null });
+    return { access, refresh, expiresAt: ends.expiresAt, signInEndsAt: chain.signInEndsAt };
   }
 }

@@ -1,4 +1,4 @@
-import type { Account, Credential } from "../../src/domain/credential.js";
+import { LAST_EXPIRY_MS, type Account, type Credential } from "../../src/domain/credential.js";
 import { StoreError } from "../../src/domain/errors.js";
 import { Secret, SecretReference } from "../../src/domain/secret.js";
 import type {
@@ -176,12 +176,17 @@ export class ModelClaudeStore extends ModelStore<ClaudeContent> {
   }
 }
 
+/** As the real store reads it: a time in seconds is none. */
+const isTime = (endsAt: number): boolean => endsAt > 100_000_000_000 && endsAt <= LAST_EXPIRY_MS;
+const noTime: ProfileContent = { kind: "incomplete", reason: "expiresAt is not a time in milliseconds" };
+
 function readLogin(login: ClaudeLogin): ProfileContent {
   if (login.accessToken === "") return { kind: "stub", timeLimit: login.loginEnded === "time_limit" };
   const access = new Secret(login.accessToken);
   const { refreshToken, expiresAt = null, refreshTokenExpiresAt = null } = login;
   if (refreshToken === undefined) {
     if (expiresAt === null) return { kind: "credential", credential: { type: "token", token: access, expiresAt: null } };
+    if (!isTime(expiresAt)) return noTime;
     const credential: Credential = {
       type: "oauth",
       access,
@@ -193,6 +198,8 @@ function readLogin(login: ClaudeLogin): ProfileContent {
     };
     return { kind: "credential", credential };
   }
+  if (expiresAt === null) return { kind: "incomplete", reason: "the login has no expiresAt" };
+  if (!isTime(expiresAt)) return noTime;
   const refresh = new Secret(refreshToken);
   const credential: Credential = {
     type: "oauth",
@@ -236,6 +243,7 @@ export class ModelAgentStore extends ModelStore<AgentContent> {
       const renamed = account?.email != null && fields.email !== undefined ? { email: account.email } : {};
       profiles[profile] = { ...fields, ...renamed, ...credentialFields(credential) };
       if (credential.type === "oauth" && credential.refresh === null) delete profiles[profile].refresh;
+      if (credential.type === "oauth" && credential.expiresAt === null) delete profiles[profile].expires;
     }
     return { ...content, profiles };
   }
@@ -262,7 +270,8 @@ export function readImage(id: ProfileId, image: Secret): ProfileContent {
 }
 
 function readProfile(id: ProfileId, fields: AgentProfile): ProfileContent {
-  const { access, refresh, expires = null } = fields;
+  const { access, refresh } = fields;
+  const expires = fields.expires !== undefined && fields.expires > 0 ? Math.min(fields.expires, LAST_EXPIRY_MS) : null;
   switch (fields.type) {
     case "oauth": {
       if (access === undefined || access === "") return { kind: "incomplete", reason: "it has no access token" };

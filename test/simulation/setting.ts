@@ -47,6 +47,10 @@ export interface Setting {
   readonly variableLifetime: boolean;
   /** OpenClaw is 2026.9.4 or later, which fences what it refreshes. */
   readonly fencing?: boolean;
+  /** The source is an OpenClaw store, which is one of the targets, too, as in the real program. */
+  readonly ownTarget?: boolean;
+  /** Ends are written wrong for a while, clocks run ahead and are right again, the server shortens what it grants. */
+  readonly ends?: boolean;
 }
 
 const MINUTE_MS = 60_000;
@@ -99,6 +103,32 @@ export function withFencing(setting: Setting): Setting {
   const [main, ...others] = setting.agents;
   const later = (agent: AgentStoreSetting): AgentStoreSetting => ({ ...agent, era: "S3" });
   return { ...setting, fencing: true, agents: [later(main), ...others.map(later)] };
+}
+
+/** The same world where the main agent's store is the source, and one of the targets, too. */
+export function withMainAsOwnTarget(random: Random, setting: Setting): Setting {
+  const [main, ...others] = setting.agents;
+  const holds = random.pick<InitialProfile>(["copy", "copy", "old-copy", "own-sign-in"]);
+  const profiles: InitialAgentProfile[] = [
+    { id: "anthropic:claude-cli", holds: "copy", email: random.chance(0.4) },
+    { id: "anthropic:default", holds, email: random.chance(0.4) },
+  ];
+  const source = { binding: "follow", share: "full", expiryMarginMs: 0, twice: false, exists: true, profiles } as const;
+  return { ...setting, sourceIs: "main", ownTarget: true, agents: [{ ...main, ...source }, ...others] };
+}
+
+/** The same world where ends are written wrong, and where more than ends differ between two sign-ins. */
+export function withWrongEnds(random: Random, setting: Setting): Setting {
+  const { era } = setting.claude;
+  const late = era === "blind" || random.chance(0.3);
+  const claude = {
+    ...setting.claude,
+    signInEndSlips: random.chance(0.6),
+    writesSignInEnd: !late && random.chance(0.85),
+    writesUuid: !late && setting.claude.writesUuid,
+    writesAccountFile: late ? random.chance(0.9) : setting.claude.writesAccountFile,
+  };
+  return { ...setting, ends: true, claude };
 }
 
 interface AgentDraw {

@@ -1,7 +1,7 @@
 import type { Violation } from "./judge.js";
 import { Random } from "./random.js";
-import { drawSetting, withFencing, type Setting } from "./setting.js";
-import { drawSteps, withFences, type Step } from "./steps.js";
+import { drawSetting, withFencing, withMainAsOwnTarget, withWrongEnds, type Setting } from "./setting.js";
+import { drawSteps, withEnds, withFences, withOwnTarget, type Step } from "./steps.js";
 import { World } from "./world.js";
 
 /** What a seed stands for. */
@@ -18,7 +18,30 @@ export interface Outcome {
 /** Sets the stream of what came later apart from the seed's own. */
 const FENCES = 0x5f_0000_0000;
 
+/** Sets the stream of the source that is a target apart. */
+const OWN_TARGET = 0x6a_0000_0000;
+
+/** And that of wrong ends. */
+const ENDS = 0x7b_0000_0000;
+
 export function drawStory(seed: number): Story {
+  const story = drawOwnTargetStory(seed);
+  const random = new Random(ENDS + seed);
+  if (random.chance(0.4)) return story;
+  const setting = withWrongEnds(random, story.setting);
+  return { setting, steps: withEnds(random, story.steps, setting) };
+}
+
+/** The story of a seed as it was when the source could be one of the targets, and every end was right. */
+export function drawOwnTargetStory(seed: number): Story {
+  const story = drawFencesStory(seed);
+  const random = new Random(OWN_TARGET + seed);
+  if (story.setting.calm || !random.chance(story.setting.sourceIs === "main" ? 0.6 : 0.15)) return story;
+  return { setting: withMainAsOwnTarget(random, story.setting), steps: withOwnTarget(random, story.steps) };
+}
+
+/** The story of a seed as it was before the source was one of the targets in the model. */
+export function drawFencesStory(seed: number): Story {
   const story = drawEarlyStory(seed);
   const random = new Random(FENCES + seed);
   // In a calm world nobody but the source's program refreshes.

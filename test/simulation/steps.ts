@@ -1,12 +1,15 @@
 import type { StoreErrorCode } from "../../src/domain/errors.js";
 import type { Binding } from "../../src/domain/observation.js";
 import type { Network } from "./actors.js";
+import type { EndForm } from "./model-end.js";
 import type { Random } from "./random.js";
 import type { Setting } from "./setting.js";
 
 /** Something that happens in the middle of credsyncd's work, before its step of that number. */
 export interface Interruption {
   readonly before: number;
+  /** First everything else goes on that is under way: the other stores of the same look are read. */
+  readonly late?: boolean;
   readonly happens: Step | { readonly kind: "crash-credsyncd" };
 }
 
@@ -47,7 +50,17 @@ export type Step =
   | { readonly kind: "ledger-fault" | "backup-fault"; readonly times: number }
   | { readonly kind: "compact"; readonly kept: number }
   | { readonly kind: "clock-jump"; readonly ms: number }
-  | { readonly kind: "restart" | "lose-ledger" };
+  | { readonly kind: "restart" | "lose-ledger" }
+  /** Of one program, or (`host`) of all programs and of credsyncd; 0: the clock is right again. */
+  | { readonly kind: "clock-ahead"; readonly of: Program | "host"; readonly who: number; readonly ms: number }
+  | { readonly kind: "end-form"; readonly of: Program; readonly who: number; readonly form: EndForm }
+  /** How long the access tokens last that the server grants from now on; null: as long as usual. */
+  | { readonly kind: "lifetime"; readonly ms: number | null }
+  | { readonly kind: "email-changes"; readonly account: string }
+  /** For some seconds something else in the source's file changes at every look. */
+  | { readonly kind: "busy-siblings"; readonly seconds: number };
+
+export type Program = "claude" | "agent";
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
@@ -155,8 +168,8 @@ export function withFences(random: Random, steps: readonly Step[]): Step[] {
 function withNetwork(random: Random, step: Step): Step {
   if (step.kind === "agent-begin") return { ...step, network: drawNetwork(random) };
   if (!("during" in step)) return step;
-  const during = step.during.map(({ before, happens }): Interruption => {
-    return { before, happens: happens.kind === "crash-credsyncd" ? happens : withNetwork(random, happens) };
+  const during = step.during.map(({ happens, ...when }): Interruption => {
+    return { ...when, happens: happens.kind === "crash-credsyncd" ? happens : withNetwork(random, happens) };
   });
   return { ...step, during };
 }
@@ -172,7 +185,6 @@ function drawNetwork(random: Random): Network {
 /** A refresh with what may come between its beginning and its end. */
 function drawRefresh(random: Random): Step[] {
   const who = random.below(3);
-  const look: Step = { kind: "reconcile", during: [] };
   const between = Array.from({ length: random.below(4) }, (): Step => {
     if (random.chance(0.5)) return look;
     return { kind: "wait", ms: random.pick([1, 30, 100, 150, 179, 200, 900]) * SECOND_MS };
@@ -190,6 +202,213 @@ function drawRefresh(random: Random): Step[] {
     ...between,
     ...(random.chance(0.85) ? [end] : []),
     ...(random.chance(0.5) ? [look] : []),
+  ];
+}
+
+/**
+ * The same story where the source's store is a target, too: somebody is in the middle of it while it is read. From a stream
+ * of its own.
+ */
+export function withOwnTarget(random: Random, steps: readonly Step[]): Step[] {
+  return steps.map((step): Step => {
+    if (step.kind !== "reconcile" || random.chance(0.5)) return step;
+    const before = 1 + random.below(5);
+    const happens = random.weighted<() => Step>([
+      [4, () => ({ kind: "agent-finish", who: 0 })],
+      [2, () => ({ kind: "agent-begin", who: 0, profile: random.pick(PROFILES), ...refresh(random) })],
+      [4, () => drawAgentSignIn(random, 0)],
+      [1, () => ({ kind: "agent-save", who: 0 })],
+      [1, () => ({ kind: "hand-copy", who: 0, profile: random.pick(PROFILES) })],
+      [2, () => ({ kind: "restore", file: 1, version: random.below(12) })],
+    ])();
+    return { ...step, during: [...step.during, { before, late: true, happens }] };
+  });
+}
+
+/**
+ * The same story where ends are written wrong, clocks run ahead, lifetimes are shortened and accounts are renamed, a run of
+ * steps each. From a stream of its own.
+ */
+export function withEnds(random: Random, steps: readonly Step[], { calm, sourceIs }: Setting): Step[] {
+  const of = sourceIs === "main" ? "agent" : "claude";
+  const told = [...steps];
+  for (let left = 2 + random.below(5); left > 0; left--)
+    told.splice(random.below(told.length + 1), 0, ...(calm ? drawCalmRun(random, of) : drawRun(random, of)));
+  return told;
+}
+
+const look: Step = { kind: "reconcile", during: [] };
+const MONTH_MS = 30 * 24 * HOUR_MS;
+
+function drawRun(random: Random, source: Program): Step[] {
+  return random.weighted<() => Step[]>([
+    [10, () => drawCalmRun(random, source)],
+    [5, () => drawAgentRun(random, source)],
+    [5, () => drawEarlierSignIn(random)],
+    [
+      2,
+      () => [
+        signIn(random),
+        { kind: "wait", ms: random.pick([1, 6, 40]) * SECOND_MS },
+        ...maybe(random, look),
+        signIn(random),
+        look,
+      ],
+    ],
+    [4, () => drawLateAccount(random, source)],
+    [3, () => drawUnseenCopy(random, source)],
+  ])();
+}
+
+/** What the source's own program and the clocks do. */
+function drawCalmRun(random: Random, source: Program): Step[] {
+  return random.weighted<() => Step[]>([
+    [4, () => drawWrongEnd(random, source)],
+    [4, () => drawAhead(random, source)],
+    [4, () => drawReissue(random, source)],
+    [2, () => [{ kind: "email-changes", account: drawAccount(random) }, ...maybe(random, look)]],
+    [2, () => [...drawRotation(random, source), { kind: "busy-siblings", seconds: 4 + random.below(6) }]],
+    [2, () => [{ kind: "lifetime", ms: random.pick([1, 2, 5]) * HOUR_MS }, ...drawRotation(random, source)]],
+    [2, () => [{ kind: "lifetime", ms: null }]],
+  ])();
+}
+
+function maybe(random: Random, ...steps: Step[]): Step[] {
+  return random.chance(0.6) ? steps : [];
+}
+
+/** The source's own program refreshes. */
+function drawRotation(random: Random, source: Program, reissue = false): Step[] {
+  const refresh = { who: 0, forced: true, reissue } as const;
+  const begin: Step =
+    source === "claude"
+      ? { kind: "claude-begin", ...refresh }
+      : { kind: "agent-begin", ...refresh, profile: "anthropic:claude-cli", network: "up" };
+  return [begin, { kind: `${source}-finish`, who: 0 }, ...maybe(random, look)];
+}
+
+function drawForm(random: Random): EndForm {
+  return random.pick<EndForm>(["missing", "zero", "seconds", "micro", "micro"]);
+}
+
+function drawWrongEnd(random: Random, source: Program): Step[] {
+  const [of, who] = [source, 0] as const;
+  return [
+    { kind: "end-form", of, who, form: drawForm(random) },
+    ...drawRotation(random, source, random.chance(0.2)),
+    { kind: "end-form", of, who, form: "ms" },
+    ...maybe(random, ...drawRotation(random, source)),
+  ];
+}
+
+function drawAhead(random: Random, source: Program): Step[] {
+  const of = random.chance(0.5) ? source : "host";
+  return [
+    { kind: "clock-ahead", of, who: 0, ms: random.pick([MONTH_MS, MONTH_MS, 24 * HOUR_MS, 12 * MONTH_MS]) },
+    ...drawRotation(random, source),
+    ...maybe(random, { kind: "wait", ms: drawWait(random) }, look),
+    { kind: "clock-ahead", of, who: 0, ms: 0 },
+    ...maybe(random, look),
+    ...maybe(random, ...drawRotation(random, source)),
+  ];
+}
+
+/** A new access token under the same refresh token, whose end is earlier than the one before. */
+function drawReissue(random: Random, source: Program): Step[] {
+  return [
+    ...drawRotation(random, source),
+    { kind: "lifetime", ms: random.pick([10 * MINUTE_MS, HOUR_MS, 9 * HOUR_MS]) },
+    ...drawRotation(random, source, true),
+    ...maybe(random, { kind: "lifetime", ms: null }),
+  ];
+}
+
+/** An agent refreshes, and its end is wrong or earlier than the source's. */
+function drawAgentRun(random: Random, source: Program): Step[] {
+  const who = random.below(3);
+  const of = "agent" as const;
+  const wrong = random.pick<Step>([
+    { kind: "end-form", of, who, form: drawForm(random) },
+    { kind: "end-form", of, who, form: drawForm(random) },
+    { kind: "clock-ahead", of, who, ms: MONTH_MS },
+    { kind: "lifetime", ms: HOUR_MS },
+  ]);
+  return [
+    ...maybe(random, look),
+    wrong,
+    { kind: "agent-begin", who, profile: random.pick(PROFILES), forced: true, reissue: random.chance(0.2) },
+    { kind: "agent-finish", who },
+    ...maybe(random, look),
+    { kind: "end-form", of, who, form: "ms" },
+    { kind: "clock-ahead", of, who, ms: 0 },
+    { kind: "lifetime", ms: null },
+    ...maybe(random, ...drawRotation(random, source)),
+    ...maybe(random, { kind: "adopt", store: random.below(8), during: [] }),
+  ];
+}
+
+/** A sign-in whose access token ends earlier than the last one's; an agent may have refreshed meanwhile. */
+function drawEarlierSignIn(random: Random): Step[] {
+  const who = random.below(3);
+  return [
+    look,
+    ...maybe(
+      random,
+      { kind: "agent-begin", who, profile: "anthropic:claude-cli", forced: true, reissue: false, network: "up" },
+      { kind: "agent-finish", who },
+    ),
+    { kind: "lifetime", ms: random.pick([HOUR_MS, 10 * MINUTE_MS, 9 * HOUR_MS]) },
+    { kind: "wait", ms: random.pick([1, 100]) * SECOND_MS },
+    {
+      kind: "claude-sign-in",
+      who: 0,
+      account: random.chance(0.8) ? "anna" : drawAccount(random),
+      forDays: random.pick([14, 30, 31]),
+    },
+    ...maybe(random, { kind: "claude-account", who: 0 }),
+    ...maybe(random, { kind: "wait", ms: 6 * SECOND_MS }),
+    look,
+    { kind: "lifetime", ms: null },
+  ];
+}
+
+function signIn(random: Random): Step {
+  return {
+    kind: "claude-sign-in",
+    who: 0,
+    account: random.chance(0.8) ? "anna" : drawAccount(random),
+    forDays: random.pick([14, 30, 30]),
+  };
+}
+
+/** Nothing but the account file, later, says that it is another account. */
+function drawLateAccount(random: Random, source: Program): Step[] {
+  return [
+    ...maybe(random, look),
+    { kind: "claude-sign-in", who: 0, account: drawAccount(random), forDays: 30 },
+    look,
+    { kind: "wait", ms: random.pick([1, 6, 6, 40]) * SECOND_MS },
+    look,
+    ...maybe(random, ...drawRotation(random, source)),
+    { kind: "claude-account", who: 0 },
+    look,
+    ...maybe(random, ...drawRotation(random, source)),
+  ];
+}
+
+/** The source's program refreshes unseen, and what it held in between is put back later. */
+function drawUnseenCopy(random: Random, source: Program): Step[] {
+  const refreshes = [...drawRotation(random, source), ...drawRotation(random, source), ...drawRotation(random, source)].filter(
+    (step) => step !== look,
+  );
+  return [
+    ...refreshes,
+    look,
+    { kind: "wait", ms: 6 * SECOND_MS },
+    look,
+    { kind: "restore", file: 0, version: random.pick([8, 9, 10, 10]) },
+    { kind: "wait", ms: 6 * SECOND_MS },
+    look,
   ];
 }
 

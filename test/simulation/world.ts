@@ -1,12 +1,14 @@
 import { Failure } from "../../src/domain/errors.js";
 import { noOrigin, type Inventory, type SourceStore, type TargetStore } from "../../src/domain/inventory.js";
-import { liveOf, placementKey } from "../../src/domain/ledger.js";
-import { noOrders, type Binding, type Orders } from "../../src/domain/observation.js";
+import { relateAccounts } from "../../src/domain/credential.js";
+import { flowId, liveOf, placementKey } from "../../src/domain/ledger.js";
+import { noOrders, type Binding, type HeldCredential, type Orders } from "../../src/domain/observation.js";
 import type { CredentialStore } from "../../src/domain/store.js";
 import { isUnfinished, Reconciler, type ReconcileResult } from "../../src/reconcile/reconciler.js";
 import { ModelAgent, ModelClaude, type ActorWorld } from "./actors.js";
 import { FencingAgent, FencingHome } from "./fencing-agent.js";
 import { Judge } from "./judge.js";
+import { isPlausible } from "./model-end.js";
 import { fenceIn } from "./model-fence.js";
 import { isClaude, ModelFile, type AgentContent, type AgentProfile, type ClaudeContent, type FileContent } from "./model-file.js";
 import { DurableBackups, DurableLedger, DurableStateLock, ModelBackups, ModelLedger, ModelStateLock } from "./model-memory.js";
@@ -15,7 +17,7 @@ import { ModelServer, type Grant } from "./model-server.js";
 import { CLAUDE_PROFILE, ModelAgentStore, ModelClaudeStore, readImage, type StoreWorld } from "./model-stores.js";
 import { Names } from "./names.js";
 import type { AgentStoreSetting, InitialProfile, Setting } from "./setting.js";
-import type { Interruption, Step } from "./steps.js";
+import type { Interruption, Program, Step } from "./steps.js";
 
 const START_MS = 1_800_000_000_000;
 const HOUR_MS = 3_600_000;
@@ -66,6 +68,12 @@ export class World {
   #clockJumpedAt = 0;
   #daemonSkewMs: number;
   #daemon: Credsyncd;
+  /** How far credsyncd's own clock runs ahead for a while. */
+  #aheadMs = 0;
+  /** How long what the server grants lasts for the time being. */
+  #lifetimeMs: number | null = null;
+  /** How often an account's e-mail changed. */
+  readonly #renamed = new Map<string, number>();
   #processes = 0;
   #lifetimes = 0;
   /** How often what happened, to show that a simulation is not an idle one. */
@@ -84,8 +92,16 @@ export class World {
       files: () => this.#files,
       ledger: this.#ledger,
       backups: this.#backups,
-      sourceProfile: setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli",
-      expiryIsOrder: !skewed && !setting.variableLifetime && setting.agents.every(({ expiryMarginMs }) => expiryMarginMs === 0),
+      sourceProfile: this.#sourceProfile,
+      flow: this.#flow,
+      sourceName: this.#sourceName,
+      loginNamesAccount: setting.sourceIs === "main" || setting.claude.writesUuid,
+      credsyncdNow: () => this.#credsyncdNow,
+      expiryIsOrder:
+        !skewed &&
+        !setting.variableLifetime &&
+        setting.ends !== true &&
+        setting.agents.every(({ expiryMarginMs }) => expiryMarginMs === 0),
       acceptsAccountChange: setting.policy.onAccountChange === "push",
       isRefreshing: (claim) => this.#isRefreshing(claim),
       note: this.#note,
@@ -103,6 +119,8 @@ export class World {
         this.#note(`the daemon reconciles`);
         await this.#reconcile(this.#daemon, step.during);
         return;
+      case "busy-siblings":
+        return this.#keepBusy(step.seconds);
       case "force":
       case "adopt":
         return this.#command(step);
@@ -115,12 +133,28 @@ export class World {
     }
   }
 
+  /** R7a: what else changes in the source's file does not hold its login up. */
+  async #keepBusy(seconds: number): Promise<void> {
+    const [file] = this.#files;
+    if (this.#looking > 0 || file === undefined) return;
+    this.#note(`for ${String(seconds)} s other fields of ${file.name} change all the time`);
+    let result: ReconcileResult | null = null;
+    for (let second = 0; second < seconds; second++) {
+      if (file.content !== null) file.replace(edited(file.content), this.#now);
+      result = await this.#reconcile(this.#daemon, []);
+      this.#now += 1000;
+    }
+    const source = result?.plan.flows[0].source;
+    if (seconds < 7 || this.#aheadMs !== 0 || source?.kind !== "held" || source.reason !== "account-unsettled") return;
+    this.judge.accuse("R7a", "a login waits for as long as its siblings change");
+  }
+
   /** Time passes, and the daemon looks when it said that it would. */
   async #waitAwake(ms: number): Promise<void> {
     this.#note(`${String(ms / 1000)} s pass`);
     const end = this.#now + ms;
     for (let looks = 0; looks < LOOKS_TO_REST && this.#daemonDueAt !== null; looks++) {
-      const dueAt = this.#daemonDueAt - this.#daemonSkewMs;
+      const dueAt = this.#daemonDueAt - this.#daemonSkewMs - this.#aheadMs;
       if (dueAt > end) break;
       this.#now = Math.max(this.#now, dueAt);
       this.#note(`the daemon looks again`);
@@ -133,6 +167,7 @@ export class World {
   /** Ends every fault, lets nobody act any more, and demands rest (I5). */
   async settle(): Promise<void> {
     this.#note("— faults end, and nobody but the daemon acts any more —");
+    if (this.#setting.ends === true) this.#rightEnds();
     for (const actor of [...this.#claudes, ...this.#agents]) {
       if (this.#setting.calm) actor.finishRefresh();
       actor.crash();
@@ -140,9 +175,14 @@ export class World {
     for (const file of this.#files) Object.assign(file, { lock: null, readFault: null, writeFault: null });
     this.#ledger.failures = 0;
     this.#backups.failures = 0;
+    if (this.#setting.ends === true && this.#setting.calm) await this.#rotateRightly();
     const result = await this.#reconcileToRest();
     if (result === null) return;
     this.#checkReports(result);
+    for (const waitMs of this.#timesThatMatter()) {
+      this.#now += waitMs;
+      if ((await this.#reconcileToRest()) === null) return;
+    }
     for (const laterMs of [60_000, DAY_MS]) {
       this.#now += laterMs;
       const before = this.#activity();
@@ -150,6 +190,59 @@ export class World {
       if (this.#activity() !== before)
         this.judge.accuse("I5", `something was written ${String(laterMs / 1000)} s after all was at rest`);
     }
+    const [{ source }] = result.plan.flows;
+    const isAsked = source.kind === "held" && source.reason === "source-rolled-back" && source.acceptable;
+    if (this.#setting.ends === true && this.#setting.sourceIs === "claude" && isAsked) await this.#acceptOnce(source.held);
+  }
+
+  /**
+   * What was recorded under a clock that ran ahead counts again when that moment has come, and what ends too far ahead to be
+   * believed is believed when its end draws near.
+   */
+  #timesThatMatter(): number[] {
+    if (this.#setting.ends === true) return [3 * DAY_MS, 400 * DAY_MS];
+    const aheadMs = Math.max(0, ...this.#ledger.events.map(({ at }) => at)) - this.#credsyncdNow;
+    return aheadMs > 0 ? [aheadMs] : [];
+  }
+
+  /** Every clock is right again, and so is every end that is written from now on. */
+  #rightEnds(): void {
+    this.#aheadMs = 0;
+    this.#lifetimeMs = null;
+    for (const actor of [...this.#claudes, ...this.#agents]) Object.assign(actor, { aheadMs: 0, endForm: "ms" });
+  }
+
+  /** What was written wrong holds up the next rotations for two days at most. */
+  async #rotateRightly(): Promise<void> {
+    await this.#reconcile(this.#daemon, []);
+    this.#now += 3 * DAY_MS;
+    const [claude] = this.#claudes;
+    if (claude === undefined) return;
+    const refresh = { forced: true, reissue: false };
+    this.#note(`claude ${claude.beginRefresh(refresh)}`);
+    this.#note(`claude ${claude.finishRefresh()}`);
+    claude.crash();
+  }
+
+  /** R4: once the user accepted what the source holds, only what came since is compared with. */
+  async #acceptOnce(held: HeldCredential): Promise<void> {
+    const [claude] = this.#claudes;
+    if (claude === undefined || this.#ledger.state.issues.has(held.issue)) return;
+    this.#note(`the user accepts what the source holds: sync --force ${this.#sourceName}`);
+    const orders = { force: new Set([this.#sourceName]), adopt: null };
+    await this.#reconcile(this.#start("the command", orders), []);
+    this.#now += HOUR_MS;
+    this.#note(`claude ${claude.beginRefresh({ forced: true, reissue: false })}`);
+    this.#note(`claude ${claude.finishRefresh()}`);
+    this.#now += 6000;
+    await this.#reconcile(this.#daemon, []);
+    this.#now += 6000;
+    const source = (await this.#reconcile(this.#daemon, []))?.plan.flows[0].source;
+    if (source?.kind !== "held" || source.reason !== "source-rolled-back" || source.held.issue === held.issue) return;
+    const now = this.#credsyncdNow;
+    const isLater = !isPlausible(held.expiresAt, now) || (source.held.expiresAt ?? 0) > held.expiresAt;
+    if (isPlausible(source.held.expiresAt, now) && isLater)
+      this.judge.accuse("R4", "the rotation after what the user accepted is held again");
   }
 
   /** What every file holds at the end, for a person. */
@@ -186,6 +279,27 @@ export class World {
     this.#populateFollower(current, world);
   }
 
+  get #credsyncdNow(): number {
+    return this.#now + this.#daemonSkewMs + this.#aheadMs;
+  }
+
+  get #isOwnTarget(): boolean {
+    return this.#setting.ownTarget === true;
+  }
+
+  /** A source that is a target, too, has one name for both. */
+  get #sourceName(): string {
+    return this.#isOwnTarget ? "openclaw:main" : "source";
+  }
+
+  get #sourceProfile(): string {
+    return this.#setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli";
+  }
+
+  get #flow(): string {
+    return flowId(this.#isOwnTarget ? this.#sourceName : null, this.#sourceProfile);
+  }
+
   #populateFollower(current: Grant, world: ActorWorld): void {
     const { follower, claude } = this.#setting;
     if (follower === null) return;
@@ -207,7 +321,7 @@ export class World {
       tier: 1,
     };
     file.replace({ mcpOAuth: 0, claudeAiOauth: login }, this.#now);
-    if (setting.writesAccountFile) accountFile.account = { uuid: "uuid-anna", email: "anna@x" };
+    if (setting.writesAccountFile) accountFile.account = { uuid: "uuid-anna", email: this.#emailOf("anna") };
   }
 
   #otherSignIn(account: string): Grant {
@@ -230,7 +344,7 @@ export class World {
         ? new FencingAgent(file, agent, main, { world, home: this.#home })
         : new ModelAgent(file, agent, main, world),
     );
-    if (main === null && this.#setting.sourceIs === "main") return file;
+    if (main === null && this.#setting.sourceIs === "main" && !this.#isOwnTarget) return file;
     const name = `openclaw:${agent.name}`;
     const { binding, share, expiryMarginMs } = agent;
     this.#addTarget({ name, file, named: LISTED, binding, share, expiryMarginMs });
@@ -274,18 +388,26 @@ export class World {
     return {
       server: this.#server,
       now: () => this.#now,
+      emailOf: (account) => this.#emailOf(account),
+      refuses: (access) => this.#setting.ends === true && this.#server.refuses(access, this.#now),
       lifetimeMs: () => {
         this.#lifetimes += 1;
+        if (this.#lifetimeMs !== null) return this.#lifetimeMs;
         return this.#setting.variableLifetime ? ([8, 2, 12, 1][this.#lifetimes % 4] ?? 8) * HOUR_MS : 8 * HOUR_MS;
       },
     };
+  }
+
+  #emailOf(account: string): string {
+    const times = this.#renamed.get(account) ?? 0;
+    return `${account}${times === 0 ? "" : String(times)}@x`;
   }
 
   #start(kind: string, orders: Orders): Credsyncd {
     this.#processes += 1;
     const process = new ModelProcess(`${kind} ${String(this.#processes)}`, {
       trueNow: () => this.#now,
-      skewMs: () => this.#daemonSkewMs,
+      skewMs: () => this.#daemonSkewMs + this.#aheadMs,
       elapse: (durationMs) => {
         this.#now += durationMs;
       },
@@ -301,13 +423,10 @@ export class World {
     if (sourceFile === undefined) throw new Error("there is always a source");
     const providers = ["anthropic", "claude-cli"];
     const source: SourceStore = {
-      stores: [store("source", sourceFile)],
-      selection: {
-        kind: "one",
-        profile: this.#setting.sourceIs === "claude" ? CLAUDE_PROFILE : "anthropic:claude-cli",
-        providers,
-        followers: LISTED,
-      },
+      stores: [store(this.#sourceName, sourceFile)],
+      selection: this.#isOwnTarget
+        ? { kind: "same-id", source: this.#sourceName, named: LISTED, matches: (id) => LISTED.includes(id), text: LISTED.join() }
+        : { kind: "one", profile: this.#sourceProfile, providers, followers: LISTED },
       copies:
         this.#setting.fencing === true && this.#setting.sourceIs === "main"
           ? { contentOf: readImage, expiryMarginMs: 300_000 }
@@ -337,12 +456,16 @@ export class World {
   }
 
   async #reconcile({ process, reconciler }: Credsyncd, during: readonly Interruption[]): Promise<ReconcileResult | null> {
-    const interruptions = during.map(({ before, happens }): [number, () => Promise<void>] => [
+    const interruptions = during.map(({ before, late = false, happens }): [number, () => Promise<void>] => [
       before,
-      () => this.#interrupt(process, happens),
+      async () => {
+        if (late) await passTurns();
+        await this.#interrupt(process, happens);
+      },
     ]);
     process.interruptWith(new Map(interruptions));
     this.#looking += 1;
+    this.judge.noteLook();
     try {
       const result = await reconciler.reconcile(this.#setting.policy, process.orders, this.#signal);
       if (process === this.#daemon.process) this.#daemonDueAt = result.plan.wakeAt;
@@ -377,8 +500,8 @@ export class World {
   }
 
   async #command(step: Extract<Step, { kind: "force" | "adopt" }>): Promise<void> {
-    const names = ["source", ...this.#targets.map(({ name }) => name)];
-    const store = names[step.store % names.length] ?? "source";
+    const names = [this.#sourceName, ...this.#targets.map(({ name }) => name)];
+    const store = names[step.store % names.length] ?? this.#sourceName;
     this.#note(`the user runs: ${step.kind === "force" ? "sync --force" : "adopt"} ${store}`);
     const orders: Orders =
       step.kind === "force" ? { force: new Set([store]), adopt: null } : { force: new Set(), adopt: { store, profile: null } };
@@ -427,6 +550,27 @@ export class World {
     if (this.#setting.calm && source.kind !== "live") this.judge.accuse("I5", `a calm world ends with the source ${source.kind}`);
   }
 
+  /** R4, R7a: what the source's owner did counts, and another account is noticed. */
+  #checkSource({ plan, observation }: ReconcileResult): void {
+    const [{ source, live }] = plan.flows;
+    if (live === null || (source.kind !== "held" && source.kind !== "live")) return;
+    const { held } = source;
+    if (held.credential.type !== "oauth" || held.generation === null) return;
+    const now = this.#credsyncdNow;
+    const isOver = isPlausible(held.expiresAt, now) && held.expiresAt <= now;
+    const isOld = this.#ledger.state.issues.has(held.issue) || isOver;
+    if (source.kind === "held" && source.reason === "source-rolled-back" && !isOld) {
+      const { signInEndsAt } = held.credential;
+      if (held.generation === live.generation) this.judge.accuse("R4", "a reissue of the source's owner is held");
+      const rose = signInEndsAt !== null && live.signInEndsAt !== null && signInEndsAt > live.signInEndsAt + 60_000;
+      if (rose) this.judge.accuse("R4", "a new sign-in of the same account is held");
+    }
+    if (source.kind !== "live" || this.#setting.policy.onAccountChange === "push" || observation.source.state !== "read") return;
+    const profile = observation.source.profiles.find(({ observed }) => observed.profile === this.#sourceProfile);
+    if (relateAccounts(profile?.observed.account ?? null, live.account) === "different")
+      this.judge.accuse("R7a", "another account is named beside the login, and nothing is raised");
+  }
+
   /** R16a: what a failed refresh took from the source is there again where a copy of it is kept. */
   #checkErased(): void {
     const { state } = this.#ledger;
@@ -434,10 +578,10 @@ export class World {
     const held = this.#files[1]?.content;
     const fields = held != null && "profiles" in held ? held.profiles[profile] : undefined;
     const fence = fields?.type === "oauth" && this.#setting.sourceIs === "main" ? fenceIn(profile, fields) : null;
-    const live = liveOf(state, profile);
+    const live = liveOf(state, this.#flow);
     const spent = fence === null ? null : this.#server.spentBy(fence);
     if (live === null || spent === null || this.#names.of(spent) !== live.generation) return;
-    const before = state.placements.get(placementKey("source", profile));
+    const before = state.placements.get(placementKey(this.#sourceName, profile));
     const putBackBefore = before?.generation === live.generation && before.issue === live.issue && before.terms.share !== "full";
     const access = this.#names.textOf(live.issue);
     if (putBackBefore || access === null || !this.#backups.holds(access)) return;
@@ -467,7 +611,8 @@ export class World {
     }
   }
 
-  #noteResult({ plan, writes, adoptions }: ReconcileResult, orders: Orders): void {
+  #noteResult(result: ReconcileResult, orders: Orders): void {
+    const { plan, writes, adoptions } = result;
     const [adoption = null] = adoptions;
     if (adoption !== null) this.#count(adoption.error === null ? "adoption" : `adoption failed: ${adoption.error.code}`);
     for (const { error } of writes) this.#count(error === null ? "write" : `write failed: ${error.code}`);
@@ -484,6 +629,7 @@ export class World {
       if (outcome?.error) this.judge.checkSilent("an error", `${outcome.error.message} ${outcome.error.hint}`);
     }
     for (const flow of plan.flows) this.#checkSuspect(flow, orders);
+    if (orders === noOrders) this.#checkSource(result);
     if (this.#trace === null) return;
     this.judge.checkSilent("a plan", JSON.stringify({ ...plan, reports: plan.reports.map(({ verdict }) => verdict) }));
     const [{ source }] = plan.flows;
@@ -496,7 +642,7 @@ export class World {
     if (adoption?.error) this.#note(`    adopting into the source failed: ${adoption.error.code}`);
   }
 
-  #performOutside(step: Exclude<Step, { kind: "reconcile" | "force" | "adopt" }>): string {
+  #performOutside(step: Exclude<Step, { kind: "reconcile" | "force" | "adopt" | "busy-siblings" }>): string {
     this.#count(step.kind);
     switch (step.kind) {
       case "wait":
@@ -550,11 +696,62 @@ export class World {
         this.#daemonSkewMs += step.ms;
         this.#clockJumpedAt = this.#now;
         return `credsyncd's clock jumps by ${String(step.ms / 1000)} s`;
+      case "clock-ahead":
+        return this.#setAhead(step);
+      case "end-form": {
+        const program = this.#programsOf(step)[0];
+        if (program === undefined) return "there is no such program";
+        program.endForm = step.form;
+        return `${program.file.name} writes ends: ${step.form}`;
+      }
+      case "lifetime":
+        this.#lifetimeMs = step.ms;
+        return `the server grants ${step.ms === null ? "as long as ever" : `${String(step.ms / 60_000)} min`}`;
+      case "email-changes":
+        return this.#rename(step.account);
       case "restart":
         this.#daemon.process.kill();
         this.#daemon = this.#start("the daemon", noOrders);
         return "the daemon is restarted";
     }
+  }
+
+  #programsOf({ of, who }: { readonly of: Program | "host"; readonly who: number }): (ModelClaude | ModelAgent)[] {
+    if (of === "host") return [...this.#claudes, ...this.#agents];
+    const programs: readonly (ModelClaude | ModelAgent)[] = of === "claude" ? this.#claudes : this.#agents;
+    const program = programs[who % programs.length];
+    return program === undefined ? [] : [program];
+  }
+
+  #setAhead(step: Extract<Step, { kind: "clock-ahead" }>): string {
+    const programs = this.#programsOf(step);
+    for (const program of programs) program.aheadMs = step.ms;
+    if (step.of === "host") {
+      this.#aheadMs = step.ms;
+      this.#clockJumpedAt = this.#now;
+    }
+    const whose = step.of === "host" ? "every clock" : `the clock of ${programs.map(({ file }) => file.name).join()}`;
+    return `${whose} ${step.ms === 0 ? "is right" : `runs ${String(step.ms / DAY_MS)} days ahead`}`;
+  }
+
+  /** The same account has another e-mail from now on; Claude Code writes it into its account file. */
+  #rename(account: string): string {
+    if (this.#setting.calm && !this.#isServedEverywhere()) return `${account} thinks of another e-mail`;
+    this.#renamed.set(account, (this.#renamed.get(account) ?? 0) + 1);
+    const email = this.#emailOf(account);
+    for (const { accountFile } of this.#claudes)
+      if (accountFile.account?.uuid === `uuid-${account}`) accountFile.account = { uuid: `uuid-${account}`, email };
+    return `${account} has the e-mail ${email}`;
+  }
+
+  /** A profile that credsyncd never saw following names an account that nobody knows any more. */
+  #isServedEverywhere(): boolean {
+    const { placements, live } = this.#ledger.state;
+    if (live.get(this.#flow) === undefined) return false;
+    return this.#targets.every(({ name, named, file }) => {
+      const profiles = named ?? [CLAUDE_PROFILE];
+      return file.content === null || profiles.every((profile) => placements.has(placementKey(name, profile)));
+    });
   }
 
   #performClaude(step: Extract<Step, { kind: `claude-${string}` }>): string {
@@ -633,6 +830,11 @@ export class World {
         return `somebody takes the lock of ${file.name}`;
     }
   }
+}
+
+/** Lets everything go on that waits for nothing, such as the other reads of the same look. */
+async function passTurns(): Promise<void> {
+  for (let turn = 0; turn < 60; turn++) await Promise.resolve();
 }
 
 function edited(content: FileContent): FileContent {
