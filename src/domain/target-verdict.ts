@@ -298,7 +298,8 @@ function judgeUnknown(
   const origin = rotationOf(target, placement, live, context);
   if (isCandidate || ((isNewer(end, liveEnd, ends) || wasNewer) && origin !== "beaten")) return targetNewer();
   // It may have spent the live login, which is of no use to it then. Servers shorten what a token lasts, and programs break it.
-  if (target.listed && origin === "from-live" && (liveEnd === null || !ends.isOver(end))) {
+  const mayBeNewer = liveEnd === null || !ends.isOver(end) || isOnHold(target, ledger);
+  if (target.listed && origin === "from-live" && mayBeNewer) {
     const what = end === null ? "left an expiry that cannot be used" : "its new access token expires before the old one";
     return { ...hold("target-newer", `its program renewed the live login, but ${what}`), adoptable: end !== null };
   }

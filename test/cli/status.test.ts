@@ -90,10 +90,10 @@ describe("status", () => {
     await home.writeProfile("work", 0);
     const { code, stdout, stderr } = await credsyncd(home, ["status"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(stdout).toMatch(/^source {2}claude-code {2}ok {2}g1:[0-9a-f]{6} {2}expires in \d+d/);
+    expect(stdout).toMatch(/^source {2}claude-code {2}ok {2}g1:[0-9a-f]{6} {2}expires in \d+h/);
     expect(stdout).toContain("daemon  not running");
     expect(stdout).toMatch(/^STORE +PROFILE +STATE +GENERATION +EXPIRES$/m);
-    expect(stdout).toMatch(/^openclaw:main +anthropic:claude-cli +in-sync +g1:[0-9a-f]{6} +expires in \d+d/m);
+    expect(stdout).toMatch(/^openclaw:main +anthropic:claude-cli +in-sync +g1:[0-9a-f]{6} +expires in \d+h/m);
     expect(stdout).toMatch(/^openclaw:work +anthropic:claude-cli +drift/m);
     expect(stdout).toMatch(/^1 of 2 stores in sync, 1 behind$/m);
   });

@@ -21,7 +21,7 @@ describe("the daemon under systemd", () => {
     RunningDaemon.launch(home, { variables: notify.variables });
     await saysThat(notify, /--ready/);
     expect(await home.generations(agents)).toEqual([2, 2]);
-    expect((await notify.told()).at(-1)).toMatch(/^--ready\|--status=2 stores in sync, next expiry in \d+ d/);
+    expect((await notify.told()).at(-1)).toMatch(/^--ready\|--status=2 stores in sync, next expiry in \d+ h/);
   });
 
   test("counts what is held, and tells of the next rotation", async () => {

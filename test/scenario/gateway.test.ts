@@ -73,7 +73,7 @@ describe("a running gateway", () => {
     expect(Date.parse(String(gateway?.["laggingSince"]))).toBeLessThanOrEqual(Date.now());
     const { stdout } = await credsyncd(home, ["status"], variables);
     expect(stdout).toMatch(
-      /^the gateway of ~\/\.openclaw: may use the old login until its next turn, a reload or a restart, or for \d+d [^;]*; since .*ago: it wants/m,
+      /^the gateway of ~\/\.openclaw: may use the old login until its next turn, a reload or a restart, or for \d+h [^;]*; since .*ago: it wants/m,
     );
   });
 

@@ -210,7 +210,7 @@ const situations: Readonly<Record<string, Situation>> = {
     make: async (home) => {
       await home.writeProfile("main", 1);
       await rm(home.stateDirectory, { recursive: true });
-      await home.writeProfile("main", 9, soon(50));
+      await home.writeProfile("main", 9, soon(40));
     },
     source: "ok",
     states: ["held", "in-sync"],

@@ -19,11 +19,14 @@ const PEER = fileURLToPath(new URL("./openclaw-peer.mjs", import.meta.url));
 const signal = new AbortController().signal;
 const ours = { profile: "anthropic:claude-cli", provider: "claude-cli" };
 
+/** The other program counts up from here. */
+const FIRST_EXPIRY = 1_700_000_000_000;
+
 const TEXT = JSON.stringify({
   version: 1,
   profiles: {
-    [ours.profile]: { type: "oauth", provider: ours.provider, access: "a", refresh: "r", expires: 1 },
-    "anthropic:peer": { type: "oauth", provider: "anthropic", access: "a", refresh: "r", expires: 1 },
+    [ours.profile]: { type: "oauth", provider: ours.provider, access: "a", refresh: "r", expires: FIRST_EXPIRY },
+    "anthropic:peer": { type: "oauth", provider: "anthropic", access: "a", refresh: "r", expires: FIRST_EXPIRY },
   },
 });
 
@@ -97,7 +100,7 @@ describe("a store that another program writes at the same time", () => {
       fc.asyncProperty(plan, async ({ pauses, writes, inPlace }) => {
         const { store, peer } = await open();
         const { ended } = await startPeer({ ...peer, pauses, inPlace });
-        let [ownExpiry, peerCount] = [1, 1];
+        let [ownExpiry, peerCount] = [FIRST_EXPIRY, FIRST_EXPIRY];
         for (let generation = 1; generation <= writes; generation++) {
           await insist(async () => {
             const before = await store.read(signal);
@@ -111,7 +114,7 @@ describe("a store that another program writes at the same time", () => {
         }
         expect(await ended).toBe(0);
         const last = await store.read(signal);
-        expect(expiryIn(last, "anthropic:peer")).toBe(1 + pauses.length);
+        expect(expiryIn(last, "anthropic:peer")).toBe(FIRST_EXPIRY + pauses.length);
         expect(expiryIn(last, ours.profile)).toBe(ownExpiry);
       }),
       { numRuns: 3 },

@@ -121,7 +121,7 @@ describe("a profile of OpenClaw", () => {
   test.each<[string, Record<string, unknown>, string]>([
     ["mode for type", { mode: "token", token: "t" }, "token t null"],
     ["an API key under its later name", { type: "apiKey", apiKey: "k" }, "api_key k"],
-    ["a blank refresh token", { type: "oauth", access: "a", refresh: "", expires: 5 }, "oauth a - 5"],
+    ["a blank refresh token", { type: "oauth", access: "a", refresh: "", expires: 1.8e12 }, "oauth a - 1800000000000"],
     ["an expiry that is text", { type: "oauth", access: "a", refresh: "r", expires: "5" }, "oauth a r null"],
     ["an expiry of 0", { type: "token", token: "t", expires: 0 }, "token t null"],
     ["an account id", { type: "oauth", access: "a", refresh: "r", accountId: "id" }, "oauth a r null of id ?"],
