@@ -180,6 +180,12 @@ export class World {
     const result = await this.#reconcileToRest();
     if (result === null) return;
     this.#checkReports(result);
+    const [{ source }] = result.plan.flows;
+    const isAsked = source.kind === "held" && source.reason === "source-rolled-back" && source.acceptable;
+    if (this.#setting.ends === true && this.#setting.sourceIs === "claude" && isAsked) {
+      await this.#acceptOnce(source.held);
+      if ((await this.#reconcileToRest()) === null) return;
+    }
     for (const waitMs of this.#timesThatMatter()) {
       this.#now += waitMs;
       if ((await this.#reconcileToRest()) === null) return;
@@ -191,9 +197,6 @@ export class World {
       if (this.#activity() !== before)
         this.judge.accuse("I5", `something was written ${String(laterMs / 1000)} s after all was at rest`);
     }
-    const [{ source }] = result.plan.flows;
-    const isAsked = source.kind === "held" && source.reason === "source-rolled-back" && source.acceptable;
-    if (this.#setting.ends === true && this.#setting.sourceIs === "claude" && isAsked) await this.#acceptOnce(source.held);
   }
 
   /**
