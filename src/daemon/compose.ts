@@ -55,8 +55,9 @@ export async function compose(config: Config, environment: Environment, access: 
   const isOfNoUse = async (generation: string): Promise<boolean> => isSpent(await ledger.load(), generation);
   const backups = new Backups(join(stateDirectory, "backups"), leftovers, isOfNoUse);
   const lockPath = join(stateDirectory, "state.lock");
-  const lock = new StateDirectoryLock(lockPath, environment.clock, environment.predecessors);
-  if (access === "write" && isForsaken(lockPath)) await cleanUp(config, environment, lock);
+  const { clock, predecessors } = environment;
+  const lock = new StateDirectoryLock(lockPath, clock, predecessors, () => cleanUp(config, environment));
+  if (access === "write" && isForsaken(lockPath)) await lock.withLock(new AbortController().signal, () => Promise.resolve());
   const takeInventory = inventoryTaker(config, environment);
   const reconciler = new Reconciler({
     takeInventory,
@@ -82,12 +83,22 @@ async function loadTheRest(): Promise<void> {
 }
 
 /** A credsyncd was killed while it wrote: its locks, on which other programs would wait, go first. */
-async function cleanUp({ source, targets }: Config, environment: Environment, lock: StateDirectoryLock): Promise<void> {
-  await lock.withLock(new AbortController().signal, async () => {
-    const specs = [source, ...targets.map(({ spec }) => spec)];
-    const directories = await Promise.all(specs.map((spec) => lockDirectoriesOf(spec, environment)));
-    for (const directory of directories.flat()) removeForsakenLocks(directory, environment.predecessors);
-  });
+async function cleanUp({ source, targets }: Config, environment: Environment): Promise<void> {
+  const specs = [source, ...targets.map(({ spec }) => spec)];
+  for (const spec of specs) {
+    for (const directory of await lockDirectoriesIfKnown(spec, environment))
+      removeForsakenLocks(directory, environment.predecessors);
+  }
+}
+
+/** None where they cannot be found now: the next look reports why. */
+async function lockDirectoriesIfKnown(...of: Parameters<typeof lockDirectoriesOf>): Promise<string[]> {
+  try {
+    return await lockDirectoriesOf(...of);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return [];
+  }
 }
 
 function gatewaysFor({ reload, source, targets }: Config, environment: Environment): Gateway[] {
