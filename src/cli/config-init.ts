@@ -8,7 +8,7 @@ import { configTemplate, type Choices } from "../config/template.js";
 import { compose } from "../daemon/compose.js";
 import { findingText, sourceProfile } from "../daemon/reporter.js";
 import { maskEmail } from "../daemon/status.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { commandEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import { noOrders, type Binding } from "../domain/observation.js";
 import type { Plan, TargetReport } from "../domain/plan.js";
@@ -25,7 +25,7 @@ export interface ConfigInitOptions extends CommonOptions {
 
 /** `credsyncd config init`: looks at every store, asks what is not clear, and writes a commented configuration. */
 export async function initConfig(options: ConfigInitOptions): Promise<ExitCode> {
-  const environment = systemEnvironment();
+  const environment = commandEnvironment();
   const { path } = configPath(options.config ?? null, environment);
   refuseToOverwrite(path);
   const config = parseConfig("{}", path);

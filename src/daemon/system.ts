@@ -39,7 +39,13 @@ export function systemEnvironment(): Environment {
     databases: new SqliteReaders(),
     lastAgents: new Map(),
     files: { read: readRegularFile },
+    waitsForWriters: false,
   };
+}
+
+/** The same for a command that looks once, and ends. */
+export function commandEnvironment(): Environment {
+  return { ...systemEnvironment(), waitsForWriters: true };
 }
 
 /** A program that credsyncd starts must not speak to the supervisor in its name. */

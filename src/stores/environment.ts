@@ -26,6 +26,8 @@ export interface Environment {
   readonly lastAgents: Map<string, readonly AgentPlace[]>;
   /** For a look; who is about to write reads the file itself. */
   readonly files: FileReader;
+  /** Whether a look waits until a half-written file is whole or must be taken for broken; the daemon looks again instead. */
+  readonly waitsForWriters: boolean;
 }
 
 /** Expands a leading `~`, as the owning programs do. */
