@@ -13,6 +13,7 @@ import { Failure } from "../domain/errors.js";
 import { noOrders, type Binding } from "../domain/observation.js";
 import type { Plan, TargetReport } from "../domain/plan.js";
 import type { Share } from "../domain/store.js";
+import { refuseForeignPlace } from "../io/own-place.js";
 import { makePrivateDirectory } from "../io/private-directory.js";
 import { errnoOf } from "../io/system-error.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
@@ -27,6 +28,7 @@ export interface ConfigInitOptions extends CommonOptions {
 export async function initConfig(options: ConfigInitOptions): Promise<ExitCode> {
   const environment = commandEnvironment();
   const { path } = configPath(options.config ?? null, environment);
+  refuseForeignPlace(path, environment.home);
   refuseToOverwrite(path);
   const config = parseConfig("{}", path);
   const { reconciler } = await compose(config, environment, "look");

@@ -8,6 +8,7 @@ import { LedgerFile } from "../io/ledger-file.js";
 import { isForsaken, removeForsakenLocks } from "../io/owner-lock.js";
 import { SwitchJournalFile } from "../io/switch-journal.js";
 import { refuseForeignOwner } from "../io/regular-file.js";
+import { refuseForeignPlace } from "../io/own-place.js";
 import { makePrivateDirectory } from "../io/private-directory.js";
 import { StateDirectoryLock } from "../io/state-lock.js";
 import { errnoOf } from "../io/system-error.js";
@@ -49,7 +50,9 @@ export async function compose(config: Config, environment: Environment, access: 
   if (access === "write") await loadTheRest();
   const stateDirectory = stateDirectoryOf(environment);
   const key =
-    access === "write" ? await ensureState(stateDirectory) : ((await readKey(join(stateDirectory, "key"))) ?? ephemeralKey());
+    access === "write"
+      ? await ensureState(stateDirectory, environment.home)
+      : ((await readKey(join(stateDirectory, "key"))) ?? ephemeralKey());
   const { leftovers } = environment.predecessors;
   const ledger = new LedgerFile(join(stateDirectory, "ledger.jsonl"), key.id, leftovers);
   const isOfNoUse = async (generation: string): Promise<boolean> => isSpent(await ledger.load(), generation);
@@ -106,8 +109,9 @@ function gatewaysFor({ reload, source, targets }: Config, environment: Environme
   return gatewaysOf([source, ...targets.map(({ spec }) => spec)], reload === "auto", environment);
 }
 
-async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
+async function ensureState(stateDirectory: string, home: string): Promise<FingerprintKey> {
   const path = join(stateDirectory, "key");
+  refuseForeignPlace(stateDirectory, home);
   try {
     await makePrivateDirectory(stateDirectory);
     refuseForeignOwner(stateDirectory, statSync(stateDirectory).uid);
@@ -116,7 +120,7 @@ async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
     if (error instanceof StoreError)
       throw new Failure("permission", error.message, `${error.hint}, or set XDG_STATE_HOME`, error);
     const errno = errnoOf(error);
-    if (errno === "EEXIST") return ensureState(stateDirectory);
+    if (errno === "EEXIST") return ensureState(stateDirectory, home);
     if (errno === null) throw error;
     throw new Failure(
       "permission",
