@@ -2,7 +2,7 @@ import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { NO_STORE_HINT } from "../daemon/reporter.js";
 import { overwrittenBy } from "../daemon/reload.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { commandEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
 import type { Orders } from "../domain/observation.js";
@@ -20,7 +20,7 @@ export interface AdoptOptions extends CommonOptions {
 
 /** `credsyncd adopt STORE`: the login that a held target has becomes the source's, and then everyone's. */
 export async function adopt(store: string, options: AdoptOptions, signal: AbortSignal): Promise<ExitCode> {
-  const environment = systemEnvironment();
+  const environment = commandEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
   const composition = await compose(config, environment, "write");
   const { reconciler } = composition;

@@ -1,6 +1,6 @@
 import { loadConfig } from "../config/load.js";
 import { compose, type Composition } from "../daemon/compose.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { commandEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import { noOrders, type ObservedProfile } from "../domain/observation.js";
 import type { Backup } from "../io/backups.js";
@@ -23,7 +23,7 @@ export interface RestoreOptions extends CommonOptions {
 
 /** `credsyncd restore`: lists a store's backups, or puts one back. */
 export async function restore(options: RestoreOptions, signal: AbortSignal): Promise<ExitCode> {
-  const environment = systemEnvironment();
+  const environment = commandEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
   const composition = await compose(config, environment, options.at === undefined ? "look" : "write");
   const backups = await composition.backups.list(options.store ?? null);

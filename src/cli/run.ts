@@ -1,7 +1,8 @@
 import type { Config } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
+import { logLevelFor } from "../config/log-level.js";
 import { runDaemon } from "../daemon/daemon.js";
-import { openAlertLine, openLog, type LogLevel } from "../daemon/log.js";
+import { openAlertLine, openLog } from "../daemon/log.js";
 import { systemEnvironment } from "../daemon/system.js";
 import { exitCodes, type CommonOptions, type ExitCode } from "./output.js";
 
@@ -25,7 +26,7 @@ export async function run(options: CommonOptions): Promise<ExitCode> {
         return () => process.off("SIGHUP", callback);
       },
       openLog: ({ log }) =>
-        openLog(levelOf(options, log.level), options.json === true ? "json" : log.format, {
+        openLog(logLevelFor(options, log.level), options.json === true ? "json" : log.format, {
           variables: process.env,
           isTerminal: process.stdout.isTTY,
         }),
@@ -36,9 +37,4 @@ export async function run(options: CommonOptions): Promise<ExitCode> {
     stop.signal,
   );
   return exitCodes.done;
-}
-
-function levelOf(options: CommonOptions, configured: LogLevel): LogLevel {
-  if (options.verbose === true) return "debug";
-  return options.quiet === true ? "warn" : configured;
 }

@@ -4,7 +4,7 @@ import { compose, type Composition } from "../daemon/compose.js";
 import { readHosts, type TakesPart } from "../daemon/hosts.js";
 import { toFailure } from "../daemon/store-failure.js";
 import { carryOut, resolutionsIn, type SwitchResult, type SwitchRow } from "../daemon/switching.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { commandEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
 import type { SwitchRequest } from "../domain/switch.js";
@@ -55,7 +55,7 @@ async function switched(
   options: SwitchOptions,
   { output, signal }: { readonly output: Output; readonly signal: AbortSignal },
 ): Promise<ExitCode> {
-  const environment = systemEnvironment();
+  const environment = commandEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
   const dryRun = options.dryRun === true;
   const composition = await compose(config, environment, dryRun ? "look" : "write");

@@ -12,7 +12,7 @@ import {
   waitText,
   NO_STORE_HINT,
 } from "../daemon/reporter.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { commandEnvironment } from "../daemon/system.js";
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
@@ -37,7 +37,7 @@ export interface SyncOptions extends CommonOptions {
 
 /** `credsyncd sync`: one reconcile. */
 export async function sync(options: SyncOptions, signal: AbortSignal): Promise<ExitCode> {
-  const environment = systemEnvironment();
+  const environment = commandEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
   const composition = await compose(config, environment, options.dryRun === true ? "look" : "write");
   const { reconciler } = composition;

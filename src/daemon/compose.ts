@@ -8,6 +8,7 @@ import { LedgerFile } from "../io/ledger-file.js";
 import { isForsaken, removeForsakenLocks } from "../io/owner-lock.js";
 import { SwitchJournalFile } from "../io/switch-journal.js";
 import { refuseForeignOwner } from "../io/regular-file.js";
+import { refuseForeignPlace } from "../io/own-place.js";
 import { makePrivateDirectory } from "../io/private-directory.js";
 import { StateDirectoryLock } from "../io/state-lock.js";
 import { errnoOf } from "../io/system-error.js";
@@ -49,14 +50,17 @@ export async function compose(config: Config, environment: Environment, access: 
   if (access === "write") await loadTheRest();
   const stateDirectory = stateDirectoryOf(environment);
   const key =
-    access === "write" ? await ensureState(stateDirectory) : ((await readKey(join(stateDirectory, "key"))) ?? ephemeralKey());
+    access === "write"
+      ? await ensureState(stateDirectory, environment.home)
+      : ((await readKey(join(stateDirectory, "key"))) ?? ephemeralKey());
   const { leftovers } = environment.predecessors;
   const ledger = new LedgerFile(join(stateDirectory, "ledger.jsonl"), key.id, leftovers);
   const isOfNoUse = async (generation: string): Promise<boolean> => isSpent(await ledger.load(), generation);
   const backups = new Backups(join(stateDirectory, "backups"), leftovers, isOfNoUse);
   const lockPath = join(stateDirectory, "state.lock");
-  const lock = new StateDirectoryLock(lockPath, environment.clock, environment.predecessors);
-  if (access === "write" && isForsaken(lockPath)) await cleanUp(config, environment, lock);
+  const { clock, predecessors } = environment;
+  const lock = new StateDirectoryLock(lockPath, clock, predecessors, () => cleanUp(config, environment));
+  if (access === "write" && isForsaken(lockPath)) await lock.withLock(new AbortController().signal, () => Promise.resolve());
   const takeInventory = inventoryTaker(config, environment);
   const reconciler = new Reconciler({
     takeInventory,
@@ -82,12 +86,22 @@ async function loadTheRest(): Promise<void> {
 }
 
 /** A credsyncd was killed while it wrote: its locks, on which other programs would wait, go first. */
-async function cleanUp({ source, targets }: Config, environment: Environment, lock: StateDirectoryLock): Promise<void> {
-  await lock.withLock(new AbortController().signal, async () => {
-    const specs = [source, ...targets.map(({ spec }) => spec)];
-    const directories = await Promise.all(specs.map((spec) => lockDirectoriesOf(spec, environment)));
-    for (const directory of directories.flat()) removeForsakenLocks(directory, environment.predecessors);
-  });
+async function cleanUp({ source, targets }: Config, environment: Environment): Promise<void> {
+  const specs = [source, ...targets.map(({ spec }) => spec)];
+  for (const spec of specs) {
+    for (const directory of await lockDirectoriesIfKnown(spec, environment))
+      removeForsakenLocks(directory, environment.predecessors);
+  }
+}
+
+/** None where they cannot be found now: the next look reports why. */
+async function lockDirectoriesIfKnown(...of: Parameters<typeof lockDirectoriesOf>): Promise<string[]> {
+  try {
+    return await lockDirectoriesOf(...of);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return [];
+  }
 }
 
 function gatewaysFor({ reload, source, targets }: Config, environment: Environment): Gateway[] {
@@ -95,8 +109,9 @@ function gatewaysFor({ reload, source, targets }: Config, environment: Environme
   return gatewaysOf([source, ...targets.map(({ spec }) => spec)], reload === "auto", environment);
 }
 
-async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
+async function ensureState(stateDirectory: string, home: string): Promise<FingerprintKey> {
   const path = join(stateDirectory, "key");
+  refuseForeignPlace(stateDirectory, home);
   try {
     await makePrivateDirectory(stateDirectory);
     refuseForeignOwner(stateDirectory, statSync(stateDirectory).uid);
@@ -105,7 +120,7 @@ async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
     if (error instanceof StoreError)
       throw new Failure("permission", error.message, `${error.hint}, or set XDG_STATE_HOME`, error);
     const errno = errnoOf(error);
-    if (errno === "EEXIST") return ensureState(stateDirectory);
+    if (errno === "EEXIST") return ensureState(stateDirectory, home);
     if (errno === null) throw error;
     throw new Failure(
       "permission",

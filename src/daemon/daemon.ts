@@ -259,10 +259,11 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
     config.keepWarm === null
       ? null
       : new KeepWarm({ ...config.keepWarm, owner, variables: environment.variables, clock, log, wake });
-  const resync = new Schedule(config.resync, () => {
+  const onResync = (): void => {
     isResync = true;
     wake();
-  });
+  };
+  const resync = new Schedule(config.resync, onResync, clock);
   const metricsFile = config.metricsFile === null ? null : new MetricsFile(expandHome(config.metricsFile, environment.home), log);
   const stopped = new AbortController();
   const warming = keepWarm?.run(AbortSignal.any([signal, stopped.signal]));

@@ -1,16 +1,16 @@
 import { fstatSync } from "node:fs";
 import { destination, pino, type Logger } from "pino";
+import type { LogLevel } from "../config/log-level.js";
 import { spelledOut } from "../domain/presentable.js";
 import { errnoOf } from "../io/system-error.js";
 
 export type LogFormat = "auto" | "json" | "pretty" | "journald";
-export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** Names under which programs keep secrets; the second fence behind the `Secret` type. */
 const SECRET_NAMES = ["access", "refresh", "token", "key", "accessToken", "refreshToken", "apiKey", "idToken", "image"];
 
 /** syslog's severities, as journald reads them from the start of a line (sd-daemon(3)). */
-const SEVERITIES: Readonly<Record<string, number>> = { debug: 7, info: 6, warn: 4, error: 3 };
+const SEVERITIES: Readonly<Record<string, number>> = { trace: 7, debug: 7, info: 6, warn: 4, error: 3, fatal: 2 };
 
 /** So much (characters) is kept of what cannot be written now; it is written when it can be. */
 const MOST_UNWRITTEN = 1_000_000;

@@ -178,7 +178,8 @@ function absentProfiles(
     if (creation.exceptClaude && (selection.kind === "one" || provider === CLAUDE_CLI)) continue;
     if (creation.policy === "when-provider-missing" && kin.some((name) => providers.has(name))) continue;
     absent.push({ ...absentProfile(store.name, profile, provider), source });
-    providers.add(provider);
+    // One login needs one profile; of several, an agent without the provider gets every one.
+    if (selection.kind === "one") providers.add(provider);
   }
   return absent;
 }

@@ -21,7 +21,7 @@ import { isUnchanged, readRegularFile, refuseForeignDirectory, type RegularFile 
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
 import { variable, type Environment } from "./environment.js";
-import { parseOrTorn } from "./torn.js";
+import { parseOrTorn, readWhole } from "./torn.js";
 
 /** The one profile of Claude Code's file, by its key there. */
 export const CLAUDE_PROFILE = "claudeAiOauth";
@@ -102,7 +102,11 @@ export class ClaudeCodeStore implements CredentialStore {
   }
 
   async read(): Promise<StoreSnapshot> {
-    const file = await this.load();
+    const file = await readWhole(
+      this.#environment,
+      () => this.load(),
+      (loaded) => loaded,
+    );
     const watched = [this.path, ...this.watched()];
     if (file === null) return { revision: ABSENT, identity: null, changedAt: null, files: watched, profiles: [] };
     const root = parseOrTorn(file, this.path, this.#environment.clock);

@@ -12,7 +12,7 @@ import type { Environment } from "./environment.js";
 import { LOCK_STALE_MS, LOCK_WAIT_MS, PROFILES_FILE, STATE_FILE } from "./openclaw-json.js";
 import { readChoice, choiceRevision, textsTowards, type ChoiceTexts } from "./openclaw-choice.js";
 import { holdRefreshLocks, refreshedByChanges } from "./openclaw-choice-locks.js";
-import { parseOrTorn } from "./torn.js";
+import { parseOrTorn, readWhole } from "./torn.js";
 
 /** A change takes three files at most: profiles that come, the notes, profiles that go. */
 const MOST_STEPS = 3;
@@ -38,7 +38,8 @@ export class OpenclawJsonChoice implements ChoiceStore {
   }
 
   async readChoice(): Promise<Choice> {
-    const { texts, profiles } = await this.#read(this.#environment.files);
+    const read = (files: FileReader): Promise<Files> => this.#read(files);
+    const { texts, profiles } = await readWhole(this.#environment, read, (files) => files.profiles);
     if (profiles !== null) parseOrTorn(profiles, this.path, this.#environment.clock);
     return readChoice(texts, profiles?.identity ?? null, this.#environment.clock.now());
   }

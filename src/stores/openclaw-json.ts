@@ -12,6 +12,7 @@ import {
   isUnchanged,
   readRegularFile,
   refuseForeignDirectory,
+  type FileReader,
   type RegularFile,
 } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
@@ -21,7 +22,7 @@ import { withoutPenalties } from "./openclaw-penalties.js";
 import { refreshedBy, withRefreshLocks, type RefreshedProfile } from "./openclaw-refresh-lock.js";
 import { activeProfiles, profileChanges, readProfiles } from "./openclaw-profiles.js";
 import { AGENT_DATABASE, STATE_DATABASE } from "./openclaw-sqlite.js";
-import { parseOrTorn } from "./torn.js";
+import { parseOrTorn, readWhole } from "./torn.js";
 
 /** The file's name in an agent's directory. */
 export const PROFILES_FILE = "auth-profiles.json";
@@ -60,7 +61,8 @@ export class OpenclawJsonStore implements CredentialStore {
   }
 
   async read(): Promise<StoreSnapshot> {
-    return this.#snapshot(await this.#environment.files.read(this.path));
+    const read = (files: FileReader): Promise<RegularFile | null> => files.read(this.path);
+    return this.#snapshot(await readWhole(this.#environment, read, (file) => file));
   }
 
   #snapshot(file: RegularFile | null): StoreSnapshot {

@@ -69,6 +69,14 @@ describe("the log", () => {
     ]);
   });
 
+  test.each([
+    ["trace", ["<7>t", "<2>f"]],
+    ["fatal", ["<2>f"]],
+    ["silent", []],
+  ])("has every level of pino's: at %s", (level, lines) => {
+    expect(logged(`log.trace("t"); log.fatal("f");`, { level, journalStream: ownStream })).toEqual(lines);
+  });
+
   test("is JSON where journald reads another stream", () => {
     expect(() => logged(everyLevel, { journalStream: `"1:2"` }).map((line) => JSON.parse(line) as unknown)).not.toThrow();
   });

@@ -282,6 +282,19 @@ describe("the penalties of a profile that is healed", () => {
     },
   );
 
+  test("are none where they are zeros, as OpenClaw leaves them after a success: these stay, byte for byte", async () => {
+    const subject = await openDocument();
+    const notes = join(dirname(subject.store.path), "auth-state.json");
+    const zeros = `{"errorCount":0, "failureCounts":{"auth":0},"cooldownUntil":0,"disabledUntil":null,"cooldownReason":""}`;
+    const text = `{"version":1, "usageStats":{"anthropic:claude-cli":${zeros}} }`;
+    await leaveFile(notes, text);
+    await write(subject);
+    expect(await readIfPresent(notes)).toBe(text);
+    await leaveFile(notes, text.replace(`"cooldownUntil":0`, `"cooldownUntil":9`));
+    await write(subject);
+    expect(await readIfPresent(notes)).toBe(text.replace(`"cooldownUntil":0,`, ""));
+  });
+
   test("stay where nothing was healed", async () => {
     const subject = await openDocument();
     const notes = join(dirname(subject.store.path), "auth-state.json");
