@@ -228,7 +228,7 @@ describe("anything at all, read as", () => {
       }
       if (problem !== null) await outcomeOf(() => Promise.reject(problem.error));
       await openclawAuthRules(environment, null);
-      const { lineOf, ...preferences } = await readAuthPreferences(state);
+      const { lineOf, ...preferences } = await readAuthPreferences(state, environment);
       lineOf(["auth", "order", "anthropic"]);
       expect(leaksIn(JSON.stringify(preferences), SECRETS)).toEqual([]);
     });
