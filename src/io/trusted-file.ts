@@ -17,10 +17,10 @@ const STICKY = 0o1000;
  *
  * @param path the name of the file, which may be a link
  * @param stat the opened file
+ * @param own this user; undefined on a system without such numbers
  * @throws StoreError `foreign-owner` with a hint that changes no other user's file
  */
-export function refuseUntrustedFile(path: string, stat: Pick<Stats, "uid" | "mode">): void {
-  const own = process.geteuid?.();
+export function refuseUntrustedFile(path: string, stat: Pick<Stats, "uid" | "mode">, own = process.geteuid?.()): void {
   if (own === undefined || stat.uid === own) return;
   if (stat.uid !== ROOT) {
     const reason = `${path} belongs to user ${String(stat.uid)}, who is neither this user nor root`;

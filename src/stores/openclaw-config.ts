@@ -18,7 +18,6 @@ export const CONFIG_FILE = "openclaw.json";
 /** Names that the file had before. */
 const LEGACY_CONFIG_FILES = ["clawdbot.json", "moldbot.json", "moltbot.json"];
 const MAX_DOTENV_BYTES = 1024 * 1024;
-/** An editor that saves in place empties the file first. */
 const EMPTY_IS_NEW_MS = 5_000;
 const SAVED_WITHIN_MS = 500;
 const POLL_MS = 20;
@@ -58,6 +57,8 @@ export interface OpenclawConfig {
   readonly versionHint: string | null;
   /** The variables of its process, as far as its files and this process know them. */
   readonly variables: Variables;
+  /** Whether all files of variables could be read: without them another OpenClaw's files may be taken for this one's. */
+  readonly isLocated: boolean;
   /** The reason why it cannot be understood, as a whole or in a part. */
   readonly problem: ConfigProblem | null;
   /** The top-level keys that cannot be understood; null if none can. */
@@ -109,7 +110,7 @@ async function readWith(given: Variables, isOwn: boolean, clock: Clock): Promise
   let place = await locate(given, clock);
   for (;;) {
     const read = await readAt(place);
-    const config = { ...read, isOwn, versionHint: versionIn(read.value) };
+    const config = { ...read, isOwn, isLocated: place.problem === null, versionHint: versionIn(read.value) };
     const block = [...variablesIn(config.value)].filter(([name]) => valueOf(place.variables, name) === null);
     const variables = { ...place.variables, ...Object.fromEntries(block) };
     if (!block.some(([name]) => (SELECTORS as readonly string[]).includes(name))) return { ...config, variables };
@@ -173,23 +174,26 @@ function dotenvFiles(variables: Variables, home: string, stateDirectory: string)
 /** @returns no variables where there is no such file; why they cannot be known where it must not, or cannot, be read */
 async function readDotenv(path: string, clock: Clock): Promise<Record<string, string> | StoreError> {
   try {
-    for (let waitedMs = 0; ; waitedMs += POLL_MS) {
-      const file = readRegularBytes(path, MAX_DOTENV_BYTES, (stat) => {
-        refuseUntrustedFile(path, stat);
-      });
-      if (file === null) return {};
-      if (file.bytes.length === 0) {
-        if (clock.now() - file.stat.mtimeMs > EMPTY_IS_NEW_MS || waitedMs >= SAVED_WITHIN_MS) return {};
-        await clock.sleep(POLL_MS, new AbortController().signal);
-        continue;
-      }
-      const { parse } = await import("dotenv");
-      return Object.fromEntries(Object.entries(parse(file.bytes)).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)));
-    }
+    const bytes = await dotenvBytes(path, clock);
+    if (bytes === null) return {};
+    const { parse } = await import("dotenv");
+    return Object.fromEntries(Object.entries(parse(bytes)).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)));
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     // OpenClaw passes over these, too.
     return error.code === "not-a-file" || error.code === "too-large" ? {} : error;
+  }
+}
+
+/** An empty file is read again for a moment: an editor that saves in place empties it first. */
+async function dotenvBytes(path: string, clock: Clock): Promise<Buffer | null> {
+  for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+    const file = readRegularBytes(path, MAX_DOTENV_BYTES, (stat) => {
+      refuseUntrustedFile(path, stat);
+    });
+    const isNew = file?.bytes.length === 0 && clock.now() - file.stat.mtimeMs < EMPTY_IS_NEW_MS;
+    if (!isNew || waitedMs >= SAVED_WITHIN_MS) return file?.bytes ?? null;
+    await clock.sleep(POLL_MS, new AbortController().signal);
   }
 }
 
@@ -251,13 +255,15 @@ function mayBeThere(path: string): boolean {
   }
 }
 
-type ConfigAt = Omit<OpenclawConfig, "isOwn" | "versionHint">;
+type ConfigAt = Omit<OpenclawConfig, "isOwn" | "isLocated" | "versionHint">;
 
 async function readAt(place: Whereabouts): Promise<ConfigAt> {
   const { path, isNamed, variables, home } = place;
   const none = { ...place, text: null, value: {}, unknown: null };
   try {
-    const file = await readRegularFile(path, undefined, refuseUntrustedFile);
+    const file = await readRegularFile(path, undefined, (name, stat) => {
+      refuseUntrustedFile(name, stat);
+    });
     if (file === null && isNamed) throw notThere(path);
     if (file === null) return { ...none, unknown: place.problem === null ? new Set() : null };
     const parsed = await parseJson5(file.text, path);

@@ -86,10 +86,11 @@ export async function discoverOpenclaw(
   const stateDatabase = join(stateDirectory, STATE_DATABASE);
   const hasStateDatabase = attempt(() => isThere(stateDatabase));
 
-  const known = configured ?? present;
+  const known = configured ?? (config.isLocated ? present : []);
   const looked = known.filter(({ refusal }) => refusal === null);
   // While it is not known where every agent is, any directory may be a live one's.
-  const strangers = (await othersAmong(present, looked)).filter(({ id }) => isWhole || id === MAIN_AGENT);
+  const strays = config.isLocated ? await othersAmong(present, looked) : [];
+  const strangers = strays.filter(({ id }) => isWhole || id === MAIN_AGENT);
   const others = strangers.filter(({ id, directory }) => mayHaveCredentials(id, directory));
   const agents = [
     ...known.map((place) => agentAt(place, true, hasStateDatabase)),
@@ -239,7 +240,8 @@ function configuredAgents(config: OpenclawConfig, allowed: readonly string[], en
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     // By the name of its directory alone an agent would not be known for the one that the user pinned, or has no more.
-    const configured = environment.lastAgents.get(path) ?? null;
+    const usual = config.isNamed ? path : join(config.stateDirectory, CONFIG_FILE);
+    const configured = environment.lastAgents.get(usual) ?? environment.lastAgents.get(path) ?? null;
     return { configured, isWhole: false, configProblem: config.problem ?? { path, error } };
   }
 }
