@@ -76,12 +76,17 @@ export async function readOpenclawConfig(environment: Environment, configured: s
   const own = { ...environment.variables, HOME: environment.home };
   const { clock } = environment;
   const usual = await readWith(own, true, clock);
-  if (configured === null) return usual;
+  if (configured === null) return withLinked(usual);
   const stateDirectory = resolve(expandHome(configured, homeIn(own)));
-  if (isSamePlace(stateDirectory, usual.stateDirectory)) return { ...usual, stateDirectory };
+  if (isSamePlace(stateDirectory, usual.stateDirectory)) return withLinked({ ...usual, stateDirectory });
   const profile = profileOf(stateDirectory, usual.home);
   const variables = profile === null ? foreignVariables(own) : profileVariables(own, profile);
-  return readWith({ ...variables, OPENCLAW_STATE_DIR: stateDirectory }, profile !== null, clock);
+  return withLinked(await readWith({ ...variables, OPENCLAW_STATE_DIR: stateDirectory }, profile !== null, clock));
+}
+
+/** A file behind a link changes where it is. */
+function withLinked(config: OpenclawConfig): OpenclawConfig {
+  return { ...config, files: [...new Set(config.files.flatMap((file) => [file, realName(file)]))] };
 }
 
 /** The profile whose state directory this is; null for any other directory. */

@@ -235,7 +235,7 @@ function configuredAgents(config: OpenclawConfig, allowed: readonly string[], en
     if (agents.size === 0) agents.set(MAIN_AGENT, usualPlace(MAIN_AGENT, config));
     const configured = [...agents.values()];
     if (config.text !== null) environment.lastAgents.set(path, configured);
-    const isWhole = configured.every(({ refusal }) => !(refusal instanceof UnknownPlace));
+    const isWhole = !hasTwoRosters(config) && configured.every(({ refusal }) => !(refusal instanceof UnknownPlace));
     return { configured, isWhole, configProblem: config.problem };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
@@ -256,6 +256,11 @@ function refuseUnknown(
   // An older file that lies about counts again while the newer one is being replaced.
   const usual = join(stateDirectory, CONFIG_FILE);
   if (!isNamed && path !== usual && lastAgents.has(usual)) throw gone(usual);
+}
+
+/** No version accepts both: one that was started before still has the agents of the other one. */
+function hasTwoRosters({ value: { agents } }: OpenclawConfig): boolean {
+  return isJsonObject(agents) && agents["list"] !== undefined && agents["entries"] !== undefined;
 }
 
 interface WrittenAgent {

@@ -403,6 +403,22 @@ describe("the openclaw.json that counts", () => {
   });
 });
 
+test("an agent that only the list names is not taken for gone where entries stand beside it", async () => {
+  const home = await homeWith({
+    [CONFIG]: `{agents:{list:[{id:"a"}],entries:{B:{}}}}`,
+    ".openclaw/agents/a/agent/auth-profiles.json": "{}",
+  });
+  expect((await find(home)).agents).toEqual([usual("b")]);
+});
+
+test("files behind links are watched where they are", async () => {
+  const home = await homeWith({ "etc/openclaw.json": "{}", "etc/env": "A=a" });
+  await symlink(join(home, "etc", "openclaw.json"), join(home, CONFIG));
+  await symlink(join(home, "etc", "env"), join(home, ".openclaw", ".env"));
+  const { files } = await find(home);
+  expect(files).toEqual(expect.arrayContaining([CONFIG, "etc/openclaw.json", ".openclaw/.env", "etc/env"]));
+});
+
 describe("an agentDir that is relative", () => {
   const config = `{agents:{list:[{id:"a",agentDir:"rel/a"}]}}`;
   const [inHome, inState] = ["rel/a/auth-profiles.json", ".openclaw/rel/a/auth-profiles.json"];
