@@ -43,8 +43,10 @@ export interface OpenclawConfig {
   readonly stateDirectory: string;
   /** The directory that OpenClaw takes for the home, in its configuration too. */
   readonly home: string;
-  /** Whether it is this user's own: the usual one, or one of its profiles. */
-  readonly isOwn: boolean;
+  /** The same by the variables of this process alone. */
+  readonly givenHome: string;
+  /** Whether OpenClaw's own files, and not the variables of this process, name the state directory. */
+  readonly isMoved: boolean;
   /** The configuration file that counts; it may not exist. */
   readonly path: string;
   /** Whether a variable names it. */
@@ -75,13 +77,13 @@ export interface OpenclawConfig {
 export async function readOpenclawConfig(environment: Environment, configured: string | null): Promise<OpenclawConfig> {
   const own = { ...environment.variables, HOME: environment.home };
   const { clock } = environment;
-  const usual = await readWith(own, true, clock);
+  const usual = await readWith(own, clock);
   if (configured === null) return withLinked(usual);
   const stateDirectory = resolve(expandHome(configured, homeIn(own)));
   if (isSamePlace(stateDirectory, usual.stateDirectory)) return withLinked({ ...usual, stateDirectory });
   const profile = profileOf(stateDirectory, usual.home);
   const variables = profile === null ? foreignVariables(own) : profileVariables(own, profile);
-  return withLinked(await readWith({ ...variables, OPENCLAW_STATE_DIR: stateDirectory }, profile !== null, clock));
+  return withLinked(await readWith({ ...variables, OPENCLAW_STATE_DIR: stateDirectory }, clock));
 }
 
 /** A file behind a link changes where it is. */
@@ -111,19 +113,25 @@ function foreignVariables({ HOME, OPENCLAW_HOME }: Variables): Record<string, st
   return { HOME, ...(OPENCLAW_HOME === undefined ? {} : { OPENCLAW_HOME }) };
 }
 
-async function readWith(given: Variables, isOwn: boolean, clock: Clock): Promise<OpenclawConfig> {
+async function readWith(given: Variables, clock: Clock): Promise<OpenclawConfig> {
+  const givenHome = homeIn(given);
+  const givenState = stateDirectoryIn(given, givenHome);
   let place = await locate(given, clock);
   for (;;) {
     const read = await readAt(place);
-    const config = { ...read, isOwn, isLocated: place.problem === null, versionHint: versionIn(read.value) };
+    const config = { ...read, givenHome, isLocated: place.problem === null, versionHint: versionIn(read.value) };
+    const isMovedTo = (stateDirectory: string): boolean => stateDirectory !== givenState;
     const block = [...variablesIn(config.value)].filter(([name]) => valueOf(place.variables, name) === null);
     const variables = { ...place.variables, ...Object.fromEntries(block) };
-    if (!block.some(([name]) => (SELECTORS as readonly string[]).includes(name))) return { ...config, variables };
+    if (!block.some(([name]) => (SELECTORS as readonly string[]).includes(name))) {
+      return { ...config, variables, isMoved: isMovedTo(place.stateDirectory) };
+    }
     // OpenClaw goes by its own `env` block from then on. Up to 2026.3 the file stays the same one.
     const next = await locate(variables, clock);
     const files = [...new Set([...config.files, ...next.files])];
     if (next.path === place.path || !mayBeThere(next.path)) {
-      return { ...config, stateDirectory: next.stateDirectory, home: next.home, variables: next.variables, files };
+      const { stateDirectory, home } = next;
+      return { ...config, stateDirectory, home, variables: next.variables, files, isMoved: isMovedTo(stateDirectory) };
     }
     place = { ...next, files };
   }
@@ -260,7 +268,7 @@ function mayBeThere(path: string): boolean {
   }
 }
 
-type ConfigAt = Omit<OpenclawConfig, "isOwn" | "isLocated" | "versionHint">;
+type ConfigAt = Omit<OpenclawConfig, "givenHome" | "isMoved" | "isLocated" | "versionHint">;
 
 async function readAt(place: Whereabouts): Promise<ConfigAt> {
   const { path, isNamed, variables, home } = place;

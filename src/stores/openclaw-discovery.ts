@@ -81,7 +81,12 @@ export async function discoverOpenclaw(
     return { stateDirectory, sharedDatabase: null, agents: [], versionHint: null, problem, files: config.files };
   }
   const { present, unlisted } = await agentDirectoriesIn(agentsDirectory);
-  const allowed = [...homes(environment, config), stateDirectory, ...agentDirs.map((path) => expandHome(path, environment.home))];
+  const own = [...homes(environment, config), ...agentDirs.map((path) => expandHome(path, environment.home))];
+  if (config.isMoved && !isAtOneOf(own, stateDirectory)) {
+    const problem = { path: stateDirectory, error: movedAway(stateDirectory) };
+    return { stateDirectory, sharedDatabase: null, agents: [], versionHint: null, problem, files: config.files };
+  }
+  const allowed = [...own, stateDirectory];
   const { configured, isWhole, configProblem } = configuredAgents(config, allowed, environment);
   const stateDatabase = join(stateDirectory, STATE_DATABASE);
   const hasStateDatabase = attempt(() => isThere(stateDatabase));
@@ -172,8 +177,17 @@ function credentialsOf(
 const unseen = { keeps: "json", hasFile: false, hasGolden: false } as const;
 
 /** Where this user's programs keep their files. A home that is the root of everything, as in some containers, tells nothing. */
-function homes({ home }: Environment, config: OpenclawConfig): string[] {
-  return [home, config.home].filter((path) => path !== "/");
+function homes({ home }: Environment, { givenHome }: OpenclawConfig): string[] {
+  return [home, givenHome].filter((path) => path !== "/");
+}
+
+/** Whoever may write OpenClaw's own files could have logins put anywhere, as with an agent's directory. */
+function movedAway(stateDirectory: string): StoreError {
+  return new StoreError(
+    "permission",
+    `OpenClaw's own .env or env block moves its state directory to ${stateDirectory}, outside of this user's home`,
+    `if that is meant, add it to the config of credsyncd: agentDirs: [${JSON.stringify(stateDirectory)}]`,
+  );
 }
 
 /**
@@ -189,6 +203,12 @@ function refusalOf(id: string, directory: string, allowed: readonly string[]): S
     `the agentDir of ${id} in openclaw.json leads to ${real}, outside of this user's home`,
     `if that is meant, add it to the config of credsyncd: agentDirs: [${JSON.stringify(real)}]`,
   );
+}
+
+/** Whether a path leads into one of these places; one that cannot be told leads nowhere. */
+function isAtOneOf(places: readonly string[], path: string): boolean {
+  const real = attempt(() => realPathOf(path));
+  return !(real instanceof StoreError) && places.some((place) => isAt(place, real));
 }
 
 /** Whether a path is inside of a place; a place that cannot be looked at allows nothing. */

@@ -396,6 +396,38 @@ describe("the openclaw.json that counts", () => {
     expect([problem?.error.code, agents.length]).toEqual(["malformed", 1]);
   });
 
+  test.each<[string, Files]>([
+    [".env", { ".openclaw/.env": "OPENCLAW_STATE_DIR=%" }],
+    ["env block", { [CONFIG]: `{env:{vars:{OPENCLAW_STATE_DIR:"%"}}}` }],
+  ])("moves no login out of the home by its %s without the user's word", async (_where, files) => {
+    const elsewhere = await temporaryDirectory();
+    const text = `{agents:{list:[{id:"a"},{id:"b",agentDir:"${elsewhere}/b"}]}}`;
+    await leaveFile(join(elsewhere, "openclaw.json"), text);
+    const home = await homeWith(
+      Object.fromEntries(Object.entries(files).map(([path, text]) => [path, text.replace("%", elsewhere)])),
+    );
+    const environment = environmentIn(home);
+    const { agents, problem } = await discoverOpenclaw(await openclawStateDirectory(environment, null), [], environment);
+    expect([agents, problem?.error.code, problem?.error.hint]).toEqual([
+      [],
+      "permission",
+      `if that is meant, add it to the config of credsyncd: agentDirs: ["${elsewhere}"]`,
+    ]);
+    const allowed = await discoverOpenclaw(elsewhere, [elsewhere], environment);
+    expect(allowed.agents.map(({ id, refusal }) => [id, refusal])).toEqual([
+      ["a", null],
+      ["b", null],
+    ]);
+    expect(allowed.problem).toBeNull();
+  });
+
+  test("is no way out of the home by OPENCLAW_HOME in .env", async () => {
+    const elsewhere = await temporaryDirectory();
+    await mkdir(join(elsewhere, ".openclaw"));
+    const home = await homeWith({ ".openclaw/.env": `OPENCLAW_HOME=${elsewhere}`, [CONFIG]: "{}" });
+    expect((await find(home)).problem).toMatch(/moves its state directory to .*, outside of this user's home$/);
+  });
+
   test("with agents elsewhere counts before there is a state directory", async () => {
     const home = await temporaryDirectory();
     await leaveFile(join(home, "c.json"), `{agents:{list:[{id:"a",agentDir:"~/a"}]}}`);
