@@ -10,7 +10,7 @@ import { refuseUntrustedFile } from "../io/trusted-file.js";
 import { expandHome, variable, type Environment } from "./environment.js";
 import { parseJson5 } from "./json5.js";
 import { withIncludes } from "./openclaw-includes.js";
-import { MAX_CONFIG_DEPTH, substituted, variablesIn, type Variables } from "./openclaw-variables.js";
+import { isVariable, MAX_CONFIG_DEPTH, substituted, variablesIn, type Variables } from "./openclaw-variables.js";
 
 /** Names that OpenClaw's state directory had before, which it still uses where only they exist. */
 const LEGACY_STATE_DIRECTORIES = [".clawdbot", ".moldbot", ".moltbot"];
@@ -121,9 +121,11 @@ async function readWith(given: Variables, clock: Clock): Promise<OpenclawConfig>
     const read = await readAt(place);
     const config = { ...read, givenHome, isLocated: place.problem === null, versionHint: versionIn(read.value) };
     const isMovedTo = (stateDirectory: string): boolean => stateDirectory !== givenState;
-    const block = [...variablesIn(config.value)].filter(([name]) => valueOf(place.variables, name) === null);
+    const block = [...variablesIn(config.value)].filter(
+      ([name, value]) => valueOf(place.variables, name) === null && (!isSelector(name) || isPresentable(value)),
+    );
     const variables = { ...place.variables, ...Object.fromEntries(block) };
-    if (!block.some(([name]) => (SELECTORS as readonly string[]).includes(name))) {
+    if (!block.some(([name]) => isSelector(name))) {
       return { ...config, variables, isMoved: isMovedTo(place.stateDirectory) };
     }
     // OpenClaw goes by its own `env` block from then on. Up to 2026.3 the file stays the same one.
@@ -190,7 +192,13 @@ async function readDotenv(path: string, clock: Clock): Promise<Record<string, st
     const bytes = await dotenvBytes(path, clock);
     if (bytes === null) return {};
     const { parse } = await import("dotenv");
-    return Object.fromEntries(Object.entries(parse(bytes)).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)));
+    const variables = Object.entries(parse(bytes)).filter(([name, value]) => isVariable(name, value));
+    for (const [name, value] of variables) {
+      if (!isSelector(name) || isPresentable(value)) continue;
+      const what = `${path}: ${name} is no path that can be shown`;
+      throw new StoreError("malformed", what, "correct it; OpenClaw's files cannot be known until then");
+    }
+    return Object.fromEntries(variables);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     // OpenClaw passes over these, too.
@@ -208,6 +216,10 @@ async function dotenvBytes(path: string, clock: Clock): Promise<Buffer | null> {
     if (!isNew || waitedMs >= SAVED_WITHIN_MS) return file?.bytes ?? null;
     await clock.sleep(POLL_MS, new AbortController().signal);
   }
+}
+
+function isSelector(name: string): boolean {
+  return (SELECTORS as readonly string[]).includes(name);
 }
 
 function withoutUndefined(variables: Variables): Record<string, string> {

@@ -16,7 +16,9 @@ const MAX_DEPTH = 10;
 const MAX_FILE_BYTES = 2 * 1024 * 1024;
 /** OpenClaw has none: files that include each other several times would be read millions of times. */
 const MAX_LOADS = 1000;
+const MAX_BYTES = 16 * 1024 * 1024;
 
+/** OpenClaw merges none of these. */
 const BLOCKED_KEYS = new Set(["__proto__", "constructor", "prototype"]);
 
 /** A place in a configuration: its keys from the top. */
@@ -80,8 +82,9 @@ class Loader {
   readonly files: string[] = [];
   readonly #directory: string;
   readonly #roots: readonly string[];
-  readonly #parsed = new Map<string, unknown>();
+  readonly #parsed = new Map<string, { readonly value: unknown; readonly bytes: number }>();
   #loads = 0;
+  #bytes = 0;
 
   constructor({ path, roots }: IncludeOptions) {
     this.#directory = normalize(dirname(path));
@@ -139,17 +142,18 @@ class Loader {
     this.#loads += 1;
     if (this.#loads > MAX_LOADS) throw malformed(`${from} includes files more than ${String(MAX_LOADS)} times`);
     if (!isAllowed(realPathOf(path), true)) throw outside(`${what}, a link`, this.#directory);
-    return this.within(await this.#parse(path, what), { path, chain: [...chain, path] }, depth);
+    const { value, bytes } = this.#parsed.get(path) ?? (await this.#parse(path, what));
+    this.#bytes += bytes;
+    if (this.#bytes > MAX_BYTES) throw malformed(`${from} includes more than ${String(MAX_BYTES)} bytes`);
+    return this.within(value, { path, chain: [...chain, path] }, depth);
   }
 
-  async #parse(path: string, what: string): Promise<unknown> {
-    const known = this.#parsed.get(path);
-    if (known !== undefined) return known;
+  async #parse(path: string, what: string): Promise<{ readonly value: unknown; readonly bytes: number }> {
     const file = await readRegularFile(path, MAX_FILE_BYTES, refuseUntrustedInclude);
     if (file === null) throw new StoreError("malformed", `${what}, which is not there`, "put it back, or take the $include out");
-    const value = await parseJson5(file.text, path);
-    this.#parsed.set(path, value);
-    return value;
+    const parsed = { value: await parseJson5(file.text, path), bytes: file.bytes };
+    this.#parsed.set(path, parsed);
+    return parsed;
   }
 }
 
@@ -162,9 +166,9 @@ function refuseUntrustedInclude(path: string, stat: Stats): void {
   refuseUntrustedFile(path, stat);
 }
 
-/** Keys by which an object would get another prototype name no setting. */
+/** The key by which an object would get another prototype names no setting. */
 function entriesOf(value: Readonly<Record<string, unknown>>): [string, unknown][] {
-  return Object.entries(value).filter(([key]) => !BLOCKED_KEYS.has(key));
+  return Object.entries(value).filter(([key]) => key !== "__proto__");
 }
 
 /** Objects key by key, lists one behind the other, anything else from above. */
@@ -172,8 +176,10 @@ function merged(below: unknown, above: unknown, depth: number): unknown {
   if (depth > MAX_CONFIG_DEPTH) throw malformed("openclaw.json is nested too deeply");
   if (Array.isArray(below) && Array.isArray(above)) return [...(below as unknown[]), ...(above as unknown[])];
   if (!isJsonObject(below) || !isJsonObject(above)) return above;
-  const result = Object.fromEntries(entriesOf(below));
-  for (const [key, value] of entriesOf(above)) result[key] = key in result ? merged(result[key], value, depth + 1) : value;
+  const mergeable = (value: Readonly<Record<string, unknown>>): [string, unknown][] =>
+    Object.entries(value).filter(([key]) => !BLOCKED_KEYS.has(key));
+  const result = Object.fromEntries(mergeable(below));
+  for (const [key, value] of mergeable(above)) result[key] = key in result ? merged(result[key], value, depth + 1) : value;
   return result;
 }
 

@@ -42,7 +42,11 @@ export function substituted(text: string, variables: Variables): Substitution {
 const NO_VARIABLES = new Set(["vars", "shellEnv"]);
 /** OpenClaw takes these from its environment alone. */
 const FROM_ENVIRONMENT = new Set(["HOME", "OPENCLAW_INCLUDE_ROOTS"]);
-const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** Whether a process can have such a variable. */
+export function isVariable(name: string, value: string): boolean {
+  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !value.includes("\0");
+}
 
 /**
  * The variables that the `env` block of a configuration sets for OpenClaw itself: `env.vars`, and up to 2026.8 the names
@@ -59,7 +63,7 @@ export function variablesIn(config: unknown): ReadonlyMap<string, string> {
   const variables = new Map<string, string>();
   for (const [written_, value] of written) {
     const name = written_.trim();
-    if (typeof value !== "string" || value.trim() === "" || !VARIABLE_NAME.test(name)) continue;
+    if (typeof value !== "string" || value.trim() === "" || !isVariable(name, value)) continue;
     if (FROM_ENVIRONMENT.has(name.toUpperCase()) || hasReference(value)) continue;
     variables.set(name, value);
   }

@@ -189,6 +189,13 @@ describe("what openclaw.json includes", () => {
     expect((await find(home)).problem).toMatch(/more than 1000 times$/);
   });
 
+  test("is refused beyond a number of bytes", async () => {
+    const large = `{list:[{id:"a"}],notes:"${"x".repeat(1_900_000)}"}`;
+    const nine = JSON.stringify(Array.from({ length: 9 }, () => "a.json5"));
+    const home = await homeWith({ [CONFIG]: `{agents:{$include:${nine}}}`, ".openclaw/a.json5": large });
+    expect((await find(home)).problem).toMatch(/includes more than 16777216 bytes$/);
+  });
+
   test("goes on counting while one of its files is missing, and is watched for", async () => {
     const home = await homeWith({
       [CONFIG]: `{agents:{$include:"a.json5"}}`,
@@ -378,6 +385,17 @@ describe("the openclaw.json that counts", () => {
       stateDirectory: ".openclaw-team",
     });
     expect((await find(home, variables, "~/.openclaw")).agents).toEqual([usual("work")]);
+  });
+
+  test("is an error where .env names it by something that must not be shown", async () => {
+    const home = await homeWith({
+      ".openclaw/.env": "OPENCLAW_CONFIG_PATH=~/sk-ant-oat01-AAAAAAAAAAAAAAAAAAAAAAAA",
+      [CONFIG]: work,
+    });
+    expect(await find(home)).toMatchObject({
+      agents: [],
+      problem: ".openclaw/.env: OPENCLAW_CONFIG_PATH is no path that can be shown",
+    });
   });
 
   test("is an error where the variable names a file that is not there, and no agent is taken for gone", async () => {
