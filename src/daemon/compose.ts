@@ -82,7 +82,13 @@ export async function compose(config: Config, environment: Environment, access: 
  * later no descriptor may be free any more, or an upgrade may have replaced the program's files.
  */
 async function loadTheRest(): Promise<void> {
-  await Promise.all([import("../config/parse.js"), import("json5"), import("proper-lockfile"), import("write-file-atomic")]);
+  await Promise.all([
+    import("../config/parse.js"),
+    import("json5"),
+    import("dotenv"),
+    import("proper-lockfile"),
+    import("write-file-atomic"),
+  ]);
 }
 
 /** A credsyncd was killed while it wrote: its locks, on which other programs would wait, go first. */

@@ -41,7 +41,7 @@ export async function openInstallation(
     const choice = new OpenclawSqliteChoice({ name, path, layout: sharedLayout, stateDirectory }, environment);
     agents.unshift({ agent: SHARED, store: name, choice, inheritsFrom: null, ownComeFirst: true });
   }
-  return { agents, preferences: await readAuthPreferences(stateDirectory) };
+  return { agents, preferences: await readAuthPreferences(stateDirectory, environment) };
 }
 
 interface ChoiceLocation extends Pick<OpenclawAgent, "directory" | "refusal"> {

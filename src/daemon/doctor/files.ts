@@ -196,7 +196,7 @@ export const strays: Check = async (patient) => {
       found("strays", "info", {
         what: `${store}: ${path} belongs to an agent that OpenClaw does not know any more`,
         why: "its login is never renewed, and may still be good for whoever finds it",
-        fix: `if the agent is gone for good: rm ${shellWord(path)}`,
+        fix: `if \`openclaw agents list\` does not name it either, and it is gone for good: rm ${shellWord(path)}`,
       }),
     );
   }
