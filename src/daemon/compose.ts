@@ -19,8 +19,10 @@ import type { Installation, SwitchJournal } from "../domain/choice.js";
 import { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../stores/environment.js";
 import { customGateway, type Gateway } from "../stores/openclaw-gateway.js";
+import type { KnownAgents } from "../stores/located-store.js";
 import { gatewaysOf, locateTarget, lockDirectoriesOf, sourceLocator } from "../stores/registry.js";
 import { stateDirectoryOf } from "./system.js";
+import { unmatchedIn } from "./unmatched-agents.js";
 
 /** The parts of the program, put together for one configuration. */
 export interface Composition {
@@ -123,11 +125,13 @@ function inventoryTaker(config: Config, environment: Environment): TakeInventory
     const targets: TargetStore[] = [];
     const findings: Finding[] = [];
     const files: string[] = [...source.files];
+    const agents: KnownAgents[] = [source.agents];
     // The same program may serve several targets.
     const programs = new Map<string | null, () => Promise<Installation>>();
     for (const { spec, share, expiryMarginMs } of config.targets) {
       const located = await locateTarget(spec, environment);
       findings.push(...located.findings);
+      agents.push(located.agents);
       files.push(...located.files);
       if (spec.kind === "openclaw" && located.open !== null) programs.set(spec.openclaw.stateDir, located.open);
       for (const { agent, creation: possible, ...found } of located.stores) {
@@ -136,6 +140,7 @@ function inventoryTaker(config: Config, environment: Environment): TakeInventory
         targets.push({ ...found, binding, share, expiryMarginMs, creation });
       }
     }
-    return { source, targets, findings, programs: [...programs.values()], files };
+    const unmatchedAgents = unmatchedIn(config, agents);
+    return { source, targets, findings, unmatchedAgents, programs: [...programs.values()], files };
   };
 }

@@ -17,13 +17,18 @@ export interface LocatedStore {
 export interface Location {
   readonly stores: readonly LocatedStore[];
   readonly findings: readonly Finding[];
+  readonly agents: KnownAgents;
   /** Files that decide which stores there are, existing or not. */
   readonly files: readonly string[];
   /** The program whose stores these are, where its agents choose among profiles; null where they do not. @throws StoreError */
   readonly open: (() => Promise<Installation>) | null;
 }
 
+/** The ids of a program's agents; null where it cannot be told which there are. */
+export type KnownAgents = readonly string[] | null;
+
 /** The source, and the files that decide where it is. */
 export interface LocatedSource extends SourceStore {
+  readonly agents: KnownAgents;
   readonly files: readonly string[];
 }

@@ -4,7 +4,7 @@ import { StoreError } from "../domain/errors.js";
 import type { Finding } from "../domain/inventory.js";
 import type { CredentialStore, ProfileId, StoreName } from "../domain/store.js";
 import type { Environment } from "./environment.js";
-import type { LocatedSource, LocatedStore, Location } from "./located-store.js";
+import type { KnownAgents, LocatedSource, LocatedStore, Location } from "./located-store.js";
 import {
   discoverOpenclaw,
   MAIN_AGENT,
@@ -73,7 +73,14 @@ export function openclawStores(
     ...shared.findings,
     ...layout.agents.flatMap((agent) => agentFindings(agent, nameOf(agent.id), isServed(agent, shared), inheritsFrom)),
   ];
-  return { stores, findings, files: layout.files };
+  return { stores, findings, agents: agentsOf(layout, shared), files: layout.files };
+}
+
+/** The agents by their ids, and the shared store as the config names it. */
+function agentsOf({ agents, problem }: OpenclawLayout, shared: Shared): KnownAgents {
+  if (problem !== null) return null;
+  const ids = agents.map(({ id }) => id);
+  return shared.store === null && shared.findings.length === 0 ? ids : [SHARED, ...ids];
 }
 
 /** The directories in which writing to the stores of an OpenClaw makes lock files. */
@@ -109,6 +116,7 @@ export async function locateOpenclawSource(spec: OpenclawSourceSpec, environment
     // Versions with fences cannot be told for sure from the last ones without.
     copies: around.shared.store === null ? null : { contentOf: readImage, expiryMarginMs: ENDS_EARLY_MS },
     signIn: "openclaw configure",
+    agents: agentsOf(around.layout, around.shared),
     files: around.layout.files,
   };
 }

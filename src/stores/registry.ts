@@ -42,6 +42,7 @@ export function sourceLocator(spec: SourceSpec, environment: Environment): () =>
     selection,
     copies: null,
     signIn: "claude auth login",
+    agents: [],
     files: [store.path],
   };
   return () => Promise.resolve(located);
@@ -90,6 +91,7 @@ export async function locateTarget(spec: TargetSpec, environment: Environment): 
       return {
         stores: [{ store, agent: null, single, creation: null, origin: noOrigin }],
         findings: [],
+        agents: [],
         files: [store.path],
         open: null,
       };
