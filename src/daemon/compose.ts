@@ -12,15 +12,17 @@ import { makePrivateDirectory } from "../io/private-directory.js";
 import { StateDirectoryLock } from "../io/state-lock.js";
 import { errnoOf } from "../io/system-error.js";
 import { Failure, StoreError } from "../domain/errors.js";
-import type { Finding, TakeInventory, TargetStore } from "../domain/inventory.js";
+import type { Finding, Inventory, TakeInventory, TargetStore } from "../domain/inventory.js";
 import { isSpent } from "../domain/ledger.js";
 import type { FingerprintOf } from "../domain/generation.js";
 import type { Installation, SwitchJournal } from "../domain/choice.js";
 import { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../stores/environment.js";
 import { customGateway, type Gateway } from "../stores/openclaw-gateway.js";
-import type { KnownAgents } from "../stores/located-store.js";
+import type { AgentIds } from "../stores/located-store.js";
+import { unreachableStore } from "../stores/unreachable-store.js";
 import { gatewaysOf, locateTarget, lockDirectoriesOf, sourceLocator } from "../stores/registry.js";
+import { KnownAgents } from "./known-agents.js";
 import { stateDirectoryOf } from "./system.js";
 import { unmatchedIn } from "./unmatched-agents.js";
 
@@ -59,7 +61,15 @@ export async function compose(config: Config, environment: Environment, access: 
   const lockPath = join(stateDirectory, "state.lock");
   const lock = new StateDirectoryLock(lockPath, environment.clock, environment.predecessors);
   if (access === "write" && isForsaken(lockPath)) await cleanUp(config, environment, lock);
-  const takeInventory = inventoryTaker(config, environment);
+  const known = new KnownAgents(stateDirectory, environment);
+  known.recall();
+  const locate = inventoryTaker(config, environment);
+  const locateAndKeep = async (): Promise<Inventory> => {
+    const inventory = await locate();
+    await known.keep();
+    return inventory;
+  };
+  const takeInventory = access === "write" ? locateAndKeep : locate;
   const reconciler = new Reconciler({
     takeInventory,
     ledger,
@@ -120,12 +130,13 @@ async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
 
 function inventoryTaker(config: Config, environment: Environment): TakeInventory {
   const locateSource = sourceLocator(config.source, environment);
+  const protectsAgents = config.agentPatterns.some(({ binding }) => binding !== "follow");
   return async () => {
     const source = await locateSource();
     const targets: TargetStore[] = [];
     const findings: Finding[] = [];
     const files: string[] = [...source.files];
-    const agents: KnownAgents[] = [source.agents];
+    const agents: AgentIds[] = [source.agents];
     // The same program may serve several targets.
     const programs = new Map<string | null, () => Promise<Installation>>();
     for (const { spec, share, expiryMarginMs } of config.targets) {
@@ -134,10 +145,13 @@ function inventoryTaker(config: Config, environment: Environment): TakeInventory
       agents.push(located.agents);
       files.push(...located.files);
       if (spec.kind === "openclaw" && located.open !== null) programs.set(spec.openclaw.stateDir, located.open);
-      for (const { agent, creation: possible, ...found } of located.stores) {
+      for (const { agent, creation: possible, doubt, store: opened, ...found } of located.stores) {
         const binding = agent === null ? "follow" : config.bindingOf(agent);
-        const creation = config.create === "never" || possible === null ? null : { policy: config.create, ...possible };
-        targets.push({ ...found, binding, share, expiryMarginMs, creation });
+        const isDoubtful = doubt !== null && binding === "follow" && protectsAgents;
+        const store = isDoubtful ? unreachableStore(opened, doubt) : opened;
+        const canCreate = config.create !== "never" && possible !== null && !isDoubtful;
+        const creation = canCreate ? { policy: config.create, ...possible } : null;
+        targets.push({ ...found, store, binding, share, expiryMarginMs, creation });
       }
     }
     const unmatchedAgents = unmatchedIn(config, agents);

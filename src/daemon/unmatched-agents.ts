@@ -2,10 +2,10 @@ import type { Config } from "../config/config.js";
 import type { UnmatchedAgent } from "../domain/inventory.js";
 import { nearest } from "../domain/nearest.js";
 import { isPresentable } from "../domain/presentable.js";
-import type { KnownAgents } from "../stores/located-store.js";
+import type { AgentIds } from "../stores/located-store.js";
 
 /** The names and patterns in the configuration's `agents` that no agent has; none where one place's agents are not known. */
-export function unmatchedIn({ agentPatterns }: Pick<Config, "agentPatterns">, places: readonly KnownAgents[]): UnmatchedAgent[] {
+export function unmatchedIn({ agentPatterns }: Pick<Config, "agentPatterns">, places: readonly AgentIds[]): UnmatchedAgent[] {
   const known = new Set<string>();
   for (const ids of places) {
     if (ids === null) return [];

@@ -1,12 +1,14 @@
 import { realpathSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import * as z from "zod/mini";
 import { StoreError } from "../domain/errors.js";
 import { isPresentable, looksLikeToken } from "../domain/presentable.js";
 import { isJsonObject } from "../io/json-document.js";
+import { LinkFinder, realPathOf, refuseDangling } from "../io/real-path.js";
 import { isThere, readRegularFile } from "../io/regular-file.js";
 import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
+import { Confinement, confinedTo } from "./confinement.js";
 import { expandHome, variable, type AgentPlace, type Environment } from "./environment.js";
 import { GOLDEN_FILE, PROFILES_FILE } from "./openclaw-json.js";
 import { AGENT_DATABASE, STATE_DATABASE } from "./openclaw-sqlite.js";
@@ -49,6 +51,8 @@ export interface OpenclawAgent {
 
 export interface OpenclawLayout {
   readonly stateDirectory: string;
+  /** Where its stores may be. */
+  readonly confinement: Confinement;
   /** The database with the store that agents inherit from; null where there surely is none. */
   readonly sharedDatabase: string | null;
   readonly agents: readonly OpenclawAgent[];
@@ -59,6 +63,8 @@ export interface OpenclawLayout {
    * named before; where that is not known, those whose directories exist.
    */
   readonly problem: Problem | null;
+  /** Whether `openclaw.json` was never understood, so that agents are known by their directories' names alone. */
+  readonly isGuessed: boolean;
   /** Files whose change may change the layout. */
   readonly files: readonly string[];
 }
@@ -100,26 +106,47 @@ export async function discoverOpenclaw(
   const isInstalled = attempt(() => isThere(stateDirectory));
   if (isInstalled !== true) {
     const problem = isInstalled === false ? null : { path: stateDirectory, error: isInstalled };
-    return { stateDirectory, sharedDatabase: null, agents: [], versionHint: null, problem, files: [configFile] };
+    return {
+      stateDirectory,
+      confinement: confinedTo(stateDirectory),
+      sharedDatabase: null,
+      agents: [],
+      versionHint: null,
+      problem,
+      isGuessed: false,
+      files: [configFile],
+    };
   }
   const { present, unlisted } = await agentDirectoriesIn(agentsDirectory);
-  const allowed = [...homes(environment), stateDirectory, ...agentDirs.map((path) => expandHome(path, environment.home))];
-  const { configured, versionHint, configError } = await configuredAgents(configFile, stateDirectory, allowed, environment);
+  const confinement = await confinementOf(stateDirectory, agentDirs, environment);
+  const { configured, versionHint, configError } = await configuredAgents(configFile, stateDirectory, environment);
   const stateDatabase = join(stateDirectory, STATE_DATABASE);
   const hasStateDatabase = attempt(() => isThere(stateDatabase));
 
-  const known = configured ?? present;
+  const judged = (place: AgentPlace): AgentPlace =>
+    place.refusal === null ? { ...place, refusal: refusalOf(place, stateDirectory, confinement) } : place;
+  const known = (configured ?? present).map(judged);
   const looked = known.filter(({ refusal }) => refusal === null);
   const others = (await othersAmong(present, looked)).filter(({ id, directory }) => mayHaveCredentials(id, directory));
   const agents = [
     ...known.map((place) => agentAt(place, true, hasStateDatabase)),
-    ...others.map((place) => agentAt(place, false, hasStateDatabase)),
+    ...others.map((place) => agentAt(judged(place), false, hasStateDatabase)),
   ];
   const watched = [...looked, ...others.filter(({ id }) => id === MAIN_AGENT)];
-  const files = [configFile, stateDatabase, agentsDirectory, ...watched.flatMap(filesOf)];
+  const links = new LinkFinder();
+  const ways = [agentsDirectory, ...watched.map(({ directory }) => directory)].flatMap((directory) => links.linksTo(directory));
+  const files = [
+    configFile,
+    stateDatabase,
+    agentsDirectory,
+    // An agent's directory that is replaced, or one above it: what is watched would still be the old one.
+    ...present.map(({ id }) => join(agentsDirectory, id)),
+    ...ways,
+    ...watched.flatMap(filesOf),
+  ];
   const sharedDatabase = hasStateDatabase === false ? null : stateDatabase;
   const problem = problemOf([configFile, configError], [agentsDirectory, unlisted]);
-  return { stateDirectory, sharedDatabase, agents, versionHint, problem, files };
+  return { stateDirectory, confinement, sharedDatabase, agents, versionHint, problem, isGuessed: configured === null, files };
 }
 
 function problemOf(...all: readonly (readonly [string, StoreError | null])[]): Problem | null {
@@ -187,6 +214,7 @@ function credentialsOf(
     isThere(join(directory, PROFILES_FILE)),
     isThere(join(directory, GOLDEN_FILE)),
   ];
+  if (!hasDatabase) refuseDangling(join(directory, AGENT_DATABASE));
   if (hasDatabase) return { keeps: "sqlite", hasFile, hasGolden };
   if (hasStateDatabase instanceof StoreError) throw hasStateDatabase;
   return { keeps: hasStateDatabase ? "inherits" : "json", hasFile, hasGolden };
@@ -201,38 +229,33 @@ function homes(environment: Environment): string[] {
 }
 
 /**
- * Why an agent's directory that `openclaw.json` names is not served: whoever may write that file could have a login put
- * anywhere, so the user says in a file of their own where else agents may be.
+ * The user's own OpenClaw may keep agents anywhere in the home, and where the user says in a file of their own; whoever owns
+ * another one, such as a container's, may put a link or an `agentDir` into it, which lead nowhere.
  */
-function refusalOf(id: string, directory: string, allowed: readonly string[]): StoreError | null {
-  const real = attempt(() => realPathOf(directory));
-  if (real instanceof StoreError) return real;
-  if (allowed.some((place) => isAt(place, real))) return null;
-  return new StoreError(
-    "permission",
-    `the agentDir of ${id} in openclaw.json leads to ${real}, outside of this user's home`,
-    `if that is meant, add it to the config of credsyncd: agentDirs: [${JSON.stringify(real)}]`,
+export async function confinementOf(
+  stateDirectory: string,
+  agentDirs: readonly string[],
+  environment: Environment,
+): Promise<Confinement> {
+  if (stateDirectory !== (await openclawStateDirectory(environment, null))) return confinedTo(stateDirectory);
+  const allowed = agentDirs.map((path) => expandHome(path, environment.home));
+  return new Confinement(
+    [...homes(environment), stateDirectory, join(stateDirectory, "agents"), ...allowed],
+    "this user's home",
+    (directory) => `if that is meant, add it to the config of credsyncd: agentDirs: [${JSON.stringify(directory)}]`,
   );
 }
 
-/** Whether a path is inside of a place; a place that cannot be looked at allows nothing. */
-function isAt(place: string, path: string): boolean {
-  const real = attempt(() => realPathOf(place));
-  return !(real instanceof StoreError) && isInside(path, real);
+/** Why an agent's directory is not even looked at, or null. */
+function refusalOf({ id, directory }: AgentPlace, stateDirectory: string, confinement: Confinement): StoreError | null {
+  const real = attempt(() => realPathOf(directory));
+  if (real instanceof StoreError) return real;
+  const isUsual = directory === usualDirectory(stateDirectory, id);
+  return confinement.refusalOf(real, isUsual ? directory : `the agentDir of ${id} in openclaw.json`);
 }
 
-function isInside(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(directory.endsWith("/") ? directory : `${directory}/`);
-}
-
-/** Where a path leads behind links, as far as it exists. @throws StoreError where that cannot be told */
-function realPathOf(path: string): string {
-  try {
-    return realpathSync.native(path);
-  } catch (error) {
-    if (!isAbsent(error)) throw toStoreError(error, path, "read");
-    return dirname(path) === path ? path : join(realPathOf(dirname(path)), basename(path));
-  }
+function usualDirectory(stateDirectory: string, id: string): string {
+  return join(stateDirectory, "agents", id, "agent");
 }
 
 interface ConfiguredAgents {
@@ -243,21 +266,16 @@ interface ConfiguredAgents {
 }
 
 /** Agents are configured, not scanned for: by `agents.entries`, else by `agents.list`, else there is just `main`. */
-async function configuredAgents(
-  path: string,
-  stateDirectory: string,
-  allowed: readonly string[],
-  environment: Environment,
-): Promise<ConfiguredAgents> {
+async function configuredAgents(path: string, stateDirectory: string, environment: Environment): Promise<ConfiguredAgents> {
   const placeOf = (id: string, agentDir = ""): AgentPlace => {
-    const usual = join(stateDirectory, "agents", id, "agent");
+    const usual = usualDirectory(stateDirectory, id);
     if (agentDir.trim() === "") return { id, directory: usual, refusal: null };
     if (!isPresentable(agentDir)) {
       const what = `the agentDir of ${id} in openclaw.json is no path that can be shown`;
       return { id, directory: usual, refusal: new StoreError("malformed", what, "check it with: openclaw doctor") };
     }
     const directory = resolve(stateDirectory, expandHome(agentDir.trim(), openclawHome(environment)));
-    return { id, directory, refusal: refusalOf(id, directory, allowed) };
+    return { id, directory, refusal: null };
   };
   try {
     const config = await readConfig(path);
@@ -295,7 +313,8 @@ function unnamed(index: number, stateDirectory: string): AgentPlace {
 
 /** One that was there: who writes it may have removed the old one first. */
 function gone(path: string): StoreError {
-  const hint = "put it back; the agents that it named are served meanwhile, until credsyncd is started anew";
+  const hint =
+    "put it back - or, if no agents are to be configured, write {} into it; the agents that it named are served meanwhile";
   return new StoreError("malformed", `${path} is not there any more`, hint);
 }
 
