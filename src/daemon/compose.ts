@@ -16,13 +16,13 @@ import type { Finding, Inventory, TakeInventory, TargetStore } from "../domain/i
 import { isSpent } from "../domain/ledger.js";
 import type { FingerprintOf } from "../domain/generation.js";
 import type { Installation, SwitchJournal } from "../domain/choice.js";
-import { Reconciler } from "../reconcile/reconciler.js";
+import type { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../stores/environment.js";
 import { customGateway, type Gateway } from "../stores/openclaw-gateway.js";
 import type { AgentIds } from "../stores/located-store.js";
 import { unreachableStore } from "../stores/unreachable-store.js";
 import { gatewaysOf, locateTarget, lockDirectoriesOf, sourceLocator } from "../stores/registry.js";
-import { KnownAgents } from "./known-agents.js";
+import { KnownPlaces, RememberingReconciler } from "./known-places.js";
 import { stateDirectoryOf } from "./system.js";
 import { unmatchedIn } from "./unmatched-agents.js";
 
@@ -61,26 +61,20 @@ export async function compose(config: Config, environment: Environment, access: 
   const lockPath = join(stateDirectory, "state.lock");
   const lock = new StateDirectoryLock(lockPath, environment.clock, environment.predecessors);
   if (access === "write" && isForsaken(lockPath)) await cleanUp(config, environment, lock);
-  const known = new KnownAgents(stateDirectory, environment);
+  const known = new KnownPlaces(stateDirectory, environment);
   known.recall();
-  const locate = inventoryTaker(config, environment);
+  const locate = inventoryTaker(config, environment, known);
   const locateAndKeep = async (): Promise<Inventory> => {
     const inventory = await locate();
     await known.keep();
     return inventory;
   };
   const takeInventory = access === "write" ? locateAndKeep : locate;
-  const reconciler = new Reconciler({
-    takeInventory,
-    ledger,
-    backups,
-    lock,
-    fingerprintOf: key.fingerprintOf,
-    clock: environment.clock,
-  });
+  const { fingerprintOf } = key;
+  const ports = { takeInventory, ledger, backups, lock, fingerprintOf, clock: environment.clock };
+  const reconciler = new RememberingReconciler(ports, known);
   const journal = new SwitchJournalFile(join(stateDirectory, "journal"));
   const gateways = gatewaysFor(config, environment);
-  const { fingerprintOf } = key;
   const memory = { ledger, backups, lock, journal };
   return { config, environment, stateDirectory, ...memory, takeInventory, reconciler, fingerprintOf, gateways };
 }
@@ -128,7 +122,7 @@ async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
   }
 }
 
-function inventoryTaker(config: Config, environment: Environment): TakeInventory {
+function inventoryTaker(config: Config, environment: Environment, known: KnownPlaces): TakeInventory {
   const locateSource = sourceLocator(config.source, environment);
   const protectsAgents = config.agentPatterns.some(({ binding }) => binding !== "follow");
   return async () => {
@@ -151,7 +145,9 @@ function inventoryTaker(config: Config, environment: Environment): TakeInventory
         const store = isDoubtful ? unreachableStore(opened, doubt) : opened;
         const canCreate = config.create !== "never" && possible !== null && !isDoubtful;
         const creation = canCreate ? { policy: config.create, ...possible } : null;
-        targets.push({ ...found, store, binding, share, expiryMarginMs, creation });
+        const isMade = creation !== null || found.single?.creates === true;
+        const renewed = isMade && known.isRenewed(store.name, store.path);
+        targets.push({ ...found, store, binding, share, expiryMarginMs, creation, renewed });
       }
     }
     const unmatchedAgents = unmatchedIn(config, agents);

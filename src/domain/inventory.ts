@@ -90,6 +90,8 @@ export interface TargetStore {
   /** Null where no profile is made. */
   readonly creation: Creation | null;
   readonly origin: Origin;
+  /** Whether its directory was removed and made again since it last held a login: what is not there now, nobody took out. */
+  readonly renewed?: boolean;
 }
 
 /** Something found that cannot be served as it is. */

@@ -127,7 +127,10 @@ export async function discoverOpenclaw(
     place.refusal === null ? { ...place, refusal: refusalOf(place, stateDirectory, confinement) } : place;
   const known = (configured ?? present).map(judged);
   const looked = known.filter(({ refusal }) => refusal === null);
-  const others = (await othersAmong(present, looked)).filter(({ id, directory }) => mayHaveCredentials(id, directory));
+  const ids = new Set(known.map(({ id }) => id));
+  const others = (await othersAmong(present, looked)).filter(
+    ({ id, directory }) => !ids.has(id) && mayHaveCredentials(id, directory),
+  );
   const agents = [
     ...known.map((place) => agentAt(place, true, hasStateDatabase)),
     ...others.map((place) => agentAt(judged(place), false, hasStateDatabase)),
