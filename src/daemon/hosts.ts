@@ -6,7 +6,6 @@ import { holdingOf, type Claim, type Holding, type Place } from "../domain/place
 import { splitBrains, type SplitBrain } from "../domain/split-brain.js";
 import type { StoreName } from "../domain/store.js";
 import type { SwitchAgent, SwitchHost } from "../domain/switch.js";
-import { placeOf } from "../io/real-path.js";
 import { mapConcurrently } from "../reconcile/concurrency.js";
 import type { Composition } from "./compose.js";
 import { asFailure } from "./store-failure.js";
@@ -69,7 +68,7 @@ interface ReadAgent extends Omit<InstalledAgent, "choice"> {
 
 async function readAgent({ choice: store, ...agent }: InstalledAgent, { config, environment }: Composition): Promise<ReadAgent> {
   // What is to be ignored is not even read.
-  const place = store === null ? null : placeOf(store.path);
+  const [place = null] = store?.places() ?? [];
   if (store === null || config.bindingOf(agent.agent) === "ignore") return { ...agent, choice: null, place, error: null };
   for (let attempt = 1; ; attempt++) {
     try {

@@ -19,7 +19,7 @@ import type {
 import { replaceFile } from "../io/atomic-file.js";
 import { takeDirectoryLock, type HeldLock } from "../io/directory-lock.js";
 import { changeJson, parseJson, putJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
-import { isLink, linksTo, placeOf } from "../io/real-path.js";
+import { isLink, linksTo } from "../io/real-path.js";
 import { isUnchanged, readRegularFile, refuseForeignDirectory, type RegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
@@ -100,6 +100,7 @@ export class ClaudeCodeStore implements CredentialStore {
   readonly path: string;
   readonly #accountFile: string;
   readonly #environment: Environment;
+  readonly #confinement: Confinement;
   readonly #guard: GuardedPath;
   /** A link in the place of a target's login is no place for one: its program would put a file there. */
   readonly #followsLink: boolean;
@@ -110,13 +111,13 @@ export class ClaudeCodeStore implements CredentialStore {
     this.path = join(directories.storage, ".credentials.json");
     this.#accountFile = directories.accountFile;
     this.#environment = environment;
-    this.#guard = new GuardedPath(this.path, directories.confinement ?? unconfined);
+    this.#confinement = directories.confinement ?? unconfined;
+    this.#guard = new GuardedPath(this.path, this.#confinement);
     this.#followsLink = directories.confinement === undefined;
   }
 
   places(): readonly Place[] {
-    const place = placeOf(this.path);
-    return place === null ? [] : [place];
+    return this.#confinement.placesAt(this.path);
   }
 
   async read(): Promise<StoreSnapshot> {

@@ -1,10 +1,17 @@
-import { dirname } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { StoreError } from "../domain/errors.js";
-import { isInside, isLink, realPathOf, refuseDangling } from "../io/real-path.js";
+import type { Place } from "../domain/place.js";
+import { isInside, isLink, placeOf, realPathOf, refuseDangling } from "../io/real-path.js";
+
+/** A directory by the name that the user knows it by, and behind links. */
+interface Root {
+  readonly path: string;
+  readonly real: string;
+}
 
 /** Where the stores of one state directory may be (rule R16b), by real paths as they were when it was made. */
 export class Confinement {
-  readonly #roots: readonly string[];
+  readonly #roots: readonly Root[];
   readonly #outside: string;
   readonly #hint: (directory: string) => string;
 
@@ -14,15 +21,25 @@ export class Confinement {
    * @param hint what a person does about a place outside
    */
   constructor(roots: readonly string[], outside: string, hint: (directory: string) => string) {
-    this.#roots = roots.flatMap(realPathIfKnown);
+    this.#roots = roots.flatMap((path) => realPathIfKnown(path).map((real) => ({ path, real })));
     this.#outside = outside;
     this.#hint = hint;
   }
 
   /** Why a real path is not served, or null. @param what leads there, in words @param directory which one would be allowed */
   refusalOf(real: string, what: string, directory = real): StoreError | null {
-    if (this.#roots.some((root) => isInside(real, root))) return null;
+    if (this.#roots.some((root) => isInside(real, root.real))) return null;
     return new StoreError("permission", `${what} leads to ${real}, outside of ${this.#outside}`, this.#hint(directory));
+  }
+
+  /** The place at a path; links above the directories that the user knows, such as that of a home, make it no other one. */
+  placesAt(path: string): Place[] {
+    const place = placeOf(path);
+    if (place === null) return [];
+    const isItself = this.#roots.some(
+      (root) => isInside(path, root.path) && join(root.real, relative(root.path, path)) === place.realPath,
+    );
+    return [{ ...place, isItself: place.isItself || isItself }];
   }
 }
 

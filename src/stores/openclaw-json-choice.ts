@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { FieldChange, Choice, ChoiceStore, Side, StagedChoice } from "../domain/choice.js";
+import type { Place } from "../domain/place.js";
 import type { Revision, StoreName } from "../domain/store.js";
 import { stageFile, type StagedFile } from "../io/atomic-file.js";
 import { takeOwnerLock } from "../io/owner-lock.js";
@@ -45,6 +46,10 @@ export class OpenclawJsonChoice implements ChoiceStore {
     this.path = path;
     this.stateDirectory = stateDirectory;
     this.#environment = environment;
+  }
+
+  places(): readonly Place[] {
+    return this.#confinement.placesAt(this.path);
   }
 
   async readChoice(): Promise<Choice> {

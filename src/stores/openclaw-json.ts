@@ -7,7 +7,7 @@ import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, Sto
 import { replaceFile } from "../io/atomic-file.js";
 import { changeJson, parseJson, putJson } from "../io/json-document.js";
 import { withOwnerLock } from "../io/owner-lock.js";
-import { linksTo, placeOf, realPathOf } from "../io/real-path.js";
+import { linksTo, realPathOf } from "../io/real-path.js";
 import {
   holdsText,
   isThere,
@@ -70,8 +70,7 @@ export class OpenclawJsonStore implements CredentialStore {
   }
 
   places(): readonly Place[] {
-    const place = placeOf(this.path);
-    return place === null ? [] : [place];
+    return this.#confinement.placesAt(this.path);
   }
 
   async read(): Promise<StoreSnapshot> {

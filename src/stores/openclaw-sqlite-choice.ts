@@ -1,11 +1,12 @@
 import { dirname } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { FieldChange, Choice, ChoiceStore, Side, StagedChoice } from "../domain/choice.js";
+import type { Place } from "../domain/place.js";
 import type { Revision, StoreName } from "../domain/store.js";
 import type { SqliteDatabase } from "../io/sqlite-database.js";
 import { realPathOf } from "../io/real-path.js";
 import { toStoreError } from "../io/system-error.js";
-import { GuardedPath, unconfined } from "./confinement.js";
+import { GuardedPath, unconfined, type Confinement } from "./confinement.js";
 import type { Environment } from "./environment.js";
 import { absentChoice, EMPTY_NOTES, readChoice, choiceRevision, textsTowards, type ChoiceTexts } from "./openclaw-choice.js";
 import { identifyDatabase, inWriteTransaction } from "./openclaw-database-file.js";
@@ -27,6 +28,7 @@ export class OpenclawSqliteChoice implements ChoiceStore {
   readonly stateDirectory: string;
   readonly #layout: SqliteStoreOptions["layout"];
   readonly #environment: Environment;
+  readonly #confinement: Confinement;
   readonly #guard: GuardedPath;
 
   constructor({ name, path, layout, stateDirectory, confinement = unconfined }: SqliteStoreOptions, environment: Environment) {
@@ -35,7 +37,12 @@ export class OpenclawSqliteChoice implements ChoiceStore {
     this.stateDirectory = stateDirectory;
     this.#layout = layout;
     this.#environment = environment;
+    this.#confinement = confinement;
     this.#guard = new GuardedPath(path, confinement);
+  }
+
+  places(): readonly Place[] {
+    return this.#confinement.placesAt(this.path);
   }
 
   async readChoice(): Promise<Choice> {

@@ -5,7 +5,7 @@ import type { Place } from "../domain/place.js";
 import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, StoreSnapshot } from "../domain/store.js";
 import { changeJson, parseJson, putJson } from "../io/json-document.js";
 import { decodeText } from "../io/regular-file.js";
-import { linksTo, placeOf, realPathOf } from "../io/real-path.js";
+import { linksTo, realPathOf } from "../io/real-path.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { WAL_SUFFIX, type SqliteDatabase, type Questioned } from "../io/sqlite-database.js";
 import { toStoreError } from "../io/system-error.js";
@@ -96,8 +96,7 @@ export class OpenclawSqliteStore implements CredentialStore {
   }
 
   places(): readonly Place[] {
-    const place = placeOf(this.path);
-    return place === null ? [] : [place];
+    return this.#confinement.placesAt(this.path);
   }
 
   async read(): Promise<StoreSnapshot> {

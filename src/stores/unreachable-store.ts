@@ -25,5 +25,5 @@ export function unreachableStore(
 /** The same, as something that uses profiles. */
 export function unreachableChoice(place: Omit<ChoicePlace, "format">, error: StoreError): ChoiceStore {
   const fail = (): Promise<never> => Promise.reject(error);
-  return { ...place, format: UNREACHABLE, readChoice: fail, stage: fail, hold: fail, sweep: fail };
+  return { ...place, format: UNREACHABLE, places: () => [], readChoice: fail, stage: fail, hold: fail, sweep: fail };
 }

@@ -71,6 +71,16 @@ describe("a place under two names", () => {
     expect([code, refused, await home.generationOf("work")]).toEqual([3, ["openclaw:main"], 1]);
   });
 
+  test("belongs to the agent whose file it is also where the whole OpenClaw is behind a link", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await home.writeConfig(`{ agents: { evil: "pinned" } }`);
+    await rename(home.at(".openclaw"), home.at("dotfiles"));
+    await symlink("dotfiles", home.at(".openclaw"));
+    await linkInPlaceOf(home.storeFile("evil"), "../../work/agent/auth-profiles.json");
+    expect(await rotated(home)).toMatchObject({ code: 3, refused: ["openclaw:evil"] });
+    expect(await home.generations(["main", "work"])).toEqual([2, 2]);
+  });
+
   test("and one word about both is no failure", async () => {
     const home = await TemporaryHome.create({ agents: ["main", "work"] });
     await linkInPlaceOf(home.storeFile("work"), home.storeFile("main"));
