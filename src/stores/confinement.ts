@@ -57,7 +57,7 @@ export function confinedTo(directory: string): Confinement {
   return new Confinement(
     [directory],
     directory,
-    () => "put the file itself there, and remove the link: links out of this directory are not followed",
+    () => "put the file itself there: neither a link nor an agentDir out of that directory is followed",
   );
 }
 
