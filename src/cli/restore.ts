@@ -12,6 +12,7 @@ import { tidily } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode } from "./output.js";
 import { shellWord } from "../domain/shell-word.js";
+import { warnOfUnmatched } from "./unmatched.js";
 
 export interface RestoreOptions extends CommonOptions {
   readonly store?: string;
@@ -39,6 +40,7 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
     );
   const backup = chooseBackup(backups, { ...options, at: options.at });
   const output = openOutput(options);
+  const unmatchedAgents = await warnOfUnmatched(composition, output);
   await tidily(composition, output, () => putBack(backup, composition, { options, signal }));
   // What the profile held until now is not looked at, so that its end is not known.
   const overwritten = backup.store.startsWith("openclaw:") ? { endsAt: null } : null;
@@ -49,6 +51,7 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
     store: backup.store,
     profile: backup.profile,
     at: timeOf(backup),
+    unmatchedAgents,
     gateways,
   });
   return exitCodes.done;

@@ -124,6 +124,12 @@ function notesOf(report: StatusReport, now: number, { paint }: Output): string[]
       }
     }
   }
+  for (const pattern of report.unmatchedAgents)
+    say(
+      "agents",
+      `the config names "${pattern}", and there is no such agent`,
+      "correct the name, or take it out: credsyncd doctor",
+    );
   for (const { provider, explanation, hint } of report.splitBrain) say(`split brain for ${provider}`, explanation, hint);
   for (const gateway of report.gateways) say(gateway.gateway, lagLine(gateway, now), gateway.hint);
   const found = { unconfigured: report.unconfigured, retired: report.retired, inherits: report.inherits };

@@ -21,6 +21,7 @@ import {
   type Output,
 } from "./output.js";
 import { tidily } from "./stuck.js";
+import { warnOfUnmatched } from "./unmatched.js";
 
 /** What `set-active` and `migrate` have in common. */
 export interface SwitchOptions extends CommonOptions {
@@ -69,14 +70,15 @@ async function switched(
     copyOauth: options.copyOauth === true,
   };
   const takesPart = patternOf(options.agents);
+  const unmatchedAgents = await warnOfUnmatched(composition, output);
   const result = await tidily(composition, output, () => carryOut(composition, request, { takesPart, dryRun }, signal));
   const reloads =
     result.committed && result.rows.some((row) => row.result === "updated") ? await reload(composition, signal) : [];
   const astray = result.committed ? await findAstray(composition, request, result, takesPart) : [];
-  output.result(
-    describe(result, { request, reloads, astray, dryRun }, output),
-    toJson(result, { request, reloads, astray, dryRun }),
-  );
+  output.result(describe(result, { request, reloads, astray, dryRun }, output), {
+    ...toJson(result, { request, reloads, astray, dryRun }),
+    unmatchedAgents,
+  });
   return exitCodeOf(result, astray, dryRun);
 }
 
@@ -164,7 +166,7 @@ interface Ending {
   readonly dryRun: boolean;
 }
 
-function toJson(result: SwitchResult, { request, reloads, astray, dryRun }: Ending): unknown {
+function toJson(result: SwitchResult, { request, reloads, astray, dryRun }: Ending): Readonly<Record<string, unknown>> {
   return {
     schemaVersion: 1,
     committed: result.committed,

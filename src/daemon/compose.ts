@@ -13,15 +13,19 @@ import { makePrivateDirectory } from "../io/private-directory.js";
 import { StateDirectoryLock } from "../io/state-lock.js";
 import { errnoOf } from "../io/system-error.js";
 import { Failure, StoreError } from "../domain/errors.js";
-import type { Finding, TakeInventory, TargetStore } from "../domain/inventory.js";
+import type { Finding, Inventory, TakeInventory, TargetStore } from "../domain/inventory.js";
 import { isSpent } from "../domain/ledger.js";
 import type { FingerprintOf } from "../domain/generation.js";
 import type { Installation, SwitchJournal } from "../domain/choice.js";
-import { Reconciler } from "../reconcile/reconciler.js";
+import type { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../stores/environment.js";
 import { customGateway, type Gateway } from "../stores/openclaw-gateway.js";
+import type { AgentIds } from "../stores/located-store.js";
+import { unreachableStore } from "../stores/unreachable-store.js";
 import { gatewaysOf, locateTarget, lockDirectoriesOf, sourceLocator } from "../stores/registry.js";
+import { KnownPlaces, RememberingReconciler } from "./known-places.js";
 import { stateDirectoryOf } from "./system.js";
+import { unmatchedIn } from "./unmatched-agents.js";
 
 /** The parts of the program, put together for one configuration. */
 export interface Composition {
@@ -61,18 +65,20 @@ export async function compose(config: Config, environment: Environment, access: 
   const { clock, predecessors } = environment;
   const lock = new StateDirectoryLock(lockPath, clock, predecessors, () => cleanUp(config, environment));
   if (access === "write" && isForsaken(lockPath)) await lock.withLock(new AbortController().signal, () => Promise.resolve());
-  const takeInventory = inventoryTaker(config, environment);
-  const reconciler = new Reconciler({
-    takeInventory,
-    ledger,
-    backups,
-    lock,
-    fingerprintOf: key.fingerprintOf,
-    clock: environment.clock,
-  });
+  const known = new KnownPlaces(stateDirectory, environment);
+  known.recall();
+  const locate = inventoryTaker(config, environment, known);
+  const locateAndKeep = async (): Promise<Inventory> => {
+    const inventory = await locate();
+    await known.keep();
+    return inventory;
+  };
+  const takeInventory = access === "write" ? locateAndKeep : locate;
+  const { fingerprintOf } = key;
+  const ports = { takeInventory, ledger, backups, lock, fingerprintOf, clock };
+  const reconciler = new RememberingReconciler(ports, known);
   const journal = new SwitchJournalFile(join(stateDirectory, "journal"));
   const gateways = gatewaysFor(config, environment);
-  const { fingerprintOf } = key;
   const memory = { ledger, backups, lock, journal };
   return { config, environment, stateDirectory, ...memory, takeInventory, reconciler, fingerprintOf, gateways };
 }
@@ -137,26 +143,35 @@ async function ensureState(stateDirectory: string, home: string): Promise<Finger
   }
 }
 
-function inventoryTaker(config: Config, environment: Environment): TakeInventory {
+function inventoryTaker(config: Config, environment: Environment, known: KnownPlaces): TakeInventory {
   const locateSource = sourceLocator(config.source, environment);
+  const protectsAgents = config.agentPatterns.some(({ binding }) => binding !== "follow");
   return async () => {
     const source = await locateSource();
     const targets: TargetStore[] = [];
     const findings: Finding[] = [];
     const files: string[] = [...source.files];
+    const agents: AgentIds[] = [source.agents];
     // The same program may serve several targets.
     const programs = new Map<string | null, () => Promise<Installation>>();
     for (const { spec, share, expiryMarginMs } of config.targets) {
       const located = await locateTarget(spec, environment);
       findings.push(...located.findings);
+      agents.push(located.agents);
       files.push(...located.files);
       if (spec.kind === "openclaw" && located.open !== null) programs.set(spec.openclaw.stateDir, located.open);
-      for (const { agent, creation: possible, ...found } of located.stores) {
+      for (const { agent, creation: possible, doubt, store: opened, ...found } of located.stores) {
         const binding = agent === null ? "follow" : config.bindingOf(agent);
-        const creation = config.create === "never" || possible === null ? null : { policy: config.create, ...possible };
-        targets.push({ ...found, binding, share, expiryMarginMs, creation });
+        const isDoubtful = doubt !== null && binding === "follow" && protectsAgents;
+        const store = isDoubtful ? unreachableStore(opened, doubt) : opened;
+        const canCreate = config.create !== "never" && possible !== null && !isDoubtful;
+        const creation = canCreate ? { policy: config.create, ...possible } : null;
+        const isMade = creation !== null || found.single?.creates === true;
+        const renewed = isMade && known.isRenewed(store.name, store.path);
+        targets.push({ ...found, store, binding, share, expiryMarginMs, creation, renewed });
       }
     }
-    return { source, targets, findings, programs: [...programs.values()], files };
+    const unmatchedAgents = unmatchedIn(config, agents);
+    return { source, targets, findings, unmatchedAgents, programs: [...programs.values()], files };
   };
 }

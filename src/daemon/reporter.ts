@@ -8,6 +8,7 @@ import { agentId } from "../domain/switch.js";
 import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { shellWord } from "../domain/shell-word.js";
+import { unmatchedHint } from "./unmatched-agents.js";
 
 /** What a person does about what credsyncd is done with and cannot remove. */
 export const stuckHints = {
@@ -138,6 +139,14 @@ function statesOf(result: ReconcileResult): Map<string, State> {
             log[kind === "inherits" ? "debug" : "info"]({ store, path }, findingText(kind));
           })
         : storeErrorState(store, error),
+    );
+  }
+  for (const unmatched of inventory.unmatchedAgents) {
+    states.set(
+      `agents ${unmatched.pattern}`,
+      said("unmatched", (log) => {
+        log.warn({ agent: unmatched.pattern, hint: unmatchedHint(unmatched) }, "no agent has this name");
+      }),
     );
   }
   const outcomes = [...result.writes, ...result.adoptions];

@@ -187,7 +187,8 @@ function hasSameContent(stat: Stats, changedAt: number, bytes: number): boolean 
   return stat.mtimeMs === changedAt && stat.size === bytes;
 }
 
-function identityOf({ dev, ino }: Stats): string {
+/** Tells the same file under two names apart from two files. */
+export function identityOf({ dev, ino }: Pick<Stats, "dev" | "ino">): string {
   return `${String(dev)}:${String(ino)}`;
 }
 

@@ -1,12 +1,14 @@
 import { realpathSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { basename, dirname, isAbsolute, join, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import * as z from "zod/mini";
 import { StoreError } from "../domain/errors.js";
 import { isPresentable, looksLikeToken } from "../domain/presentable.js";
 import { isJsonObject } from "../io/json-document.js";
+import { isInside, LinkFinder, realPathOf, refuseDangling } from "../io/real-path.js";
 import { isThere } from "../io/regular-file.js";
 import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
+import { Confinement, confinedTo } from "./confinement.js";
 import { expandHome, type AgentPlace, type Environment } from "./environment.js";
 import { CONFIG_FILE, partOf, readOpenclawConfig, type ConfigProblem, type OpenclawConfig } from "./openclaw-config.js";
 import { GOLDEN_FILE, PROFILES_FILE } from "./openclaw-json.js";
@@ -44,6 +46,8 @@ export interface OpenclawAgent {
 
 export interface OpenclawLayout {
   readonly stateDirectory: string;
+  /** Where its stores may be. */
+  readonly confinement: Confinement;
   /** The database with the store that agents inherit from; null where there surely is none. */
   readonly sharedDatabase: string | null;
   readonly agents: readonly OpenclawAgent[];
@@ -54,6 +58,8 @@ export interface OpenclawLayout {
    * named before; where that is not known, those whose directories exist.
    */
   readonly problem: ConfigProblem | null;
+  /** Whether `openclaw.json` was never understood, so that agents are known by their directories' names alone. */
+  readonly isGuessed: boolean;
   /** Files whose change may change the layout. */
   readonly files: readonly string[];
 }
@@ -78,34 +84,58 @@ export async function discoverOpenclaw(
   const isInstalled = attempt(() => isThere(stateDirectory));
   if (isInstalled !== true && (isInstalled !== false || config.text === null)) {
     const problem = isInstalled === false ? null : { path: stateDirectory, error: isInstalled };
-    return { stateDirectory, sharedDatabase: null, agents: [], versionHint: null, problem, files: config.files };
+    return nothingIn(stateDirectory, config, problem);
   }
   const { present, unlisted } = await agentDirectoriesIn(agentsDirectory);
-  const own = [...homes(environment, config), ...agentDirs.map((path) => expandHome(path, environment.home))];
-  if (config.isMoved && !isAtOneOf(own, stateDirectory)) {
-    const problem = { path: stateDirectory, error: movedAway(stateDirectory) };
-    return { stateDirectory, sharedDatabase: null, agents: [], versionHint: null, problem, files: config.files };
-  }
-  const allowed = [...own, stateDirectory];
-  const { configured, isWhole, configProblem } = configuredAgents(config, allowed, environment);
+  if (config.isMoved && !isAtOneOf(ownPlaces(config, agentDirs, environment), stateDirectory))
+    return nothingIn(stateDirectory, config, { path: stateDirectory, error: movedAway(stateDirectory) });
+  const confinement = await confinementOf(stateDirectory, agentDirs, environment, config);
+  const { configured, isWhole, configProblem } = configuredAgents(config, environment);
   const stateDatabase = join(stateDirectory, STATE_DATABASE);
   const hasStateDatabase = attempt(() => isThere(stateDatabase));
 
-  const known = configured ?? (config.isLocated ? present : []);
+  const judged = (place: AgentPlace): AgentPlace =>
+    place.refusal === null ? { ...place, refusal: refusalOf(place, stateDirectory, confinement) } : place;
+  const known = (configured ?? (config.isLocated ? present : [])).map(judged);
   const looked = known.filter(({ refusal }) => refusal === null);
+  const ids = new Set(known.map(({ id }) => id));
   // While it is not known where every agent is, any directory may be a live one's.
   const strays = config.isLocated ? await othersAmong(present, looked) : [];
-  const strangers = strays.filter(({ id }) => isWhole || id === MAIN_AGENT);
+  const strangers = strays.filter(({ id }) => !ids.has(id) && (isWhole || id === MAIN_AGENT));
   const others = strangers.filter(({ id, directory }) => mayHaveCredentials(id, directory));
   const agents = [
     ...known.map((place) => agentAt(place, true, hasStateDatabase)),
-    ...others.map((place) => agentAt(place, false, hasStateDatabase)),
+    ...others.map((place) => agentAt(judged(place), false, hasStateDatabase)),
   ];
   const watched = [...looked, ...others.filter(({ id }) => id === MAIN_AGENT)];
-  const files = [...config.files, stateDatabase, agentsDirectory, ...watched.flatMap(filesOf)];
+  const links = new LinkFinder();
+  const ways = [agentsDirectory, ...watched.map(({ directory }) => directory)].flatMap((directory) => links.linksTo(directory));
+  const files = [
+    ...config.files,
+    stateDatabase,
+    agentsDirectory,
+    // An agent's directory that is replaced, or one above it: what is watched would still be the old one.
+    ...present.map(({ id }) => join(agentsDirectory, id)),
+    ...ways,
+    ...watched.flatMap(filesOf),
+  ];
   const sharedDatabase = hasStateDatabase === false ? null : stateDatabase;
   const problem = configProblem ?? (unlisted === null ? null : { path: agentsDirectory, error: unlisted });
-  return { stateDirectory, sharedDatabase, agents, versionHint: config.versionHint, problem, files };
+  const { versionHint } = config;
+  return { stateDirectory, confinement, sharedDatabase, agents, versionHint, problem, isGuessed: configured === null, files };
+}
+
+function nothingIn(stateDirectory: string, { files }: OpenclawConfig, problem: ConfigProblem | null): OpenclawLayout {
+  return {
+    stateDirectory,
+    confinement: confinedTo(stateDirectory),
+    sharedDatabase: null,
+    agents: [],
+    versionHint: null,
+    problem,
+    isGuessed: false,
+    files,
+  };
 }
 
 /** An answer, or why there is none: a place that cannot be looked at is not an empty one. */
@@ -168,6 +198,7 @@ function credentialsOf(
     isThere(join(directory, PROFILES_FILE)),
     isThere(join(directory, GOLDEN_FILE)),
   ];
+  if (!hasDatabase) refuseDangling(join(directory, AGENT_DATABASE));
   if (hasDatabase) return { keeps: "sqlite", hasFile, hasGolden };
   if (hasStateDatabase instanceof StoreError) throw hasStateDatabase;
   return { keeps: hasStateDatabase ? "inherits" : "json", hasFile, hasGolden };
@@ -181,6 +212,11 @@ function homes({ home }: Environment, { givenHome }: OpenclawConfig): string[] {
   return [home, givenHome].filter((path) => path !== "/");
 }
 
+/** Where the user's own OpenClaw may be, and its agents. */
+function ownPlaces(config: OpenclawConfig, agentDirs: readonly string[], environment: Environment): string[] {
+  return [...homes(environment, config), ...agentDirs.map((path) => expandHome(path, environment.home))];
+}
+
 /** Whoever may write OpenClaw's own files could have logins put anywhere, as with an agent's directory. */
 function movedAway(stateDirectory: string): StoreError {
   return new StoreError(
@@ -191,17 +227,21 @@ function movedAway(stateDirectory: string): StoreError {
 }
 
 /**
- * Why an agent's directory that `openclaw.json` names is not served: whoever may write that file could have a login put
- * anywhere, so the user says in a file of their own where else agents may be.
+ * The user's own OpenClaw may keep agents anywhere in the home, and where the user says in a file of their own; whoever owns
+ * another one, such as a container's, may put a link or an `agentDir` into it, which lead nowhere.
  */
-function refusalOf(id: string, directory: string, allowed: readonly string[]): StoreError | null {
-  const real = attempt(() => realPathOf(directory));
-  if (real instanceof StoreError) return real;
-  if (allowed.some((place) => isAt(place, real))) return null;
-  return new StoreError(
-    "permission",
-    `the agentDir of ${id} in openclaw.json leads to ${real}, outside of this user's home`,
-    `if that is meant, add it to the config of credsyncd: agentDirs: [${JSON.stringify(real)}]`,
+export async function confinementOf(
+  stateDirectory: string,
+  agentDirs: readonly string[],
+  environment: Environment,
+  config?: OpenclawConfig,
+): Promise<Confinement> {
+  if (stateDirectory !== (await openclawStateDirectory(environment, null))) return confinedTo(stateDirectory);
+  const own = ownPlaces(config ?? (await readOpenclawConfig(environment, stateDirectory)), agentDirs, environment);
+  return new Confinement(
+    [...own, stateDirectory, join(stateDirectory, "agents")],
+    "this user's home",
+    (directory) => `if that is meant, add it to the config of credsyncd: agentDirs: [${JSON.stringify(directory)}]`,
   );
 }
 
@@ -217,18 +257,16 @@ function isAt(place: string, path: string): boolean {
   return !(real instanceof StoreError) && isInside(path, real);
 }
 
-function isInside(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(directory.endsWith("/") ? directory : `${directory}/`);
+/** Why an agent's directory is not even looked at, or null. */
+function refusalOf({ id, directory }: AgentPlace, stateDirectory: string, confinement: Confinement): StoreError | null {
+  const real = attempt(() => realPathOf(directory));
+  if (real instanceof StoreError) return real;
+  const isUsual = directory === usualDirectory(stateDirectory, id);
+  return confinement.refusalOf(real, isUsual ? directory : `the agentDir of ${id} in openclaw.json`);
 }
 
-/** Where a path leads behind links, as far as it exists. @throws StoreError where that cannot be told */
-function realPathOf(path: string): string {
-  try {
-    return realpathSync.native(path);
-  } catch (error) {
-    if (!isAbsent(error)) throw toStoreError(error, path, "read");
-    return dirname(path) === path ? path : join(realPathOf(dirname(path)), basename(path));
-  }
+function usualDirectory(stateDirectory: string, id: string): string {
+  return join(stateDirectory, "agents", id, "agent");
 }
 
 interface ConfiguredAgents {
@@ -240,7 +278,7 @@ interface ConfiguredAgents {
 }
 
 /** Agents are configured, not scanned for: by `agents.entries`, else by `agents.list`, else there is just `main`. */
-function configuredAgents(config: OpenclawConfig, allowed: readonly string[], environment: Environment): ConfiguredAgents {
+function configuredAgents(config: OpenclawConfig, environment: Environment): ConfiguredAgents {
   const { path } = config;
   try {
     refuseUnknown(config, environment);
@@ -249,7 +287,7 @@ function configuredAgents(config: OpenclawConfig, allowed: readonly string[], en
       // As it is written: in lower case it would not be known for what it is.
       const place = looksLikeToken(id)
         ? unnamed(index, config.stateDirectory)
-        : placeOf(normalizeAgentId(id), agentDir, { config, allowed, environment });
+        : placeOf(normalizeAgentId(id), agentDir, config, environment);
       if (!agents.has(place.id)) agents.set(place.id, place);
     }
     if (agents.size === 0) agents.set(MAIN_AGENT, usualPlace(MAIN_AGENT, config));
@@ -309,13 +347,7 @@ function writtenAgents(config: OpenclawConfig): WrittenAgent[] {
   });
 }
 
-interface PlaceOptions {
-  readonly config: OpenclawConfig;
-  readonly allowed: readonly string[];
-  readonly environment: Environment;
-}
-
-function placeOf(id: string, written: string, { config, allowed, environment }: PlaceOptions): AgentPlace {
+function placeOf(id: string, written: string, config: OpenclawConfig, environment: Environment): AgentPlace {
   const usual = usualPlace(id, config);
   const { text, missing } = substituted(written, config.variables);
   const agentDir = text.trim();
@@ -327,14 +359,13 @@ function placeOf(id: string, written: string, { config, allowed, environment }: 
     return nowhere(new UnknownPlace(what, "check it with: openclaw doctor"));
   }
   const directory = expandHome(agentDir, config.home);
-  const place = isAbsolute(directory)
+  return isAbsolute(directory)
     ? { id, directory: resolve(directory), refusal: null }
     : relativePlace(id, directory, [environment.home, config.stateDirectory]);
-  return { ...place, refusal: place.refusal ?? refusalOf(id, place.directory, allowed) };
 }
 
 function usualPlace(id: string, { stateDirectory }: OpenclawConfig): AgentPlace {
-  return { id, directory: join(stateDirectory, "agents", id, "agent"), refusal: null };
+  return { id, directory: usualDirectory(stateDirectory, id), refusal: null };
 }
 
 /**
@@ -375,7 +406,8 @@ function unnamed(index: number, stateDirectory: string): AgentPlace {
 
 /** One that was there: who writes it may have removed the old one first. */
 function gone(path: string): StoreError {
-  const hint = "put it back; the agents that it named are served meanwhile, until credsyncd is started anew";
+  const hint =
+    "put it back - or, if no agents are to be configured, write {} into it; the agents that it named are served meanwhile";
   return new StoreError("malformed", `${path} is not there any more`, hint);
 }
 

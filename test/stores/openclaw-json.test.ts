@@ -108,12 +108,16 @@ describe("OpenClaw's profiles file behind a symbolic link", () => {
     expect((await failureOf(subject.store.read(signal))).code).toBe("symlink");
   });
 
-  test("to nowhere is a store that does not exist", async () => {
+  test("to nowhere is refused, with what to do: it is not the same as no file", async () => {
     const subject = await openDocument();
     const { path } = subject.store;
     await rm(path);
     await symlink(join(dirname(path), "nowhere"), path);
-    expect((await subject.store.read(signal)).revision).toBe("absent");
+    expect(await failureOf(subject.store.read(signal))).toMatchObject({
+      code: "symlink",
+      message: `${path} is a symbolic link to nothing`,
+      hint: `put back what it leads to, or remove the link: rm ${path}`,
+    });
   });
 });
 
