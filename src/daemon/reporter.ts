@@ -140,7 +140,7 @@ function statesOf(result: ReconcileResult): Map<string, State> {
         : storeErrorState(store, error),
     );
   }
-  const outcomes = [...result.writes, ...result.adoptions];
+  const outcomes = [...result.writes, ...result.adoptions].filter(({ store }) => !result.brieflyBusy.has(store));
   const failures = [...reads.map(({ target, error }) => ({ store: target.store.name, error })), ...outcomes];
   for (const { store, error } of failures) {
     if (error !== null && error.code !== "conflict" && error.code !== "torn") states.set(store, storeErrorState(store, error));
@@ -167,7 +167,8 @@ function aboutSource(flow: Plan): string {
 }
 
 /** Whether a look could not tell how it is now with something: a half-written store is neither well nor ill. */
-function isUndecided(about: string, { observation, plan }: ReconcileResult): boolean {
+function isUndecided(about: string, { observation, plan, brieflyBusy }: ReconcileResult): boolean {
+  if (brieflyBusy.has(about)) return true;
   const { source, reads } = observation;
   if (plan.flows.some((flow) => about === aboutSource(flow))) return source.state === "unreadable" && source.code === "torn";
   return reads.some(({ target, error }) => {

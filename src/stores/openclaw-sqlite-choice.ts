@@ -6,11 +6,14 @@ import type { SqliteDatabase } from "../io/sqlite-database.js";
 import { toStoreError } from "../io/system-error.js";
 import type { Environment } from "./environment.js";
 import { absentChoice, EMPTY_NOTES, readChoice, choiceRevision, textsTowards, type ChoiceTexts } from "./openclaw-choice.js";
-import { identifyDatabase, inWriteTransaction } from "./openclaw-database-file.js";
+import { identifyDatabase, inWriteTransaction, whileBriefly } from "./openclaw-database-file.js";
 import { refreshedByChanges } from "./openclaw-choice-locks.js";
 import { refuseUnknownSchema } from "./openclaw-schema.js";
 import { withRefreshLocks } from "./openclaw-refresh-lock.js";
 import { readRow, type RowPlace, type SqliteStoreOptions } from "./openclaw-sqlite.js";
+
+/** Who switches waits by itself. */
+const neverWaits = AbortSignal.abort();
 
 /**
  * What an agent of an OpenClaw from 2026.6.5 on, or all of them, are told to use.
@@ -38,7 +41,7 @@ export class OpenclawSqliteChoice implements ChoiceStore {
     const identity = await identifyDatabase(this.path, this.#environment);
     if (identity === null) return absentChoice;
     const { aside } = await this.#environment.databases.reader(this.path, identity);
-    const texts = aside.transaction("read", () => this.#textsIn(aside));
+    const texts = await whileBriefly(this.#environment.clock, () => aside.transaction("read", () => this.#textsIn(aside)));
     return readChoice(texts, identity, this.#environment.clock.now());
   }
 
@@ -102,7 +105,7 @@ export class OpenclawSqliteChoice implements ChoiceStore {
   }
 
   #inTransaction<Result>(action: (database: SqliteDatabase) => Result): Promise<Result> {
-    return inWriteTransaction(this.path, this.#environment, this.#conflict, action);
+    return inWriteTransaction(this.path, this.#environment, { conflict: this.#conflict, signal: neverWaits }, action);
   }
 
   readonly #conflict = (): StoreError =>

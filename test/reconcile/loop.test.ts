@@ -79,7 +79,7 @@ class Looping {
     if (answer.fails !== undefined) throw answer.fails;
     const wakeAt = answer.wakeInMs === undefined ? null : this.clock.now() + answer.wakeInMs;
     const failed = new Map(Object.entries(answer.failed ?? {}));
-    return { failed, plan: { wakeAt } } as unknown as ReconcileResult;
+    return { failed, plan: { wakeAt }, writes: [], adoptions: [] } as unknown as ReconcileResult;
   }
 }
 
