@@ -145,9 +145,19 @@ function statesOf(result: ReconcileResult): Map<string, State> {
   for (const { store, error } of failures) {
     if (error !== null && error.code !== "conflict" && error.code !== "torn") states.set(store, storeErrorState(store, error));
   }
+  const holds = holdsByStore(result);
+  for (const [store, { count, reason }] of holds) {
+    if (count <= MOST_HELD) continue;
+    const many = said("many held", (log) => {
+      const hint = "see them: credsyncd status; let the agent's program remove those that nobody uses";
+      log.warn({ store, profiles: count, reason, hint }, "held");
+    });
+    states.set(`${store} held`, many);
+  }
   for (const { target, verdict } of result.plan.reports) {
     if (verdict?.kind !== "hold") continue;
     const { store, profile } = target;
+    if ((holds.get(store)?.count ?? 0) > MOST_HELD) continue;
     states.set(
       `${store} ${profile}`,
       said(verdict.reason, (log) => {
@@ -159,6 +169,18 @@ function statesOf(result: ReconcileResult): Map<string, State> {
     );
   }
   return states;
+}
+
+/** So many held profiles of one store are told each by itself. */
+const MOST_HELD = 10;
+
+function holdsByStore({ plan }: ReconcileResult): Map<string, { readonly count: number; readonly reason: string }> {
+  const holds = new Map<string, { readonly count: number; readonly reason: string }>();
+  for (const { target, verdict } of plan.reports) {
+    if (verdict?.kind !== "hold") continue;
+    holds.set(target.store, { count: (holds.get(target.store)?.count ?? 0) + 1, reason: verdict.reason });
+  }
+  return holds;
 }
 
 /** What a state of the source is about. */
