@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { Failure, isTransient, type StoreError } from "../domain/errors.js";
 import type { Finding } from "../domain/inventory.js";
+import { MOST_HELD } from "../domain/conditions.js";
 import { displayGeneration, flowId } from "../domain/ledger.js";
 import type { Plan } from "../domain/plan.js";
 import type { SourceVerdict } from "../domain/source-verdict.js";
@@ -170,9 +171,6 @@ function statesOf(result: ReconcileResult): Map<string, State> {
   }
   return states;
 }
-
-/** So many held profiles of one store are told each by itself. */
-const MOST_HELD = 10;
 
 function holdsByStore({ plan }: ReconcileResult): Map<string, { readonly count: number; readonly reason: string }> {
   const holds = new Map<string, { readonly count: number; readonly reason: string }>();
