@@ -23,6 +23,8 @@ export interface LockOptions {
   readonly clock: Clock;
   /** Killed credsyncds, whose locks are nobody else's to wait for. */
   readonly predecessors: Predecessors;
+  /** Whether what killed credsyncds left beside the lock is not looked for: another lock there was just taken. */
+  readonly isTidy?: boolean;
   /** Told what stood in a lock that was broken. */
   readonly onBroken?: (payload: string) => void;
   /** For a lock that credsyncd alone uses: its holder touches it, and one whose pid proves nothing here is dead once it does not. */
@@ -247,7 +249,7 @@ async function acquire(path: string, options: LockOptions, signal: AbortSignal):
  *
  * @returns the payload, or null where the lock is held
  */
-function create(path: string, { clock, predecessors: { leftovers } }: LockOptions): string | null {
+function create(path: string, { clock, isTidy, predecessors: { leftovers } }: LockOptions): string | null {
   if (existsSync(path)) return null;
   const payload = JSON.stringify(
     {
@@ -271,7 +273,7 @@ function create(path: string, { clock, predecessors: { leftovers } }: LockOption
     return createInPlace(path, payload);
   }
   leftovers.discard(signed);
-  tidyUp(dirname(path), leftovers);
+  if (isTidy !== true) tidyUp(dirname(path), leftovers);
   return payload;
 }
 

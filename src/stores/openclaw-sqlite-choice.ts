@@ -9,11 +9,14 @@ import { toStoreError } from "../io/system-error.js";
 import { GuardedPath, unconfined, type Confinement } from "./confinement.js";
 import type { Environment } from "./environment.js";
 import { absentChoice, EMPTY_NOTES, readChoice, choiceRevision, textsTowards, type ChoiceTexts } from "./openclaw-choice.js";
-import { identifyDatabase, inWriteTransaction } from "./openclaw-database-file.js";
+import { identifyDatabase, inWriteTransaction, whileBriefly } from "./openclaw-database-file.js";
 import { refreshedByChanges } from "./openclaw-choice-locks.js";
 import { refuseUnknownSchema } from "./openclaw-schema.js";
 import { withRefreshLocks } from "./openclaw-refresh-lock.js";
 import { readRow, type RowPlace, type SqliteStoreOptions } from "./openclaw-sqlite.js";
+
+/** Who switches waits by itself. */
+const neverWaits = AbortSignal.abort();
 
 /**
  * What an agent of an OpenClaw from 2026.6.5 on, or all of them, are told to use.
@@ -50,7 +53,7 @@ export class OpenclawSqliteChoice implements ChoiceStore {
     this.#guard.judge(identity === null ? null : realPathOf(this.path));
     if (identity === null) return absentChoice;
     const { aside } = await this.#environment.databases.reader(this.path, identity);
-    const texts = aside.transaction("read", () => this.#textsIn(aside));
+    const texts = await whileBriefly(this.#environment.clock, () => aside.transaction("read", () => this.#textsIn(aside)));
     return readChoice(texts, identity, this.#environment.clock.now());
   }
 
@@ -114,7 +117,8 @@ export class OpenclawSqliteChoice implements ChoiceStore {
   }
 
   #inTransaction<Result>(action: (database: SqliteDatabase) => Result): Promise<Result> {
-    return inWriteTransaction(this.#guard.confirm(), this.#environment, this.#conflict, (database) => {
+    const options = { conflict: this.#conflict, signal: neverWaits };
+    return inWriteTransaction(this.#guard.confirm(), this.#environment, options, (database) => {
       const result = action(database);
       if (!this.#guard.isStill()) throw this.#conflict();
       return result;
