@@ -18,7 +18,9 @@ export function refuseForeignPlace(path: string, home: string): void {
   const own = process.geteuid?.();
   if (own === undefined) return;
   refuseForeignHome(path, home, own);
-  const { directory, uid } = nearest(path);
+  // What is there already is for its users to judge.
+  if (statsOf(path) !== null) return;
+  const { directory, uid } = nearest(dirname(path));
   if (uid === own || uid === SYSTEM) return;
   throw new Failure(
     "permission",
@@ -71,7 +73,7 @@ function statsOf(path: string): Stats | null {
 
 function nameOf(uid: number): string {
   const name = userName(uid);
-  return name === null ? `user ${String(uid)}` : `${name} (user ${String(uid)})`;
+  return name === null ? `user ${String(uid)}` : `user ${String(uid)} (${name})`;
 }
 
 function asUser(uid: number): string {

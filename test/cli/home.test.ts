@@ -29,7 +29,7 @@ describe.skipIf(!isRoot)("in the home of another user", () => {
     const { code, stderr } = await credsyncd(home, args);
     expect(code).toBe(77);
     expect(stderr).toMatch(
-      /error: the home directory .* belongs to user 12345, not to root .*\n.*hint: run it as that user: sudo/,
+      /error: the home directory .* belongs to user 12345, not to user 0 .*\n.*hint: run it as that user: sudo/,
     );
     expect(contentOf(home.path)).toEqual(before);
   });
