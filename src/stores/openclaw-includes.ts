@@ -21,9 +21,6 @@ const MAX_BYTES = 16 * 1024 * 1024;
 /** OpenClaw merges none of these. */
 const BLOCKED_KEYS = new Set(["__proto__", "constructor", "prototype"]);
 
-/** A place in a configuration: its keys from the top. */
-export type ConfigPlace = readonly string[];
-
 /** A configuration with the files in it that it includes. */
 export interface Included {
   readonly value: unknown;
