@@ -64,6 +64,8 @@ export class Judge {
   readonly #followed = new Map<string, Set<ChainId>>();
   /** Whether a switch of the account was accepted by an order. */
   #accountAccepted = false;
+  /** The user's order began another chain: only what came since is compared with. */
+  #beganAgain = false;
   /** New access tokens of the live generation that became live at this look. */
   #reissued = new Set<string>();
   /** What was known when an agent's unknown access token was adopted: only what came later is the owner's answer to it. */
@@ -150,6 +152,7 @@ export class Judge {
       const ordered = orders !== noOrders && ORDERED.has(event.reason);
       const switched = event.reason === "account-switch" || (event.reason === "sign-in" && this.#world.acceptsAccountChange);
       if (ordered || switched) this.#noteOrder(event.generation);
+      if (ordered && live !== null && event.chain !== live.chain) this.#beganAgain = true;
       if (live !== null) this.#judgeLive(event, live);
       live = { ...event, profile: event.sourceProfile, since: event.at };
     }
@@ -176,7 +179,7 @@ export class Judge {
     if (event.chain !== live.chain) return;
     if (from === to) {
       // Where expiries lie, a copy from before the ledger looks like a rotation, and its successor spent.
-      if (!this.#world.expiryIsOrder) from.continued ||= this.#isOlder(event.generation, live.generation);
+      if (!this.#expiryIsOrder) from.continued ||= this.#isOlder(event.generation, live.generation);
       return;
     }
     if (event.reason !== "rotation" && this.#accepted.has(event.generation)) return;
@@ -300,7 +303,8 @@ export class Judge {
   }
 
   #checkNotOlder(was: Slot, slot: Slot, store: StoreName): void {
-    const { server, names, ledger, expiryIsOrder } = this.#world;
+    const { server, names, ledger } = this.#world;
+    const expiryIsOrder = this.#expiryIsOrder;
     const before = server.truthOf(was.refresh ?? was.access);
     const after = server.truthOf(slot.access);
     if (before === null || after?.chain !== before.chain) return;
@@ -331,6 +335,10 @@ export class Judge {
 
   #generationOf({ chain, generation }: TokenTruth): string {
     return this.#world.names.of(`${TOKEN_MARK}R${String(chain.id)}.${String(generation)}`);
+  }
+
+  get #expiryIsOrder(): boolean {
+    return this.#world.expiryIsOrder && !this.#beganAgain;
   }
 
   #isAccepted(truth: TokenTruth): boolean {

@@ -131,6 +131,18 @@ export function withWrongEnds(random: Random, setting: Setting): Setting {
   return { ...setting, ends: true, claude };
 }
 
+/** The same world where every agent follows, and names the account of what it holds. */
+export function withNamedAgents(setting: Setting): Setting {
+  const [main, ...others] = setting.agents;
+  const named = (agent: AgentStoreSetting): AgentStoreSetting => {
+    const [, ...rest] = agent.profiles;
+    const copy = { id: "anthropic:claude-cli", holds: "copy", email: true } as const;
+    return { ...agent, binding: "follow", share: "full", expiryMarginMs: 0, exists: true, profiles: [copy, ...rest] };
+  };
+  const claude = { ...setting.claude, writesAccountFile: true };
+  return { ...setting, claude, agents: [named(main), ...others.map(named)] };
+}
+
 interface AgentDraw {
   readonly random: Random;
   readonly calm: boolean;

@@ -1,7 +1,7 @@
 import type { Violation } from "./judge.js";
 import { Random } from "./random.js";
-import { drawSetting, withFencing, withMainAsOwnTarget, withWrongEnds, type Setting } from "./setting.js";
-import { drawSteps, withEnds, withFences, withOwnTarget, type Step } from "./steps.js";
+import { drawSetting, withFencing, withMainAsOwnTarget, withNamedAgents, withWrongEnds, type Setting } from "./setting.js";
+import { drawSteps, withEnds, withFences, withOwnTarget, withRenewals, type Step } from "./steps.js";
 import { World } from "./world.js";
 
 /** What a seed stands for. */
@@ -24,7 +24,19 @@ const OWN_TARGET = 0x6a_0000_0000;
 /** And that of wrong ends. */
 const ENDS = 0x7b_0000_0000;
 
+/** And that of agents that surely refreshed. */
+const RENEWALS = 0x8c_0000_0000;
+
 export function drawStory(seed: number): Story {
+  const story = drawEndsStory(seed);
+  const random = new Random(RENEWALS + seed);
+  const { ends, calm, sourceIs } = story.setting;
+  if (ends !== true || calm || sourceIs !== "claude" || !random.chance(0.3)) return story;
+  return { setting: withNamedAgents(story.setting), steps: withRenewals(random, story.steps) };
+}
+
+/** The story of a seed as it was when ends were wrong, but few agents named their account. */
+export function drawEndsStory(seed: number): Story {
   const story = drawOwnTargetStory(seed);
   const random = new Random(ENDS + seed);
   if (random.chance(0.4)) return story;

@@ -347,6 +347,20 @@ function drawAgentRun(random: Random, source: Program): Step[] {
   ];
 }
 
+/** The same story where an agent that imported the live login refreshes it, and writes no true end. From a stream of its own. */
+export function withRenewals(random: Random, steps: readonly Step[]): Step[] {
+  const who = random.below(3);
+  const run: Step[] = [
+    look,
+    { kind: "end-form", of: "agent", who, form: drawForm(random) },
+    { kind: "agent-begin", who, profile: "anthropic:claude-cli", forced: true, reissue: false, network: "up" },
+    { kind: "agent-finish", who },
+    look,
+    { kind: "end-form", of: "agent", who, form: "ms" },
+  ];
+  return steps.toSpliced(random.below(10), 0, ...run);
+}
+
 /** A sign-in whose access token ends earlier than the last one's; an agent may have refreshed meanwhile. */
 function drawEarlierSignIn(random: Random): Step[] {
   const who = random.below(3);

@@ -137,6 +137,7 @@ export class World {
   async #keepBusy(seconds: number): Promise<void> {
     const [file] = this.#files;
     if (this.#looking > 0 || file === undefined) return;
+    this.#count("busy-siblings");
     this.#note(`for ${String(seconds)} s other fields of ${file.name} change all the time`);
     let result: ReconcileResult | null = null;
     for (let second = 0; second < seconds; second++) {
@@ -179,6 +180,12 @@ export class World {
     const result = await this.#reconcileToRest();
     if (result === null) return;
     this.#checkReports(result);
+    const [{ source }] = result.plan.flows;
+    const isAsked = source.kind === "held" && source.reason === "source-rolled-back" && source.acceptable;
+    if (this.#setting.ends === true && this.#setting.sourceIs === "claude" && isAsked) {
+      await this.#acceptOnce(source.held);
+      if ((await this.#reconcileToRest()) === null) return;
+    }
     for (const waitMs of this.#timesThatMatter()) {
       this.#now += waitMs;
       if ((await this.#reconcileToRest()) === null) return;
@@ -190,9 +197,6 @@ export class World {
       if (this.#activity() !== before)
         this.judge.accuse("I5", `something was written ${String(laterMs / 1000)} s after all was at rest`);
     }
-    const [{ source }] = result.plan.flows;
-    const isAsked = source.kind === "held" && source.reason === "source-rolled-back" && source.acceptable;
-    if (this.#setting.ends === true && this.#setting.sourceIs === "claude" && isAsked) await this.#acceptOnce(source.held);
   }
 
   /**
