@@ -1,5 +1,14 @@
 import type { Selection, SingleLogin, TargetStore } from "./inventory.js";
-import { flowId, foldLedger, liveOf, placementKey, splitKey, type ChainId, type LedgerEvent, type LedgerState } from "./ledger.js";
+import {
+  flowId,
+  foldLedger,
+  liveOf,
+  placementKey,
+  splitKey,
+  type ChainId,
+  type LedgerEvent,
+  type LedgerState,
+} from "./ledger.js";
 import { fencedGeneration } from "./fence.js";
 import type { Fingerprint } from "./generation.js";
 import {
