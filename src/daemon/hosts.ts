@@ -1,8 +1,9 @@
 import type { Config } from "../config/config.js";
 import type { Choice, ChoiceStore, InstalledAgent } from "../domain/choice.js";
 import { Failure, StoreError, isTransient } from "../domain/errors.js";
+import { holdingOf, type Claim, type Holding } from "../domain/holding.js";
 import type { Inventory } from "../domain/inventory.js";
-import { holdingOf, type Claim, type Holding, type Place } from "../domain/place.js";
+import type { Place } from "../domain/place.js";
 import { splitBrains, type SplitBrain } from "../domain/split-brain.js";
 import type { StoreName } from "../domain/store.js";
 import type { SwitchAgent, SwitchHost } from "../domain/switch.js";

@@ -94,8 +94,14 @@ export async function discoverOpenclaw(
   const stateDatabase = join(stateDirectory, STATE_DATABASE);
   const hasStateDatabase = attempt(() => isThere(stateDatabase));
 
-  const judged = (place: AgentPlace): AgentPlace =>
-    place.refusal === null ? { ...place, refusal: refusalOf(place, stateDirectory, confinement) } : place;
+  const behindLinks = new Set<string>();
+  const judged = (place: AgentPlace): AgentPlace => {
+    if (place.refusal !== null) return place;
+    const real = attempt(() => realPathOf(place.directory));
+    if (real instanceof StoreError) return { ...place, refusal: real };
+    if (real !== place.directory) behindLinks.add(place.directory);
+    return { ...place, refusal: refusalOf(place, real, stateDirectory, confinement) };
+  };
   const known = (configured ?? (config.isLocated ? present : [])).map(judged);
   const looked = known.filter(({ refusal }) => refusal === null);
   const ids = new Set(known.map(({ id }) => id));
@@ -109,7 +115,7 @@ export async function discoverOpenclaw(
   ];
   const watched = [...looked, ...others.filter(({ id }) => id === MAIN_AGENT)];
   const links = new LinkFinder();
-  const ways = [agentsDirectory, ...watched.map(({ directory }) => directory)].flatMap((directory) => links.linksTo(directory));
+  const ways = [agentsDirectory, ...behindLinks].flatMap((directory) => links.linksTo(directory));
   const files = [
     ...config.files,
     stateDatabase,
@@ -258,9 +264,12 @@ function isAt(place: string, path: string): boolean {
 }
 
 /** Why an agent's directory is not even looked at, or null. */
-function refusalOf({ id, directory }: AgentPlace, stateDirectory: string, confinement: Confinement): StoreError | null {
-  const real = attempt(() => realPathOf(directory));
-  if (real instanceof StoreError) return real;
+function refusalOf(
+  { id, directory }: AgentPlace,
+  real: string,
+  stateDirectory: string,
+  confinement: Confinement,
+): StoreError | null {
   const isUsual = directory === usualDirectory(stateDirectory, id);
   return confinement.refusalOf(real, isUsual ? directory : `the agentDir of ${id} in openclaw.json`);
 }
