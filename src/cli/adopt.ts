@@ -2,7 +2,7 @@ import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { NO_STORE_HINT } from "../daemon/reporter.js";
 import { overwrittenBy } from "../daemon/reload.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { commandEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
 import type { Orders } from "../domain/observation.js";
@@ -13,6 +13,7 @@ import { tidily } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
 import { shellWord } from "../domain/shell-word.js";
+import { warnOfUnmatched } from "./unmatched.js";
 
 export interface AdoptOptions extends CommonOptions {
   readonly profile?: string;
@@ -20,14 +21,15 @@ export interface AdoptOptions extends CommonOptions {
 
 /** `credsyncd adopt STORE`: the login that a held target has becomes the source's, and then everyone's. */
 export async function adopt(store: string, options: AdoptOptions, signal: AbortSignal): Promise<ExitCode> {
-  const environment = systemEnvironment();
+  const environment = commandEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
   const composition = await compose(config, environment, "write");
   const { reconciler } = composition;
   const orders: Orders = { force: new Set(), adopt: { store, profile: options.profile ?? null } };
   refuseUnlessAdoptable(store, options.profile ?? null, await reconciler.preview(config.policy, orders, signal));
-  refuseIfStopped(signal);
   const output = openOutput(options);
+  const unmatchedAgents = await warnOfUnmatched(composition, output);
+  refuseIfStopped(signal);
   const result = await tidily(composition, output, () => reconciler.reconcile(config.policy, orders, signal));
   const flow = orderedFlow(result);
   const outcome = result.adoptions.find(({ store: written }) => written === flow?.adoption?.into.store);
@@ -41,7 +43,7 @@ export async function adopt(store: string, options: AdoptOptions, signal: AbortS
   const gateways = await tellGateways(overwrittenBy(result), composition, { output, signal });
   output.result(
     `the source now holds ${generation ?? "it"}, from ${store}; pushed to ${String(pushed)} other ${pushed === 1 ? "store" : "stores"}${failed.length === 0 ? "" : `; not written: ${failed.join(", ")}`}`,
-    { schemaVersion: 1, adopted: true, from: store, generation, pushed, failed, gateways },
+    { schemaVersion: 1, adopted: true, from: store, generation, pushed, failed, unmatchedAgents, gateways },
   );
   if (signal.aborted && isUnfinished(result)) return exitCodes.busy;
   return failed.length === 0 ? exitCodes.done : exitCodes.partial;

@@ -8,11 +8,12 @@ import { configTemplate, type Choices } from "../config/template.js";
 import { compose } from "../daemon/compose.js";
 import { findingText, sourceProfile } from "../daemon/reporter.js";
 import { maskEmail } from "../daemon/status.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { commandEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import { noOrders, type Binding } from "../domain/observation.js";
 import type { Plan, TargetReport } from "../domain/plan.js";
 import type { Share } from "../domain/store.js";
+import { refuseForeignPlace } from "../io/own-place.js";
 import { makePrivateDirectory } from "../io/private-directory.js";
 import { errnoOf } from "../io/system-error.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
@@ -25,8 +26,9 @@ export interface ConfigInitOptions extends CommonOptions {
 
 /** `credsyncd config init`: looks at every store, asks what is not clear, and writes a commented configuration. */
 export async function initConfig(options: ConfigInitOptions): Promise<ExitCode> {
-  const environment = systemEnvironment();
+  const environment = commandEnvironment();
   const { path } = configPath(options.config ?? null, environment);
+  refuseForeignPlace(path, environment.home);
   refuseToOverwrite(path);
   const config = parseConfig("{}", path);
   const { reconciler } = await compose(config, environment, "look");

@@ -1,14 +1,19 @@
 import { configPath, loadConfig } from "../config/load.js";
 import { configJsonSchema } from "../config/schema.js";
+import { compose } from "../daemon/compose.js";
 import { systemEnvironment } from "../daemon/system.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
+import { warnOfUnmatched } from "./unmatched.js";
 
 /** `credsyncd config check`. */
 export async function checkConfig(options: CommonOptions): Promise<ExitCode> {
   const environment = systemEnvironment();
-  const { path } = await loadConfig(options.config ?? null, environment);
+  const config = await loadConfig(options.config ?? null, environment);
+  const { path } = config;
+  const output = openOutput(options);
+  const unmatchedAgents = await warnOfUnmatched(await compose(config, environment, "look"), output);
   const text = path === null ? "no configuration file: the defaults hold" : `${path} is good`;
-  openOutput(options).result(text, { schemaVersion: 1, path, valid: true });
+  output.result(text, { schemaVersion: 1, path, valid: true, unmatchedAgents });
   return exitCodes.done;
 }
 

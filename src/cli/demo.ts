@@ -2,11 +2,12 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Failure } from "../domain/errors.js";
+import { refuseForeignPlace } from "../io/own-place.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
 
 const AGENTS = ["main", "work", "research"] as const;
@@ -18,7 +19,9 @@ const HOUR_MS = 3_600_000;
 /** `credsyncd demo`: the real daemon in a throw-away home, where a made-up login is rotated. */
 export async function demo(options: CommonOptions & { readonly keep?: boolean }): Promise<ExitCode> {
   const output = openOutput(options);
-  const home = await mkdtemp(join(tmpdir(), "credsyncd-demo-"));
+  const place = resolve(tmpdir());
+  refuseForeignPlace(place, place);
+  const home = await mkdtemp(join(place, "credsyncd-demo-"));
   try {
     await playOut(home, output);
   } finally {

@@ -3,7 +3,7 @@ import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { examine } from "../daemon/doctor/doctor.js";
 import { found, type DoctorFinding, type Level } from "../daemon/doctor/finding.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { commandEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import type { Environment } from "../stores/environment.js";
 import { FilesOfALook } from "../io/regular-file.js";
@@ -17,7 +17,7 @@ export interface DoctorOptions extends CommonOptions {
 /** `credsyncd doctor`: checks of the installation, each with what to do. It fails where something is wrong. */
 export async function doctor(options: DoctorOptions): Promise<ExitCode> {
   const files = new FilesOfALook();
-  const environment = { ...systemEnvironment(), files };
+  const environment = { ...commandEnvironment(), files };
   const output = openOutput(options);
   const config = await configOf(options, environment);
   if ("what" in config) return tell([config], options, output);

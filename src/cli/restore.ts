@@ -1,6 +1,6 @@
 import { loadConfig } from "../config/load.js";
 import { compose, type Composition } from "../daemon/compose.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { commandEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import { noOrders, type ObservedProfile } from "../domain/observation.js";
 import type { Backup } from "../io/backups.js";
@@ -12,6 +12,7 @@ import { tidily } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode } from "./output.js";
 import { shellWord } from "../domain/shell-word.js";
+import { warnOfUnmatched } from "./unmatched.js";
 
 export interface RestoreOptions extends CommonOptions {
   readonly store?: string;
@@ -23,7 +24,7 @@ export interface RestoreOptions extends CommonOptions {
 
 /** `credsyncd restore`: lists a store's backups, or puts one back. */
 export async function restore(options: RestoreOptions, signal: AbortSignal): Promise<ExitCode> {
-  const environment = systemEnvironment();
+  const environment = commandEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
   const composition = await compose(config, environment, options.at === undefined ? "look" : "write");
   const backups = await composition.backups.list(options.store ?? null);
@@ -39,6 +40,7 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
     );
   const backup = chooseBackup(backups, { ...options, at: options.at });
   const output = openOutput(options);
+  const unmatchedAgents = await warnOfUnmatched(composition, output);
   await tidily(composition, output, () => putBack(backup, composition, { options, signal }));
   // What the profile held until now is not looked at, so that its end is not known.
   const overwritten = backup.store.startsWith("openclaw:") ? { endsAt: null } : null;
@@ -49,6 +51,7 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
     store: backup.store,
     profile: backup.profile,
     at: timeOf(backup),
+    unmatchedAgents,
     gateways,
   });
   return exitCodes.done;

@@ -1,9 +1,14 @@
 import type { Config } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
+import { logLevelFor } from "../config/log-level.js";
 import { runDaemon } from "../daemon/daemon.js";
-import { openAlertLine, openLog, type LogLevel } from "../daemon/log.js";
+import { LineWriter } from "../daemon/line-writer.js";
+import { openAlertLine, openLog } from "../daemon/log.js";
 import { systemEnvironment } from "../daemon/system.js";
 import { exitCodes, type CommonOptions, type ExitCode } from "./output.js";
+
+/** How long the last lines may wait for a reader that stalls (ms). */
+const LAST_WORDS_MS = 1000;
 
 /** `credsyncd run`: the daemon in the foreground. */
 export async function run(options: CommonOptions): Promise<ExitCode> {
@@ -16,29 +21,29 @@ export async function run(options: CommonOptions): Promise<ExitCode> {
       stop.abort();
     });
   }
-  await runDaemon(
-    {
-      config: await load(),
-      reload: load,
-      onReloadRequest: (callback) => {
-        process.on("SIGHUP", callback);
-        return () => process.off("SIGHUP", callback);
+  const [stdout, stderr] = [new LineWriter(process.stdout), new LineWriter(process.stderr)];
+  try {
+    await runDaemon(
+      {
+        config: await load(),
+        reload: load,
+        onReloadRequest: (callback) => {
+          process.on("SIGHUP", callback);
+          return () => process.off("SIGHUP", callback);
+        },
+        openLog: ({ log }) => {
+          const format = options.json === true ? "json" : log.format;
+          const surroundings = { variables: process.env, isTerminal: process.stdout.isTTY };
+          return openLog(logLevelFor(options, log.level), format, surroundings, stdout);
+        },
+        sayAlert: openAlertLine(process.env, stderr),
+        environment,
+        supervisor: process.env,
       },
-      openLog: ({ log }) =>
-        openLog(levelOf(options, log.level), options.json === true ? "json" : log.format, {
-          variables: process.env,
-          isTerminal: process.stdout.isTTY,
-        }),
-      sayAlert: openAlertLine(process.env),
-      environment,
-      supervisor: process.env,
-    },
-    stop.signal,
-  );
+      stop.signal,
+    );
+  } finally {
+    await Promise.all([stdout, stderr].map((writer) => writer.flush(LAST_WORDS_MS)));
+  }
   return exitCodes.done;
-}
-
-function levelOf(options: CommonOptions, configured: LogLevel): LogLevel {
-  if (options.verbose === true) return "debug";
-  return options.quiet === true ? "warn" : configured;
 }

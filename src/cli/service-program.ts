@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isAbsent } from "../io/system-error.js";
 import type { Environment } from "../stores/environment.js";
+import { variablesOfAgents } from "../stores/openclaw-config.js";
 
 /** What a service starts, and what may become of it. */
 export interface ServiceProgram {
@@ -12,14 +13,21 @@ export interface ServiceProgram {
   readonly warnings: readonly string[];
 }
 
-/** Variables that say where the programs keep their logins, and where credsyncd keeps its own; none holds a secret. */
+/** Variables that decide where the programs keep their logins, and where credsyncd keeps its own; none has a secret. */
 const PLACES = [
   "CLAUDE_CONFIG_DIR",
   "CLAUDE_SECURESTORAGE_CONFIG_DIR",
   "OPENCLAW_HOME",
   "OPENCLAW_STATE_DIR",
+  "OPENCLAW_CONFIG_PATH",
+  "OPENCLAW_INCLUDE_ROOTS",
+  "OPENCLAW_PROFILE",
+  "OPENCLAW_AGENT_DIR",
+  "PI_CODING_AGENT_DIR",
   "CLAWDBOT_STATE_DIR",
+  "CLAWDBOT_CONFIG_PATH",
   "OPENCLAW_GATEWAY_PORT",
+  "CLAWDBOT_GATEWAY_PORT",
   "XDG_CONFIG_HOME",
   "XDG_STATE_HOME",
   "CREDSYNCD_CONFIG",
@@ -86,7 +94,8 @@ export async function serviceVariables(node: string, environment: Environment): 
     const value = environment.variables[name];
     return value === undefined ? [] : [[name, value] as const];
   });
-  return { ...Object.fromEntries(places), PATH: await servicePath(node, environment) };
+  const ofAgents = await variablesOfAgents(environment);
+  return { ...ofAgents, ...Object.fromEntries(places), PATH: await servicePath(node, environment) };
 }
 
 /** Node, the programs that credsyncd may start, and where users put programs. */

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Failure } from "../domain/errors.js";
-import { variable, type Environment } from "../stores/environment.js";
+import { baseDirectory, type Environment } from "../stores/environment.js";
 import { ask, tell, type LogsOptions, type ServiceManager, type ServiceState } from "./service-manager.js";
 import { systemdUnit, type SystemScope } from "./systemd-unit.js";
 
@@ -56,7 +56,7 @@ function words(command: readonly string[]): string {
 
 function unitDirectory(scope: SystemdOptions["scope"], environment: Environment): string {
   if (scope.kind === "system") return "/etc/systemd/system";
-  return join(variable(environment, "XDG_CONFIG_HOME") ?? join(environment.home, ".config"), "systemd", "user");
+  return join(baseDirectory(environment, "XDG_CONFIG_HOME", ".config"), "systemd", "user");
 }
 
 async function installedVersion(environment: Environment): Promise<number> {

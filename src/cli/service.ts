@@ -6,6 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import { configPath, loadConfig } from "../config/load.js";
 import { stateDirectoryOf, systemEnvironment } from "../daemon/system.js";
 import { Failure, StoreError } from "../domain/errors.js";
+import { refuseForeignPlace } from "../io/own-place.js";
 import { isThere } from "../io/regular-file.js";
 import { runningDaemon } from "../io/run-lock.js";
 import { isAbsent } from "../io/system-error.js";
@@ -61,6 +62,7 @@ export async function installService(options: ServiceOptions): Promise<ExitCode>
     });
     return exitCodes.done;
   }
+  if (options.system !== true) refuseForeignPlace(file, environment.home);
   const before = await readServiceFile(file);
   if (options.system !== true) {
     // A mistake there is better told here than found in a log.
@@ -103,6 +105,7 @@ export async function uninstallService(options: UninstallOptions): Promise<ExitC
     );
     return exitCodes.done;
   }
+  if (options.system !== true) refuseForeignPlace(manager.file, environment.home);
   if (purged.length > 0) await confirmPurge(purged, options, environment);
   await manager.stop();
   const wasThere = await removeServiceFile(manager.file);

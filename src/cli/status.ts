@@ -6,7 +6,7 @@ import { inheritedProfiles } from "../daemon/inheritance.js";
 import { lagLine } from "../daemon/lag.js";
 import { findingText, NO_STORE_HINT } from "../daemon/reporter.js";
 import type { InheritedProfiles, ProfileStatus, SourceStatus, StatusReport, StoreStatus } from "../daemon/status-report.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { commandEnvironment } from "../daemon/system.js";
 import type { Finding } from "../domain/inventory.js";
 import { Failure } from "../domain/errors.js";
 import { FilesOfALook } from "../io/regular-file.js";
@@ -22,7 +22,7 @@ export interface StatusOptions extends CommonOptions {
 /** `credsyncd status`: what every store holds, and whether it follows; it changes nothing. */
 export async function status(options: StatusOptions): Promise<ExitCode> {
   const files = new FilesOfALook();
-  const environment = { ...systemEnvironment(), files };
+  const environment = { ...commandEnvironment(), files, waitsForWriters: options.watch !== true };
   const config = withWindow(await loadConfig(options.config ?? null, environment), options.expiringWithin);
   const composition = await compose(config, environment, "look");
   const output = openOutput(options);
@@ -124,6 +124,12 @@ function notesOf(report: StatusReport, now: number, { paint }: Output): string[]
       }
     }
   }
+  for (const pattern of report.unmatchedAgents)
+    say(
+      "agents",
+      `the config names "${pattern}", and there is no such agent`,
+      "correct the name, or take it out: credsyncd doctor",
+    );
   for (const { provider, explanation, hint } of report.splitBrain) say(`split brain for ${provider}`, explanation, hint);
   for (const gateway of report.gateways) say(gateway.gateway, lagLine(gateway, now), gateway.hint);
   const found = { unconfigured: report.unconfigured, retired: report.retired, inherits: report.inherits };

@@ -4,7 +4,7 @@ import { compose, type Composition } from "../daemon/compose.js";
 import { readHosts, type TakesPart } from "../daemon/hosts.js";
 import { toFailure } from "../daemon/store-failure.js";
 import { carryOut, resolutionsIn, type SwitchResult, type SwitchRow } from "../daemon/switching.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { commandEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
 import type { SwitchRequest } from "../domain/switch.js";
@@ -21,6 +21,7 @@ import {
   type Output,
 } from "./output.js";
 import { tidily } from "./stuck.js";
+import { warnOfUnmatched } from "./unmatched.js";
 
 /** What `set-active` and `migrate` have in common. */
 export interface SwitchOptions extends CommonOptions {
@@ -55,7 +56,7 @@ async function switched(
   options: SwitchOptions,
   { output, signal }: { readonly output: Output; readonly signal: AbortSignal },
 ): Promise<ExitCode> {
-  const environment = systemEnvironment();
+  const environment = commandEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
   const dryRun = options.dryRun === true;
   const composition = await compose(config, environment, dryRun ? "look" : "write");
@@ -69,14 +70,15 @@ async function switched(
     copyOauth: options.copyOauth === true,
   };
   const takesPart = patternOf(options.agents);
+  const unmatchedAgents = await warnOfUnmatched(composition, output);
   const result = await tidily(composition, output, () => carryOut(composition, request, { takesPart, dryRun }, signal));
   const reloads =
     result.committed && result.rows.some((row) => row.result === "updated") ? await reload(composition, signal) : [];
   const astray = result.committed ? await findAstray(composition, request, result, takesPart) : [];
-  output.result(
-    describe(result, { request, reloads, astray, dryRun }, output),
-    toJson(result, { request, reloads, astray, dryRun }),
-  );
+  output.result(describe(result, { request, reloads, astray, dryRun }, output), {
+    ...toJson(result, { request, reloads, astray, dryRun }),
+    unmatchedAgents,
+  });
   return exitCodeOf(result, astray, dryRun);
 }
 
@@ -164,7 +166,7 @@ interface Ending {
   readonly dryRun: boolean;
 }
 
-function toJson(result: SwitchResult, { request, reloads, astray, dryRun }: Ending): unknown {
+function toJson(result: SwitchResult, { request, reloads, astray, dryRun }: Ending): Readonly<Record<string, unknown>> {
   return {
     schemaVersion: 1,
     committed: result.committed,

@@ -12,7 +12,7 @@ import {
   waitText,
   NO_STORE_HINT,
 } from "../daemon/reporter.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { commandEnvironment } from "../daemon/system.js";
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
@@ -25,6 +25,7 @@ import { tellGateways } from "./gateways.js";
 import { tidily } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
+import { warnOfUnmatched } from "./unmatched.js";
 
 /** A third of the longest wait for a new login's account, since there are three attempts. */
 const SETTLES_MS = 2000;
@@ -37,21 +38,22 @@ export interface SyncOptions extends CommonOptions {
 
 /** `credsyncd sync`: one reconcile. */
 export async function sync(options: SyncOptions, signal: AbortSignal): Promise<ExitCode> {
-  const environment = systemEnvironment();
+  const environment = commandEnvironment();
   const config = await loadConfig(options.config ?? null, environment);
   const composition = await compose(config, environment, options.dryRun === true ? "look" : "write");
   const { reconciler } = composition;
   const force = await forcedStores(options.force, () => reconciler.preview(config.policy, noOrders, signal));
   const orders: Orders = { ...noOrders, force };
-  refuseIfStopped(signal);
   const output = openOutput(options);
+  const unmatchedAgents = await warnOfUnmatched(composition, output);
+  refuseIfStopped(signal);
   const result = await tidily(composition, output, () =>
     options.dryRun === true
       ? reconciler.preview(config.policy, orders, signal)
       : settled(reconciler, environment.clock, config.policy, orders, signal),
   );
   const gateways = await tellGateways(overwrittenBy(result), composition, { output, signal });
-  const report = { ...syncReport(result, options.dryRun === true), gateways };
+  const report = { ...syncReport(result, options.dryRun === true), unmatchedAgents, gateways };
   output.result([describe(report, output), ...notForced(force, result)].join("\n"), report);
   const isCutShort = signal.aborted && (isUnfinished(result) || isSettling(result));
   return isCutShort ? exitCodes.busy : exitCodeOf(result, report);

@@ -1,6 +1,7 @@
 import { Failure } from "../domain/errors.js";
 import type { Binding, Policy } from "../domain/observation.js";
 import type { Share } from "../domain/store.js";
+import { normalizeAgentId } from "../stores/openclaw-discovery.js";
 import type { OpenclawSpec } from "../stores/openclaw.js";
 import type { SourceSpec, TargetSpec } from "../stores/registry.js";
 import { parseDurationMs } from "./duration.js";
@@ -30,10 +31,10 @@ export interface Config {
   /** Whether an agent is given a profile that it does not have. */
   readonly create: ConfigFile["create"];
   readonly policy: Policy;
-  /** What the user decided for an agent. */
+  /** What the user decided for an agent, by its id as OpenClaw normalises it. */
   readonly bindingOf: (agent: string) => Binding;
-  /** The agents that the user decided for one by one, not by a pattern. */
-  readonly namedAgents: readonly string[];
+  /** Every name and pattern in `agents`, as the user wrote it. */
+  readonly agentPatterns: readonly AgentPattern[];
   readonly settle: { readonly quietMs: number; readonly capMs: number };
   readonly resync: string;
   readonly alerts: {
@@ -53,6 +54,13 @@ export interface Config {
   readonly file: ConfigFile;
 }
 
+/** A name or a pattern in `agents`, and what the user decided for whom it matches. */
+export interface AgentPattern {
+  readonly pattern: string;
+  readonly binding: Binding;
+  readonly matches: (agent: string) => boolean;
+}
+
 /** What an empty file says. */
 export const defaults: ConfigFile = {
   source: { kind: "claude-code" },
@@ -70,7 +78,7 @@ export const defaults: ConfigFile = {
   log: { level: "info", format: "auto" },
 };
 
-/** Understands a pattern that names agents, or profiles. */
+/** Understands a pattern that names agents, or profiles; those of agents match ids as OpenClaw normalises them. */
 export type CompileGlob = (
   pattern: string,
   of: "agents" | "profiles",
@@ -85,14 +93,15 @@ export function toConfig(path: string | null, written: ConfigFile, compileGlob: 
   const file = withProfiles(written, path);
   const { bind, onAgentRotation, onAccountChange } = file;
   const decisions = decisionsOf(file.agents, compileGlob);
+  refuseContradictions(decisions, path);
   return {
     path,
     source: toSource(file, compileGlob),
     targets: file.targets.map((target) => toTarget(target, file)),
     create: file.create,
     policy: { bind, onAgentRotation, onAccountChange },
-    bindingOf: bindingsOf(file.agents, decisions),
-    namedAgents: decisions.flatMap(({ pattern, isGlob }) => (isGlob ? [] : [pattern])),
+    bindingOf: bindingsOf(decisions),
+    agentPatterns: decisions,
     settle: file.settle,
     resync: file.resync,
     alerts: {
@@ -182,20 +191,35 @@ function toTarget(target: ConfigFile["targets"][number], file: ConfigFile): Targ
   }
 }
 
-/** What the user decided, under a name or a pattern, in the order of the file. */
-interface Decision extends ReturnType<CompileGlob> {
-  readonly pattern: string;
-  readonly binding: Binding;
+/** A decision as it is matched: by the id that a name stands for, or by a pattern. */
+interface Decision extends AgentPattern {
+  /** Null for a pattern. */
+  readonly id: string | null;
 }
 
 function decisionsOf(agents: ConfigFile["agents"], compileGlob: CompileGlob): Decision[] {
-  return Object.entries(agents).map(([pattern, binding]) => ({ pattern, binding, ...compileGlob(pattern, "agents") }));
+  return Object.entries(agents).map(([pattern, binding]) => {
+    const { matches, isGlob } = compileGlob(pattern, "agents");
+    return { pattern, binding, matches, id: isGlob ? null : normalizeAgentId(pattern) };
+  });
 }
 
 /** An exact name beats a pattern; among patterns the first in the file counts. */
-function bindingsOf(agents: ConfigFile["agents"], decisions: readonly Decision[]): (agent: string) => Binding {
-  return (agent) => {
-    const exact = Object.hasOwn(agents, agent) ? agents[agent] : undefined;
-    return exact ?? decisions.find(({ matches }) => matches(agent))?.binding ?? "follow";
-  };
+function bindingsOf(decisions: readonly Decision[]): (agent: string) => Binding {
+  const exact = new Map(decisions.flatMap(({ id, binding }) => (id === null ? [] : [[id, binding]])));
+  const patterns = decisions.filter(({ id }) => id === null);
+  return (agent) => exact.get(agent) ?? patterns.find(({ matches }) => matches(agent))?.binding ?? "follow";
+}
+
+/** Two spellings of one agent's id that say different things: nobody can know which one the user meant to hold. */
+function refuseContradictions(decisions: readonly Decision[], path: string | null): void {
+  for (const { id, pattern, binding } of decisions) {
+    const other = decisions.find((each) => id !== null && each.id === id && each.binding !== binding);
+    if (other === undefined) continue;
+    throw new Failure(
+      "config",
+      `${path ?? "the configuration"}: agents names one agent twice, "${pattern}" as ${binding} and "${other.pattern}" as ${other.binding}`,
+      `OpenClaw takes both names for ${String(id)}: keep one of them`,
+    );
+  }
 }

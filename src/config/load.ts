@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { Failure, isTransient, StoreError } from "../domain/errors.js";
 import { readRegularBytes } from "../io/regular-file.js";
-import { expandHome, variable, type Environment } from "../stores/environment.js";
+import { baseDirectory, expandHome, variable, type Environment } from "../stores/environment.js";
 import { refuseUntrusted } from "./trust.js";
 import { defaults, noGlobs, toConfig, type Config } from "./config.js";
 
@@ -12,7 +12,7 @@ const MAX_BYTES = 4 * 1024 * 1024;
 export function configPath(option: string | null, environment: Environment): { readonly path: string; readonly named: boolean } {
   const named = option ?? variable(environment, "CREDSYNCD_CONFIG");
   if (named !== null) return { path: resolve(expandHome(named, environment.home)), named: true };
-  const base = variable(environment, "XDG_CONFIG_HOME") ?? join(environment.home, ".config");
+  const base = baseDirectory(environment, "XDG_CONFIG_HOME", ".config");
   return { path: join(base, "credsyncd", "config.json5"), named: false };
 }
 

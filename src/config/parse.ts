@@ -5,6 +5,7 @@ import { Failure } from "../domain/errors.js";
 import { nearest } from "../domain/nearest.js";
 import { isPresentable } from "../domain/presentable.js";
 import { toConfig, type CompileGlob, type Config } from "./config.js";
+import { agentMatcher } from "./agent-pattern.js";
 import { configShape } from "./schema.js";
 
 /** @throws Failure `config` */
@@ -17,11 +18,11 @@ export function parseConfig(text: string, path: string): Config {
   throw issue === undefined ? new Failure("config", `${path} is not a configuration`, null) : explain(issue, path);
 }
 
-const compileGlob: CompileGlob = (pattern, of) => ({
+const compileGlob: CompileGlob = (pattern, of) => {
+  if (of === "agents") return agentMatcher(pattern);
   // An id may have a slash or a dot in it, which are nothing special there.
-  matches: of === "profiles" ? picomatch(pattern, { bash: true, dot: true }) : picomatch(pattern),
-  isGlob: picomatch.scan(pattern).isGlob,
-});
+  return { matches: picomatch(pattern, { bash: true, dot: true }), isGlob: picomatch.scan(pattern).isGlob };
+};
 
 function parseJson5(text: string, path: string): unknown {
   try {

@@ -1,6 +1,7 @@
 import * as z from "zod/mini";
 import { isCron } from "./cron.js";
 import { parseDurationMs } from "./duration.js";
+import { logLevels } from "./log-level.js";
 
 const duration = z
   .string()
@@ -138,7 +139,7 @@ export const configShape = z.strictObject({
   ),
   log: z._default(
     z.strictObject({
-      level: z._default(z.enum(["debug", "info", "warn", "error"], { error: '"debug", "info", "warn" or "error"' }), "info"),
+      level: z._default(z.enum(logLevels, { error: '"trace", "debug", "info", "warn", "error", "fatal" or "silent"' }), "info"),
       format: z._default(
         z.enum(["auto", "json", "pretty", "journald"], { error: '"auto", "json", "pretty" or "journald"' }),
         "auto",

@@ -1,7 +1,7 @@
-import { accessSync, constants, realpathSync, statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { Failure } from "../domain/errors.js";
-import { errnoOf } from "../io/system-error.js";
+import { isReadOnly } from "../io/trusted-file.js";
 import { isOwnGroup } from "../io/user-group.js";
 import { shellWord } from "../domain/shell-word.js";
 
@@ -72,14 +72,4 @@ export function distrustIn({ path, isDirectory, uid, gid, mode }: Standing, trus
 
 function standingOf(path: string, { uid, gid, mode }: Pick<Standing, "uid" | "gid" | "mode">, isDirectory: boolean): Standing {
   return { path, isDirectory, uid, gid, mode };
-}
-
-function isReadOnly(path: string): boolean {
-  try {
-    accessSync(path, constants.W_OK);
-    return false;
-  } catch (error) {
-    if (errnoOf(error) === null) throw error;
-    return errnoOf(error) === "EROFS";
-  }
 }

@@ -10,8 +10,8 @@ export const OWN_STATE = "credsyncd";
 
 /** What a reconcile, or a mere look, tells the alerts. */
 export function factsOf(result: ReconcileResult): Facts {
-  const { observation, writes, adoptions } = result;
-  const outcomes = [...writes, ...adoptions];
+  const { observation, writes, adoptions, brieflyBusy } = result;
+  const outcomes = [...writes, ...adoptions].filter(({ store }) => !brieflyBusy.has(store));
   const attempts = [
     ...observation.inventory.findings,
     ...observation.reads.map(({ target, error }) => ({ store: target.store.name, error })),
@@ -45,8 +45,8 @@ export function factsOfFailure(before: Facts | null, message: string, hint: stri
 }
 
 /** Stores that a look could not judge: one that is half written, just changed, or being refreshed, is neither well nor ill. */
-export function undecidedIn({ observation, plan, writes, adoptions }: ReconcileResult): Set<StoreName> {
-  const undecided = new Set<StoreName>();
+export function undecidedIn({ observation, plan, writes, adoptions, brieflyBusy }: ReconcileResult): Set<StoreName> {
+  const undecided = new Set<StoreName>(brieflyBusy);
   for (const { head, source } of plan.flows) if (isUndecided(source)) undecided.add(head.store);
   const attempts = [
     ...observation.reads.map(({ target, error }) => ({ store: target.store.name, error })),

@@ -8,19 +8,24 @@ import { LedgerFile } from "../io/ledger-file.js";
 import { isForsaken, removeForsakenLocks } from "../io/owner-lock.js";
 import { SwitchJournalFile } from "../io/switch-journal.js";
 import { refuseForeignOwner } from "../io/regular-file.js";
+import { refuseForeignPlace } from "../io/own-place.js";
 import { makePrivateDirectory } from "../io/private-directory.js";
 import { StateDirectoryLock } from "../io/state-lock.js";
 import { errnoOf } from "../io/system-error.js";
 import { Failure, StoreError } from "../domain/errors.js";
-import type { Finding, TakeInventory, TargetStore } from "../domain/inventory.js";
+import type { Finding, Inventory, TakeInventory, TargetStore } from "../domain/inventory.js";
 import { isSpent } from "../domain/ledger.js";
 import type { FingerprintOf } from "../domain/generation.js";
 import type { Installation, SwitchJournal } from "../domain/choice.js";
-import { Reconciler } from "../reconcile/reconciler.js";
+import type { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../stores/environment.js";
 import { customGateway, type Gateway } from "../stores/openclaw-gateway.js";
+import type { AgentIds } from "../stores/located-store.js";
+import { unreachableStore } from "../stores/unreachable-store.js";
 import { gatewaysOf, locateTarget, lockDirectoriesOf, sourceLocator } from "../stores/registry.js";
+import { KnownPlaces, RememberingReconciler } from "./known-places.js";
 import { stateDirectoryOf } from "./system.js";
+import { unmatchedIn } from "./unmatched-agents.js";
 
 /** The parts of the program, put together for one configuration. */
 export interface Composition {
@@ -49,26 +54,31 @@ export async function compose(config: Config, environment: Environment, access: 
   if (access === "write") await loadTheRest();
   const stateDirectory = stateDirectoryOf(environment);
   const key =
-    access === "write" ? await ensureState(stateDirectory) : ((await readKey(join(stateDirectory, "key"))) ?? ephemeralKey());
+    access === "write"
+      ? await ensureState(stateDirectory, environment.home)
+      : ((await readKey(join(stateDirectory, "key"))) ?? ephemeralKey());
   const { leftovers } = environment.predecessors;
   const ledger = new LedgerFile(join(stateDirectory, "ledger.jsonl"), key.id, leftovers);
   const isOfNoUse = async (generation: string): Promise<boolean> => isSpent(await ledger.load(), generation);
   const backups = new Backups(join(stateDirectory, "backups"), leftovers, isOfNoUse);
   const lockPath = join(stateDirectory, "state.lock");
-  const lock = new StateDirectoryLock(lockPath, environment.clock, environment.predecessors);
-  if (access === "write" && isForsaken(lockPath)) await cleanUp(config, environment, lock);
-  const takeInventory = inventoryTaker(config, environment);
-  const reconciler = new Reconciler({
-    takeInventory,
-    ledger,
-    backups,
-    lock,
-    fingerprintOf: key.fingerprintOf,
-    clock: environment.clock,
-  });
+  const { clock, predecessors } = environment;
+  const lock = new StateDirectoryLock(lockPath, clock, predecessors, () => cleanUp(config, environment));
+  if (access === "write" && isForsaken(lockPath)) await lock.withLock(new AbortController().signal, () => Promise.resolve());
+  const known = new KnownPlaces(stateDirectory, environment);
+  known.recall();
+  const locate = inventoryTaker(config, environment, known);
+  const locateAndKeep = async (): Promise<Inventory> => {
+    const inventory = await locate();
+    await known.keep();
+    return inventory;
+  };
+  const takeInventory = access === "write" ? locateAndKeep : locate;
+  const { fingerprintOf } = key;
+  const ports = { takeInventory, ledger, backups, lock, fingerprintOf, clock };
+  const reconciler = new RememberingReconciler(ports, known);
   const journal = new SwitchJournalFile(join(stateDirectory, "journal"));
   const gateways = gatewaysFor(config, environment);
-  const { fingerprintOf } = key;
   const memory = { ledger, backups, lock, journal };
   return { config, environment, stateDirectory, ...memory, takeInventory, reconciler, fingerprintOf, gateways };
 }
@@ -78,16 +88,32 @@ export async function compose(config: Config, environment: Environment, access: 
  * later no descriptor may be free any more, or an upgrade may have replaced the program's files.
  */
 async function loadTheRest(): Promise<void> {
-  await Promise.all([import("../config/parse.js"), import("json5"), import("proper-lockfile"), import("write-file-atomic")]);
+  await Promise.all([
+    import("../config/parse.js"),
+    import("json5"),
+    import("dotenv"),
+    import("proper-lockfile"),
+    import("write-file-atomic"),
+  ]);
 }
 
 /** A credsyncd was killed while it wrote: its locks, on which other programs would wait, go first. */
-async function cleanUp({ source, targets }: Config, environment: Environment, lock: StateDirectoryLock): Promise<void> {
-  await lock.withLock(new AbortController().signal, async () => {
-    const specs = [source, ...targets.map(({ spec }) => spec)];
-    const directories = await Promise.all(specs.map((spec) => lockDirectoriesOf(spec, environment)));
-    for (const directory of directories.flat()) removeForsakenLocks(directory, environment.predecessors);
-  });
+async function cleanUp({ source, targets }: Config, environment: Environment): Promise<void> {
+  const specs = [source, ...targets.map(({ spec }) => spec)];
+  for (const spec of specs) {
+    for (const directory of await lockDirectoriesIfKnown(spec, environment))
+      removeForsakenLocks(directory, environment.predecessors);
+  }
+}
+
+/** None where they cannot be found now: the next look reports why. */
+async function lockDirectoriesIfKnown(...of: Parameters<typeof lockDirectoriesOf>): Promise<string[]> {
+  try {
+    return await lockDirectoriesOf(...of);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return [];
+  }
 }
 
 function gatewaysFor({ reload, source, targets }: Config, environment: Environment): Gateway[] {
@@ -95,8 +121,9 @@ function gatewaysFor({ reload, source, targets }: Config, environment: Environme
   return gatewaysOf([source, ...targets.map(({ spec }) => spec)], reload === "auto", environment);
 }
 
-async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
+async function ensureState(stateDirectory: string, home: string): Promise<FingerprintKey> {
   const path = join(stateDirectory, "key");
+  refuseForeignPlace(stateDirectory, home);
   try {
     await makePrivateDirectory(stateDirectory);
     refuseForeignOwner(stateDirectory, statSync(stateDirectory).uid);
@@ -105,7 +132,7 @@ async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
     if (error instanceof StoreError)
       throw new Failure("permission", error.message, `${error.hint}, or set XDG_STATE_HOME`, error);
     const errno = errnoOf(error);
-    if (errno === "EEXIST") return ensureState(stateDirectory);
+    if (errno === "EEXIST") return ensureState(stateDirectory, home);
     if (errno === null) throw error;
     throw new Failure(
       "permission",
@@ -116,26 +143,35 @@ async function ensureState(stateDirectory: string): Promise<FingerprintKey> {
   }
 }
 
-function inventoryTaker(config: Config, environment: Environment): TakeInventory {
+function inventoryTaker(config: Config, environment: Environment, known: KnownPlaces): TakeInventory {
   const locateSource = sourceLocator(config.source, environment);
+  const protectsAgents = config.agentPatterns.some(({ binding }) => binding !== "follow");
   return async () => {
     const source = await locateSource();
     const targets: TargetStore[] = [];
     const findings: Finding[] = [];
     const files: string[] = [...source.files];
+    const agents: AgentIds[] = [source.agents];
     // The same program may serve several targets.
     const programs = new Map<string | null, () => Promise<Installation>>();
     for (const { spec, share, expiryMarginMs } of config.targets) {
       const located = await locateTarget(spec, environment);
       findings.push(...located.findings);
+      agents.push(located.agents);
       files.push(...located.files);
       if (spec.kind === "openclaw" && located.open !== null) programs.set(spec.openclaw.stateDir, located.open);
-      for (const { agent, creation: possible, ...found } of located.stores) {
+      for (const { agent, creation: possible, doubt, store: opened, ...found } of located.stores) {
         const binding = agent === null ? "follow" : config.bindingOf(agent);
-        const creation = config.create === "never" || possible === null ? null : { policy: config.create, ...possible };
-        targets.push({ ...found, binding, share, expiryMarginMs, creation });
+        const isDoubtful = doubt !== null && binding === "follow" && protectsAgents;
+        const store = isDoubtful ? unreachableStore(opened, doubt) : opened;
+        const canCreate = config.create !== "never" && possible !== null && !isDoubtful;
+        const creation = canCreate ? { policy: config.create, ...possible } : null;
+        const isMade = creation !== null || found.single?.creates === true;
+        const renewed = isMade && known.isRenewed(store.name, store.path);
+        targets.push({ ...found, store, binding, share, expiryMarginMs, creation, renewed });
       }
     }
-    return { source, targets, findings, programs: [...programs.values()], files };
+    const unmatchedAgents = unmatchedIn(config, agents);
+    return { source, targets, findings, unmatchedAgents, programs: [...programs.values()], files };
   };
 }

@@ -195,12 +195,12 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
     await metricsFile?.write(metrics.render({ alerts: alerter.counts(), keepWarm: keepWarm?.runs ?? null }));
   };
   const loop = new ReconcileLoop({
-    reconcile: async (postponed, abort) => {
+    reconcile: async (postponed, abort, untilNews) => {
       const { changed, settled } = await interrupted.settle(abort);
       if (changed) for (const reloader of reloaders) reloader.request({ endsAt: null }, signal);
       const orders = { ...noOrders, restarted, postponed };
       restarted = new Set();
-      const result = await reconciler.reconcile(config.policy, orders, abort);
+      const result = await reconciler.reconcile(config.policy, orders, abort, untilNews);
       const stuck = environment.predecessors.removeStuck();
       reporter.stuck(stuck);
       return settled && stuck.length === 0 ? result : { ...result, failed: new Map([...result.failed, [OWN_STATE, "locked"]]) };
@@ -259,10 +259,11 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
     config.keepWarm === null
       ? null
       : new KeepWarm({ ...config.keepWarm, owner, variables: environment.variables, clock, log, wake });
-  const resync = new Schedule(config.resync, () => {
+  const onResync = (): void => {
     isResync = true;
     wake();
-  });
+  };
+  const resync = new Schedule(config.resync, onResync, clock);
   const metricsFile = config.metricsFile === null ? null : new MetricsFile(expandHome(config.metricsFile, environment.home), log);
   const stopped = new AbortController();
   const warming = keepWarm?.run(AbortSignal.any([signal, stopped.signal]));

@@ -1,7 +1,9 @@
 import type { Config } from "../config/config.js";
 import type { Choice, ChoiceStore, InstalledAgent } from "../domain/choice.js";
 import { Failure, StoreError, isTransient } from "../domain/errors.js";
+import { holdingOf, type Claim, type Holding } from "../domain/holding.js";
 import type { Inventory } from "../domain/inventory.js";
+import type { Place } from "../domain/place.js";
 import { splitBrains, type SplitBrain } from "../domain/split-brain.js";
 import type { StoreName } from "../domain/store.js";
 import type { SwitchAgent, SwitchHost } from "../domain/switch.js";
@@ -37,46 +39,75 @@ export async function readHosts(
   { programs }: Pick<Inventory, "programs">,
 ): Promise<HostRead[]> {
   const { config } = composition;
-  const reads: HostRead[] = [];
-  for (const open of programs) {
-    const { agents, preferences } = await asFailure(open());
-    const read = await mapConcurrently(agents, READS_AT_ONCE, (agent) => readAgent(agent, composition));
+  const hosts = await Promise.all(
+    programs.map(async (open) => {
+      const { agents, preferences } = await asFailure(open());
+      return {
+        agents,
+        preferences,
+        read: await mapConcurrently(agents, READS_AT_ONCE, (agent) => readAgent(agent, composition)),
+      };
+    }),
+  );
+  const holdings = holdingsOf(
+    hosts.flatMap(({ read }) => read),
+    config,
+  );
+  return hosts.map(({ agents, preferences, read }) => {
     const errors = new Map(read.flatMap(({ store, error }) => (error === null ? [] : [[store, error]])));
     const stores = new Map(agents.flatMap(({ store, choice }) => (choice === null ? [] : [[store, choice]])));
-    reads.push({ host: { agents: toSwitchAgents(read, config, takesPart), preferences, sources }, stores, errors });
-  }
-  return reads;
+    return { host: { agents: toSwitchAgents(read, holdings, config, takesPart), preferences, sources }, stores, errors };
+  });
 }
 
 interface ReadAgent extends Omit<InstalledAgent, "choice"> {
   readonly choice: Choice | null;
+  /** Where its store is; null where it has none. */
+  readonly place: Place | null;
   readonly error: StoreError | null;
 }
 
 async function readAgent({ choice: store, ...agent }: InstalledAgent, { config, environment }: Composition): Promise<ReadAgent> {
   // What is to be ignored is not even read.
-  if (store === null || config.bindingOf(agent.agent) === "ignore") return { ...agent, choice: null, error: null };
+  const [place = null] = store?.places() ?? [];
+  if (store === null || config.bindingOf(agent.agent) === "ignore") return { ...agent, choice: null, place, error: null };
   for (let attempt = 1; ; attempt++) {
     try {
       const choice = await store.readChoice();
-      return { ...agent, choice: choice.profiles.length === 0 && choice.identity === null ? null : choice, error: null };
+      return { ...agent, choice: choice.profiles.length === 0 && choice.identity === null ? null : choice, place, error: null };
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      if (!isTransient(error.code) || attempt === READ_ATTEMPTS) return { ...agent, choice: null, error };
+      if (!isTransient(error.code) || attempt === READ_ATTEMPTS) return { ...agent, choice: null, place, error };
     }
     await environment.clock.sleep(READ_AGAIN_MS, new AbortController().signal);
   }
 }
 
-function toSwitchAgents(read: readonly ReadAgent[], config: Config, takesPart: TakesPart): SwitchAgent[] {
-  const identities = new Set<string>();
-  const pinned = new Set(read.flatMap(({ agent, choice }) => (config.bindingOf(agent) === "pinned" ? [choice?.identity] : [])));
-  return read.map(({ agent, store, choice, inheritsFrom, ownComeFirst }) => {
-    const identity = choice?.identity ?? null;
-    const binding = config.bindingOf(agent);
-    const isPinnedElsewhere = binding !== "pinned" && pinned.has(identity);
-    const isAgain = identity !== null && (identities.has(identity) || isPinnedElsewhere);
-    if (identity !== null) identities.add(identity);
+/** Whose each place is that several agents' stores are, by identity (rule R16b). */
+function holdingsOf(agents: readonly ReadAgent[], config: Config): Map<string, Holding<ReadAgent>> {
+  const claims = new Map<string, [Claim<ReadAgent>, ...Claim<ReadAgent>[]]>();
+  for (const name of agents) {
+    const { place } = name;
+    if (place === null) continue;
+    const claim = { name, isItself: place.isItself, binding: config.bindingOf(name.agent), share: "full" } as const;
+    const others = claims.get(place.identity);
+    if (others === undefined) claims.set(place.identity, [claim]);
+    else others.push(claim);
+  }
+  return new Map([...claims].map(([identity, all]) => [identity, holdingOf(all)]));
+}
+
+function toSwitchAgents(
+  read: readonly ReadAgent[],
+  holdings: ReadonlyMap<string, Holding<ReadAgent>>,
+  config: Config,
+  takesPart: TakesPart,
+): SwitchAgent[] {
+  return read.map((each) => {
+    const { agent, store, choice, place, inheritsFrom, ownComeFirst } = each;
+    const holding = place === null ? undefined : holdings.get(place.identity);
+    const binding = holding?.binding ?? config.bindingOf(agent);
+    const isAgain = holding !== undefined && holding.name !== each;
     const decided = binding === "follow" ? (takesPart(agent) ? null : "not-named") : binding === "ignore" ? "ignored" : binding;
     return { store, choice, inheritsFrom, ownComeFirst, left: isAgain ? "same-file" : decided };
   });

@@ -1,22 +1,16 @@
 import { fstatSync } from "node:fs";
-import { destination, pino, type Logger } from "pino";
+import { pino, type Logger } from "pino";
+import type { LogLevel } from "../config/log-level.js";
 import { spelledOut } from "../domain/presentable.js";
-import { errnoOf } from "../io/system-error.js";
+import type { LineWriter } from "./line-writer.js";
 
 export type LogFormat = "auto" | "json" | "pretty" | "journald";
-export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** Names under which programs keep secrets; the second fence behind the `Secret` type. */
 const SECRET_NAMES = ["access", "refresh", "token", "key", "accessToken", "refreshToken", "apiKey", "idToken", "image"];
 
 /** syslog's severities, as journald reads them from the start of a line (sd-daemon(3)). */
-const SEVERITIES: Readonly<Record<string, number>> = { debug: 7, info: 6, warn: 4, error: 3 };
-
-/** So much (characters) is kept of what cannot be written now; it is written when it can be. */
-const MOST_UNWRITTEN = 1_000_000;
-
-const STDOUT = 1;
-const STDERR = 2;
+const SEVERITIES: Readonly<Record<string, number>> = { trace: 7, debug: 7, info: 6, warn: 4, error: 3, fatal: 2 };
 
 /** What decides the format where the user left it to the program. */
 export interface LogSurroundings {
@@ -25,15 +19,12 @@ export interface LogSurroundings {
 }
 
 /** Opens the log on stdout. */
-export function openLog(level: LogLevel, format: LogFormat, surroundings: LogSurroundings): Logger {
-  const chosen = format === "auto" ? formatFor(surroundings) : format;
-  // Synchronous, so that the last line before an end is not lost; the package waits where a pipe is full.
-  const stdout = destination({ dest: STDOUT, sync: true, maxLength: MOST_UNWRITTEN });
-  stdout.on("error", ignoreBrokenLog);
+export function openLog(level: LogLevel, format: LogFormat, surroundings: LogSurroundings, stdout: LineWriter): Logger {
+  const chosen = format === "auto" ? formatFor(surroundings, stdout.descriptor) : format;
   const write = (line: string): void => {
     stdout.write(chosen === "json" ? line : toText(line, chosen));
   };
-  return pino(
+  const log = pino(
     {
       level,
       base: null,
@@ -43,28 +34,29 @@ export function openLog(level: LogLevel, format: LogFormat, surroundings: LogSur
     },
     { write },
   );
+  stdout.onDropped((lines) => {
+    log.warn(
+      { lines, hint: "nobody read the log for a while; see `credsyncd status` and `credsyncd history`" },
+      "log lines dropped",
+    );
+  });
+  return log;
 }
 
 /** Says lines to a person, on stderr; under journald with their severity, so that `journalctl -p warning` shows them. */
 export function openAlertLine(
   variables: LogSurroundings["variables"],
+  stderr: LineWriter,
 ): (line: string, severity: "info" | "warning" | "error") => void {
-  const stderr = destination({ dest: STDERR, sync: true, maxLength: MOST_UNWRITTEN });
-  stderr.on("error", ignoreBrokenLog);
-  const isJournaled = isJournal(variables["JOURNAL_STREAM"], STDERR);
+  const isJournaled = isJournal(variables["JOURNAL_STREAM"], stderr.descriptor);
   return (line, severity) => {
     const level = severity === "warning" ? "warn" : severity;
     stderr.write(`${isJournaled ? `<${String(SEVERITIES[level] ?? 6)}>` : ""}${spelledOut(line).replaceAll("\n", " ")}\n`);
   };
 }
 
-/** A log that nobody reads any more, or whose disk is full, is no reason to let logins go stale. */
-function ignoreBrokenLog(error: Error): void {
-  if (errnoOf(error) === null) throw error;
-}
-
-function formatFor({ variables, isTerminal }: LogSurroundings): Exclude<LogFormat, "auto"> {
-  if (isJournal(variables["JOURNAL_STREAM"], STDOUT)) return "journald";
+function formatFor({ variables, isTerminal }: LogSurroundings, descriptor: number): Exclude<LogFormat, "auto"> {
+  if (isJournal(variables["JOURNAL_STREAM"], descriptor)) return "journald";
   return isTerminal ? "pretty" : "json";
 }
 

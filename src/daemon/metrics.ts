@@ -49,7 +49,7 @@ export class Metrics {
 
   observe(result: ReconcileResult): void {
     const { plan, adoptions, writes } = result;
-    const outcomes = [...writes, ...adoptions].filter(({ postponed }) => !postponed);
+    const outcomes = [...writes, ...adoptions].filter(({ postponed, waiting }) => !postponed && !waiting);
     this.#last = result;
     this.#syncs[outcomes.length === 0 ? "unchanged" : "changed"] += 1;
     this.#lastSuccessAt = result.startedAt + result.durationMs;

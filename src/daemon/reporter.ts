@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { Failure, isTransient, type StoreError } from "../domain/errors.js";
 import type { Finding } from "../domain/inventory.js";
+import { MOST_HELD } from "../domain/conditions.js";
 import { displayGeneration, flowId } from "../domain/ledger.js";
 import type { Plan } from "../domain/plan.js";
 import type { SourceVerdict } from "../domain/source-verdict.js";
@@ -8,6 +9,7 @@ import { agentId } from "../domain/switch.js";
 import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { shellWord } from "../domain/shell-word.js";
+import { unmatchedHint } from "./unmatched-agents.js";
 
 /** What a person does about what credsyncd is done with and cannot remove. */
 export const stuckHints = {
@@ -140,14 +142,32 @@ function statesOf(result: ReconcileResult): Map<string, State> {
         : storeErrorState(store, error),
     );
   }
-  const outcomes = [...result.writes, ...result.adoptions];
+  for (const unmatched of inventory.unmatchedAgents) {
+    states.set(
+      `agents ${unmatched.pattern}`,
+      said("unmatched", (log) => {
+        log.warn({ agent: unmatched.pattern, hint: unmatchedHint(unmatched) }, "no agent has this name");
+      }),
+    );
+  }
+  const outcomes = [...result.writes, ...result.adoptions].filter(({ store }) => !result.brieflyBusy.has(store));
   const failures = [...reads.map(({ target, error }) => ({ store: target.store.name, error })), ...outcomes];
   for (const { store, error } of failures) {
     if (error !== null && error.code !== "conflict" && error.code !== "torn") states.set(store, storeErrorState(store, error));
   }
+  const holds = holdsByStore(result);
+  for (const [store, { count, reason }] of holds) {
+    if (count <= MOST_HELD) continue;
+    const many = said("many held", (log) => {
+      const hint = "see them: credsyncd status; let the agent's program remove those that nobody uses";
+      log.warn({ store, profiles: count, reason, hint }, "held");
+    });
+    states.set(`${store} held`, many);
+  }
   for (const { target, verdict } of result.plan.reports) {
     if (verdict?.kind !== "hold") continue;
     const { store, profile } = target;
+    if ((holds.get(store)?.count ?? 0) > MOST_HELD) continue;
     states.set(
       `${store} ${profile}`,
       said(verdict.reason, (log) => {
@@ -167,13 +187,23 @@ function statesOf(result: ReconcileResult): Map<string, State> {
   return states;
 }
 
+function holdsByStore({ plan }: ReconcileResult): Map<string, { readonly count: number; readonly reason: string }> {
+  const holds = new Map<string, { readonly count: number; readonly reason: string }>();
+  for (const { target, verdict } of plan.reports) {
+    if (verdict?.kind !== "hold") continue;
+    holds.set(target.store, { count: (holds.get(target.store)?.count ?? 0) + 1, reason: verdict.reason });
+  }
+  return holds;
+}
+
 /** What a state of the source is about. */
 function aboutSource(flow: Plan): string {
   return `${flow.head.store} ${sourceProfile(flow)}`.trimEnd();
 }
 
 /** Whether a look could not tell how it is now with something: a half-written store is neither well nor ill. */
-function isUndecided(about: string, { observation, plan }: ReconcileResult): boolean {
+function isUndecided(about: string, { observation, plan, brieflyBusy }: ReconcileResult): boolean {
+  if (brieflyBusy.has(about)) return true;
   const { source, reads } = observation;
   if (plan.flows.some((flow) => about === aboutSource(flow))) return source.state === "unreadable" && source.code === "torn";
   return reads.some(({ target, error }) => {

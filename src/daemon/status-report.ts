@@ -101,6 +101,8 @@ export interface StatusReport {
   readonly unconfigured: readonly FoundPath[];
   /** Files that OpenClaw does not read any more. */
   readonly retired: readonly FoundPath[];
+  /** Names and patterns in the configuration's `agents` that no agent has. */
+  readonly unmatchedAgents: readonly string[];
   /** Agents without a store of their own, and what each uses of another. */
   readonly inherits: readonly (FoundPath & { readonly from: string | null; readonly profiles: readonly string[] })[];
   /** Running gateways that may still use a login that was replaced. */

@@ -134,7 +134,7 @@ export async function statusOf(
       sameAs,
     });
   }
-  const { findings } = result.observation.inventory;
+  const { findings, unmatchedAgents } = result.observation.inventory;
   for (const { store, path, error } of findings) {
     if (error === null) continue;
     stores.push({
@@ -161,6 +161,7 @@ export async function statusOf(
     stores: shown,
     unconfigured: foundPaths(findings, "unconfigured"),
     retired: foundPaths(findings, "retired"),
+    unmatchedAgents: unmatchedAgents.map(({ pattern }) => pattern),
     inherits: findings.flatMap(({ kind, store, path, inheritsFrom = null }) =>
       kind === "inherits" ? [{ store, path, from: inheritsFrom, profiles: servedProfiles(shown, inheritsFrom) }] : [],
     ),

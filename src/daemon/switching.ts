@@ -3,7 +3,7 @@ import { Failure, type StoreError } from "../domain/errors.js";
 import { isSpent } from "../domain/ledger.js";
 import { noOrders } from "../domain/observation.js";
 import type { Secret } from "../domain/secret.js";
-import { resolveActive, type Resolution, type ChoiceStore } from "../domain/choice.js";
+import { resolveActive, type Resolution } from "../domain/choice.js";
 import type { StoreName } from "../domain/store.js";
 import {
   agentId,
@@ -26,7 +26,7 @@ import {
   type SwitchPart,
   type TransactionPorts,
 } from "../reconcile/transaction.js";
-import { reopenChoice } from "../stores/openclaw-installation.js";
+import { choiceReopener } from "../stores/openclaw-installation.js";
 import { refreshTokenIn, withLogin } from "../stores/openclaw-choice.js";
 import type { Composition } from "./compose.js";
 import { readHosts, type HostRead, type TakesPart } from "./hosts.js";
@@ -228,7 +228,9 @@ async function recoverAll(composition: Composition, signal: AbortSignal): Promis
   await composition.journal.sweep();
   const recoveries: Recovery[] = [];
   for (const record of await composition.journal.list()) {
-    const open = (place: Parameters<typeof reopenChoice>[0]): ChoiceStore => reopenChoice(place, composition.environment);
+    const places = [...record.parts.map(({ place }) => place), ...(record.donor === null ? [] : [record.donor])];
+    const directories = places.map(({ stateDirectory }) => stateDirectory);
+    const open = await choiceReopener(directories, composition.config.file.agentDirs, composition.environment);
     recoveries.push(await recoverSwitch(record, open, portsOf(composition), signal));
   }
   return recoveries;

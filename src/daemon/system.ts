@@ -6,7 +6,7 @@ import { Failure } from "../domain/errors.js";
 import { Predecessors, SharedOwnerLocks } from "../io/owner-lock.js";
 import { readRegularFile } from "../io/regular-file.js";
 import { SqliteReaders } from "../io/sqlite-database.js";
-import { variable, type Environment } from "../stores/environment.js";
+import { baseDirectory, type Environment } from "../stores/environment.js";
 import { supervisorVariables } from "./sd-notify.js";
 
 /** The system's time. */
@@ -28,7 +28,7 @@ export const systemClock: Clock = {
  * @throws Failure `config` without a home: a place below the current directory is nobody's
  */
 export function systemEnvironment(): Environment {
-  const home = homedir();
+  const home = homeOfUser();
   if (!isAbsolute(home)) throw new Failure("config", `the home directory "${home}" is no absolute path`, "set HOME");
   return {
     home,
@@ -39,7 +39,22 @@ export function systemEnvironment(): Environment {
     databases: new SqliteReaders(),
     lastAgents: new Map(),
     files: { read: readRegularFile },
+    waitsForWriters: false,
   };
+}
+
+/** Where HOME is not set, the system's own files say; a user that is not in them, as a container's may be, has none. */
+function homeOfUser(): string {
+  try {
+    return homedir();
+  } catch (error) {
+    throw new Failure("config", "this user has no home directory", "set HOME", error);
+  }
+}
+
+/** The same for a command that looks once, and ends. */
+export function commandEnvironment(): Environment {
+  return { ...systemEnvironment(), waitsForWriters: true };
 }
 
 /** A program that credsyncd starts must not speak to the supervisor in its name. */
@@ -50,5 +65,5 @@ function withoutSupervisor(variables: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 
 /** Where credsyncd keeps its own state: `${XDG_STATE_HOME:-~/.local/state}/credsyncd`. */
 export function stateDirectoryOf(environment: Environment): string {
-  return join(variable(environment, "XDG_STATE_HOME") ?? join(environment.home, ".local", "state"), "credsyncd");
+  return join(baseDirectory(environment, "XDG_STATE_HOME", ".local", "state"), "credsyncd");
 }

@@ -1,4 +1,5 @@
 import type { Credential } from "./credential.js";
+import type { Place } from "./place.js";
 import type { Secret } from "./secret.js";
 import type { ProfileId, Revision, StoreDescription, StoreName } from "./store.js";
 
@@ -94,6 +95,8 @@ export interface ChoicePlace extends StoreDescription {
 
 /** The port to the part of a program's store that says which profile is used. */
 export interface ChoiceStore extends ChoicePlace {
+  /** As of a `CredentialStore`. */
+  places(): readonly Place[];
   /** @throws StoreError */
   readChoice(): Promise<Choice>;
   /**

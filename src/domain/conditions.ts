@@ -53,16 +53,32 @@ export function conditionsOf({ flows, failures, written }: Facts, windows: Windo
   const failed = new Set(failures.map(({ store }) => store));
   const conditions = new Map<string, Condition>();
   const changesAt: number[] = [];
+  const crowded = crowdedStores(flows);
   for (const flow of flows) {
     for (const condition of sourceConditions(flow, windows, now)) add(conditions, condition);
     for (const report of flow.reports) {
       const condition = targetCondition(report, flow, failed, written);
-      if (condition !== null) add(conditions, condition);
+      if (condition === null) continue;
+      const isOneOfMany = report.verdict?.kind === "hold" && crowded.has(condition.store);
+      add(conditions, isOneOfMany ? { ...condition, profile: null } : condition);
     }
     changesAt.push(...thresholdsOf(flow, windows));
   }
   for (const failure of failures) add(conditions, failureCondition(failure, flows));
   return { conditions: [...conditions.values()], changesAt: changesAt.filter((at) => at > now) };
+}
+
+/** So many held profiles of one store are an alert each; more are one together, whatever ids its program gives them. */
+export const MOST_HELD = 10;
+
+/** Stores with more held profiles than are told one by one. */
+function crowdedStores(flows: readonly FlowFacts[]): Set<StoreName> {
+  const counts = new Map<StoreName, number>();
+  for (const { reports } of flows) {
+    for (const { target, verdict } of reports)
+      if (verdict?.kind === "hold") counts.set(target.store, (counts.get(target.store) ?? 0) + 1);
+  }
+  return new Set([...counts].flatMap(([store, count]) => (count > MOST_HELD ? [store] : [])));
 }
 
 /** One a store, profile and kind; the first one found says enough. */

@@ -1,5 +1,14 @@
 import type { Selection, SingleLogin, TargetStore } from "./inventory.js";
-import { flowId, foldLedger, liveOf, placementKey, type ChainId, type LedgerEvent, type LedgerState } from "./ledger.js";
+import {
+  flowId,
+  foldLedger,
+  liveOf,
+  placementKey,
+  splitKey,
+  type ChainId,
+  type LedgerEvent,
+  type LedgerState,
+} from "./ledger.js";
 import { fencedGeneration } from "./fence.js";
 import type { Fingerprint } from "./generation.js";
 import {
@@ -53,7 +62,8 @@ export interface SyncPlan {
 }
 
 /** Plans every flow over one look: what an earlier one brings is known to the later ones. */
-export function planFlows(input: FlowsInput): SyncPlan {
+export function planFlows(found: FlowsInput): SyncPlan {
+  const input = { ...found, ledger: withoutRenewed(found) };
   const [first, ...others] = sourcesOf(input);
   const targetsOf = divide([first, ...others], input);
   const plan = (source: ObservedSource, ledger: LedgerState): Plan => {
@@ -74,6 +84,18 @@ export function planFlows(input: FlowsInput): SyncPlan {
     reports: flows.flatMap(({ reports }) => reports),
     wakeAt: wakes.length === 0 ? null : Math.min(...wakes),
   };
+}
+
+/** The ledger without what renewed stores held before and do not have: it went with the directory, not by a logout. */
+function withoutRenewed({ ledger, stores }: FlowsInput): LedgerState {
+  const renewed = new Map(stores.flatMap((look) => (look.target.renewed === true ? [[look.target.store.name, look]] : [])));
+  if (renewed.size === 0) return ledger;
+  const isKept = (key: string): boolean => {
+    const { store, profile } = splitKey(key);
+    const look = renewed.get(store);
+    return look === undefined || holds(look, profile);
+  };
+  return { ...ledger, placements: new Map([...ledger.placements].filter(([key]) => isKept(key))) };
 }
 
 /** Whether carrying the plan out would change anything outside credsyncd's own state. */
@@ -178,7 +200,8 @@ function absentProfiles(
     if (creation.exceptClaude && (selection.kind === "one" || provider === CLAUDE_CLI)) continue;
     if (creation.policy === "when-provider-missing" && kin.some((name) => providers.has(name))) continue;
     absent.push({ ...absentProfile(store.name, profile, provider), source });
-    providers.add(provider);
+    // One login needs one profile; of several, an agent without the provider gets every one.
+    if (selection.kind === "one") providers.add(provider);
   }
   return absent;
 }

@@ -90,6 +90,8 @@ export interface TargetStore {
   /** Null where no profile is made. */
   readonly creation: Creation | null;
   readonly origin: Origin;
+  /** Whether its directory was removed and made again since it last held a login: what is not there now, nobody took out. */
+  readonly renewed?: boolean;
 }
 
 /** Something found that cannot be served as it is. */
@@ -106,11 +108,20 @@ export interface Finding {
   readonly inheritsFrom?: StoreName | null;
 }
 
+/** A name or a pattern in the configuration's `agents` that no agent has: what it says holds for nobody. */
+export interface UnmatchedAgent {
+  readonly pattern: string;
+  /** The nearest id that an agent has, or null. */
+  readonly meant: string | null;
+}
+
 /** Every store there is at this moment. */
 export interface Inventory {
   readonly source: SourceStore;
   readonly targets: readonly TargetStore[];
   readonly findings: readonly Finding[];
+  /** Empty also where it is not known which agents there are. */
+  readonly unmatchedAgents: readonly UnmatchedAgent[];
   /** Opens each program whose agents choose among profiles, as it was found. @throws StoreError */
   readonly programs: readonly (() => Promise<Installation>)[];
   /** Files that decide which stores there are, existing or not. */

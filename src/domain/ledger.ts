@@ -293,7 +293,36 @@ export function foldLedger(state: LedgerState, events: Iterable<LedgerEvent>): L
     holds: new Map(state.holds),
   };
   for (const event of events) foldEvent(next, event);
+  if (next.placements.size > state.placements.size) forgetBeyond(MOST_PLACEMENTS, next.placements, byAge(next.placements));
+  if (next.holds.size > state.holds.size) forgetBeyond(MOST_HOLDS, next.holds, [...next.holds.keys()]);
   return next;
+}
+
+/**
+ * So many profiles of one store are remembered, those that last changed, also after they are gone: a store may be given
+ * other ids again and again. Both are more than a store that is served can hold.
+ */
+const MOST_PLACEMENTS = 1000;
+const MOST_HOLDS = 500;
+
+function byAge(placements: ReadonlyMap<string, Placement>): string[] {
+  if (placements.size <= MOST_PLACEMENTS) return [];
+  return [...placements].sort(([, left], [, right]) => left.at - right.at).map(([key]) => key);
+}
+
+/** @param keys of the map, the first to be forgotten first */
+function forgetBeyond(most: number, map: Map<string, unknown>, keys: readonly string[]): void {
+  if (map.size <= most) return;
+  const counts = new Map<StoreName, number>();
+  for (const key of keys) counts.set(splitKey(key).store, (counts.get(splitKey(key).store) ?? 0) + 1);
+  if (Math.max(...counts.values()) <= most) return;
+  for (const key of keys) {
+    const { store } = splitKey(key);
+    const count = counts.get(store) ?? 0;
+    if (count <= most) continue;
+    map.delete(key);
+    counts.set(store, count - 1);
+  }
 }
 
 function foldEvent(state: Mutable<LedgerState>, event: LedgerEvent): void {

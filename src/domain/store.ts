@@ -1,4 +1,5 @@
 import type { Account, Credential } from "./credential.js";
+import type { Place } from "./place.js";
 import type { Secret } from "./secret.js";
 
 /** A store's logical name, such as `claude-code`, `openclaw:main` or `claude-code:/srv/box/.claude`. */
@@ -83,6 +84,8 @@ export interface StoreDescription {
  * - puts no content of the store into an error.
  */
 export interface CredentialStore extends StoreDescription {
+  /** Where it is, told without reading its content; empty where nothing is there, or it cannot be told. */
+  places(): readonly Place[];
   /** @throws StoreError */
   read(signal: AbortSignal): Promise<StoreSnapshot>;
   /** @throws StoreError `conflict` when the revision is no longer `expected`; after any error the store is whole */

@@ -1,7 +1,7 @@
 import type { Candidate } from "./candidate.js";
 import { endOf, holdsOwnChain, isNewer, parentOf, prove } from "./candidate.js";
 import { relateAccounts, type Account } from "./credential.js";
-import { isLater, type Ends } from "./end.js";
+import { isLater, type End, type Ends } from "./end.js";
 import { fencedGeneration, type Fences } from "./fence.js";
 import type { Fingerprint } from "./generation.js";
 import {
@@ -295,13 +295,13 @@ function judgeUnknown(
   const [end, liveEnd] = [endOf(held, target, ends), endOfLive(live, ends)];
   // That it is over meanwhile says nothing: what was on hold stays so while the source's end is unknown.
   const wasNewer = liveEnd === null && end !== null && isOnHold(target, ledger);
-  const origin = rotationOf(target, placement, live, context);
+  const origin = rotationOf(target, end, placement, live, context);
   if (isCandidate || ((isNewer(end, liveEnd, ends) || wasNewer) && origin !== "beaten")) return targetNewer();
-  // It may have spent the live login, which is of no use to it then. Servers shorten what a token lasts, and programs break it.
+  // Its program may have spent the live login. Servers shorten what a token lasts, and programs leave no expiry, or a wrong one.
   const mayBeNewer = liveEnd === null || !ends.isOver(end) || isOnHold(target, ledger);
   if (target.listed && origin === "from-live" && mayBeNewer) {
-    const what = end === null ? "left an expiry that cannot be used" : "its new access token expires before the old one";
-    return { ...hold("target-newer", `its program renewed the live login, but ${what}`), adoptable: end !== null };
+    const what = end === null ? "its expiry cannot be used" : "it expires before the old one";
+    return { ...hold("target-newer", `it has a new login in place of the live one, but ${what}`), adoptable: end !== null };
   }
   return target.listed
     ? write(true, share)
@@ -309,11 +309,12 @@ function judgeUnknown(
 }
 
 /**
- * What an unknown login in a profile is to the live one: surely its next generation (`from-live`); what surely came from
+ * What an unknown login in a profile is to the live one: likely its next generation (`from-live`); what surely came from
  * the sign-in before, when the user signed in again (`beaten`); or nothing that is known.
  */
 function rotationOf(
   target: ObservedTarget,
+  end: End,
   placement: Placement | undefined,
   live: Live,
   context: Context,
@@ -323,7 +324,9 @@ function rotationOf(
   if (placement === undefined || parent === undefined || placement.terms.share !== "full") return "unknown";
   if (parent.fingerprint === live.generation) {
     // Once on hold it stays so: a proof by the time of a refresh is one only when the login is first seen.
-    return isOnHold(target, ledger) || isProven(target, placement, parent, context) ? "from-live" : "unknown";
+    // Where nothing proves it, and its end is unknown, it may have spent the live login all the same.
+    const isDoubtful = isOnHold(target, ledger) || end === null;
+    return isDoubtful || isProven(target, placement, parent, context) ? "from-live" : "unknown";
   }
   if (parent.chain === live.chain || ledger.chainOrigins.get(live.chain) !== "sign-in") return "unknown";
   if (!haveCommonFlow(ledger, parent.chain, live.chain)) return "unknown";

@@ -123,11 +123,12 @@ function isBoundName(error: unknown): boolean {
 
 /**
  * One write over the old text, both padded to one length with white space, so that the content is whole JSON before it,
- * after it, and where a full disk refuses it.
+ * after it, and where a full disk refuses it. The file is private before anything of the new text is in it.
  */
 async function writeInPlace(path: string, text: string): Promise<void> {
   const file = await open(path, "r+");
   try {
+    await makePrivate(file);
     const bytes = Buffer.from(text);
     const { size } = await file.stat();
     const before = Buffer.alloc(Math.max(size, bytes.length), " ");
@@ -137,11 +138,15 @@ async function writeInPlace(path: string, text: string): Promise<void> {
     await overwrite(file, padded, before);
     await file.sync();
     if (padded.length > bytes.length) await file.truncate(bytes.length);
-    await file.chmod(0o600);
     await file.sync();
   } finally {
     await file.close();
   }
+}
+
+/** @throws where others could go on reading it: better an old login than a new one for everyone */
+async function makePrivate(file: FileHandle): Promise<void> {
+  if (((await file.stat()).mode & 0o777) !== 0o600) await file.chmod(0o600);
 }
 
 /** Where a file system that copies what is written over has no space for it, a part of it may be written: that is taken back. */

@@ -1,4 +1,4 @@
-import { lstatSync, rmdirSync } from "node:fs";
+import { lstatSync, mkdir, rmdirSync, stat, statSync, utimes, type Stats } from "node:fs";
 import { StoreError } from "../domain/errors.js";
 import type { Clock } from "../domain/clock.js";
 import { errnoOf } from "./system-error.js";
@@ -31,8 +31,10 @@ export async function takeDirectoryLock(path: string, options: DirectoryLockOpti
   const deadline = options.clock.monotonic() + options.waitMs;
   const lost = new AbortController();
   for (;;) {
+    const directory = new LockDirectory();
     try {
       const release = await lockfile.lock(path, {
+        fs: directory,
         lockfilePath: path,
         realpath: false,
         stale: options.staleMs,
@@ -42,12 +44,11 @@ export async function takeDirectoryLock(path: string, options: DirectoryLockOpti
           lost.abort(new StoreError("locked", `${path} was taken away by another program`, "it is tried again by itself", error));
         },
       });
-      const made = identityOf(path);
       return {
         lost: lost.signal,
         release: () =>
           releaseUnlessLost(release, lost.signal, () => {
-            remove(path, made);
+            removeOnceMore(path, directory);
           }),
       };
     } catch (error) {
@@ -79,26 +80,87 @@ async function releaseUnlessLost(release: () => Promise<void>, lost: AbortSignal
     await release();
   } catch (error) {
     if (errnoOf(error) === null) throw error;
-    // It was taken away in this very moment.
-    if (errnoOf(error) !== "ERELEASED" && errnoOf(error) !== "ENOTACQUIRED" && errnoOf(error) !== "ENOENT") removeAgain();
+    removeAgain();
   }
 }
 
-function remove(path: string, identity: string | null): void {
+function removeOnceMore(path: string, directory: LockDirectory): void {
   try {
-    if (identity !== null && identityOf(path) === identity) rmdirSync(path);
+    directory.rmdirSync(path);
   } catch (error) {
     if (errnoOf(error) === null) throw error;
   }
 }
 
-/** Null where that cannot be told. What another made in its place may have the same number, but not the same time. */
-function identityOf(path: string): string | null {
-  try {
-    const { ino, birthtimeMs } = lstatSync(path);
-    return `${String(ino)} ${String(birthtimeMs)}`;
-  } catch (error) {
-    if (errnoOf(error) === null) throw error;
-    return null;
+type Done = (error: NodeJS.ErrnoException | null) => void;
+
+/**
+ * The part of the file system that proper-lockfile uses for one lock. The package removes a lock at its release, at the end
+ * of the process, and where it found a stale one, without another look: by then another program may have taken it over,
+ * and made a directory of its own in its place. Here that one stays.
+ */
+class LockDirectory {
+  /** The directory as this process last touched it; null while the lock is not its own. */
+  #own: Stats | null = null;
+  /** Another's directory as it was when it was found stale. */
+  #stale: Stats | null = null;
+
+  readonly mkdir = (path: string, done: Done): void => {
+    mkdir(path, (error) => {
+      if (error === null) this.#own = this.#lookAt(path);
+      done(error);
+    });
+  };
+
+  readonly stat = (path: string, done: (error: NodeJS.ErrnoException | null, stats: Stats) => void): void => {
+    stat(path, (error, stats) => {
+      if (error === null) this.#stale = stats;
+      done(error, stats);
+    });
+  };
+
+  readonly utimes = (path: string, atime: Date, mtime: Date, done: Done): void => {
+    utimes(path, atime, mtime, (error) => {
+      const now = error === null ? this.#lookAt(path) : null;
+      if (now?.ino === this.#own?.ino) this.#own = now;
+      done(error);
+    });
+  };
+
+  /** Without a pause between the look and the removal. */
+  readonly rmdir = (path: string, done: Done): void => {
+    try {
+      this.rmdirSync(path);
+    } catch (error) {
+      if (errnoOf(error) === null) throw error;
+      done(error as NodeJS.ErrnoException);
+      return;
+    }
+    done(null);
+  };
+
+  readonly rmdirSync = (path: string): void => {
+    if (this.#isAsItWas(path)) rmdirSync(path);
+  };
+
+  #isAsItWas(path: string): boolean {
+    const then = this.#own ?? this.#stale;
+    const now = this.#lookAt(path);
+    return then !== null && now !== null && isSame(now, then);
   }
+
+  /** Null where nothing can be seen there. */
+  #lookAt(path: string): Stats | null {
+    try {
+      return statSync(path);
+    } catch (error) {
+      if (errnoOf(error) === null) throw error;
+      return null;
+    }
+  }
+}
+
+/** What another made in its place may have the same number, but not the same times. */
+function isSame(one: Stats, other: Stats): boolean {
+  return one.ino === other.ino && one.birthtimeMs === other.birthtimeMs && one.mtimeMs === other.mtimeMs;
 }

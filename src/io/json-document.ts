@@ -60,17 +60,59 @@ export function changeJson(text: string, changes: readonly JsonChange[], path: s
 
 /** Null where something is added or removed, or one change is inside another: then each may move the next. */
 function replacedAtOnce(text: string, changes: readonly JsonChange[], path: string): string | null {
-  const isInside = (inner: JsonChange, outer: JsonChange): boolean =>
-    inner !== outer && outer.path.every((key, index) => inner.path[index] === key);
-  if (changes.some((change) => change.value === undefined || changes.some((other) => isInside(change, other)))) return null;
+  if (changes.some(({ value }) => value === undefined) || areNested(changes)) return null;
   const root = parse(text, path);
+  const properties = new Properties(path);
   const edits: Edit[] = [];
   for (const change of changes) {
-    const node = locate(root, change.path, path);
+    const node = properties.locate(root, change.path);
     if (node === null) return null;
     edits.push({ offset: node.offset, length: node.length, content: JSON.stringify(change.value) });
   }
   return applyEdits(text, edits);
+}
+
+/** Whether one of the changes is inside, or at the very place of, another. */
+function areNested(changes: readonly JsonChange[]): boolean {
+  const places = new Set<string>();
+  for (const { path } of changes) places.add(JSON.stringify(path));
+  if (places.size < changes.length) return true;
+  const isInside = ({ path }: JsonChange): boolean => path.some((_, length) => places.has(JSON.stringify(path.slice(0, length))));
+  return changes.some(isInside);
+}
+
+/** Finds values in a parsed text; each object is gone through once, however many are asked for. */
+class Properties {
+  readonly #path: string;
+  readonly #byKey = new Map<Node, ReadonlyMap<unknown, Node | "twice">>();
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  locate(root: Node, keys: readonly string[]): Node | null {
+    let node = root;
+    for (const key of keys) {
+      const property = this.#propertiesOf(node).get(key);
+      if (property === "twice") throw twice(this.#path);
+      const value = property?.children?.[1];
+      if (value === undefined) return null;
+      node = value;
+    }
+    return node;
+  }
+
+  #propertiesOf(object: Node): ReadonlyMap<unknown, Node | "twice"> {
+    const present = this.#byKey.get(object);
+    if (present !== undefined) return present;
+    const found = new Map<unknown, Node | "twice">();
+    for (const property of object.type === "object" ? (object.children ?? []) : []) {
+      const key: unknown = property.children?.[0]?.value;
+      found.set(key, found.has(key) ? "twice" : property);
+    }
+    this.#byKey.set(object, found);
+    return found;
+  }
 }
 
 function contentOf({ value }: JsonChange): string | null {
@@ -111,6 +153,16 @@ export function keyAfter(text: string, keys: readonly string[], path: string): s
 export function textAt(text: string, keys: readonly string[], path: string): string | null {
   const node = locate(parse(text, path), keys, path);
   return node === null ? null : text.slice(node.offset, node.offset + node.length);
+}
+
+/** As `textAt`, for a text that many values are asked of: it is parsed once, when the first is. */
+export function textsOf(text: string, path: string): (keys: readonly string[]) => string | null {
+  const properties = new Properties(path);
+  let root: Node | null = null;
+  return (keys) => {
+    const node = properties.locate((root ??= parse(text, path)), keys);
+    return node === null ? null : text.slice(node.offset, node.offset + node.length);
+  };
 }
 
 /** @param content the new value's text; null: the key is removed */
@@ -196,7 +248,7 @@ function locate(root: Node, keys: readonly string[], path: string): Node | null 
 function propertyOf(node: Node, key: string, path: string): Node | null {
   const properties = node.type === "object" ? (node.children ?? []) : [];
   const matches = properties.filter((property) => property.children?.[0]?.value === key);
-  if (matches.length > 1) throw malformed(path, "has the same key twice");
+  if (matches.length > 1) throw twice(path);
   return matches[0] ?? null;
 }
 
@@ -243,6 +295,10 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
+
+function twice(path: string): StoreError {
+  return malformed(path, "has the same key twice");
+}
 
 function malformed(path: string, what: string): StoreError {
   return new StoreError(

@@ -1,10 +1,10 @@
-import { closeSync, existsSync, linkSync, openSync, readdirSync, unlinkSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, linkSync, openSync, readdirSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod/mini";
 import type { Clock } from "../domain/clock.js";
 import { StoreError } from "../domain/errors.js";
-import { isAlive, startTimeOf } from "./process-identity.js";
+import { isAlive, ownIdentity, pidSpaceOf } from "./process-identity.js";
 import { readRegularBytes } from "./regular-file.js";
 import { errnoOf, isAbsent, isUnlinkable, toStoreError } from "./system-error.js";
 import { Leftovers, temporaryName } from "./temporary-file.js";
@@ -23,8 +23,18 @@ export interface LockOptions {
   readonly clock: Clock;
   /** Killed credsyncds, whose locks are nobody else's to wait for. */
   readonly predecessors: Predecessors;
+  /** Whether what killed credsyncds left beside the lock is not looked for: another lock there was just taken. */
+  readonly isTidy?: boolean;
   /** Told what stood in a lock that was broken. */
   readonly onBroken?: (payload: string) => void;
+  /** For a lock that credsyncd alone uses: its holder touches it, and one whose pid proves nothing here is dead once it does not. */
+  readonly heartbeat?: Heartbeat;
+}
+
+export interface Heartbeat {
+  readonly everyMs: number;
+  /** A waiter breaks the lock once it saw no sign of life for this long (ms, awake). */
+  readonly silentMs: number;
 }
 
 /** What this process could not remove, though it is done with it. */
@@ -93,12 +103,14 @@ function unlock(path: string, payload: string): StoreError | null {
 }
 
 function nameOf(payload: string): string | null {
-  const { pid, starttime } = parsePayload(payload) ?? {};
-  return pid === undefined || starttime === undefined ? null : `${String(pid)} ${String(starttime)}`;
+  const { pid, starttime, pidSpace = "" } = parsePayload(payload) ?? {};
+  return pid === undefined || starttime === undefined ? null : `${String(pid)} ${String(starttime)} ${pidSpace}`;
 }
 
 /** No version of OpenClaw holds a lock longer than this without having written who it is. */
 const NAMELESS_STALE_MS = 180_000;
+/** Nor does credsyncd, whose pid proves nothing in another container. */
+const FOREIGN_STALE_MS = 180_000;
 /** Far above what any program writes into a lock. */
 const PAYLOAD_MAX_BYTES = 64 * 1024;
 const FIRST_RETRY_MS = 10;
@@ -106,14 +118,18 @@ const LONGEST_RETRY_MS = 250;
 /** `statfs` types of file systems whose holders may be on another host: NFS, SMB, CIFS, SMB2, 9p, FUSE, Ceph. */
 const NETWORK_FILE_SYSTEMS = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546, 0x00c36400]);
 
-const OWN_START_TIME = startTimeOf(process.pid);
+const OWN = ownIdentity();
+const OWN_PID_SPACE = pidSpaceOf(OWN);
 
 /** A lock that names a process is that process's, whatever else stands in it. */
 const payloadShape = z.object({
   pid: z.int32().check(z.positive()),
   createdAt: z.catch(z.optional(z.string()), undefined),
   starttime: z.catch(z.optional(z.number()), undefined),
+  /** Among which processes the pid counts; only credsyncd says so. */
+  pidSpace: z.catch(z.optional(z.string()), undefined),
 });
+type Payload = z.infer<typeof payloadShape>;
 
 /**
  * Runs an action while holding the lock.
@@ -142,15 +158,31 @@ export async function withOwnerLock<Result>(
  */
 export async function takeOwnerLock(path: string, options: LockOptions, signal: AbortSignal): Promise<() => void> {
   const payload = await acquire(path, options, signal);
+  const heart = options.heartbeat === undefined ? undefined : beat(path, payload, options.heartbeat);
   return () => {
+    clearInterval(heart);
     options.predecessors.release(path, payload);
   };
 }
 
-/** Whether a lock is there whose holder is surely dead. */
+/** Touches a lock as long as it is this process's; a beat that fails is missed. */
+function beat(path: string, payload: string, { everyMs }: Heartbeat): NodeJS.Timeout {
+  const timer = setInterval(() => {
+    if (payloadAt(path) !== payload) return;
+    try {
+      const now = new Date();
+      utimesSync(path, now, now);
+    } catch (error) {
+      if (errnoOf(error) === null) throw error;
+    }
+  }, everyMs);
+  return timer.unref();
+}
+
+/** Whether a lock of credsyncd's own is there whose holder is surely dead. */
 export function isForsaken(path: string): boolean {
   const payload = parsePayload(payloadAt(path) ?? "");
-  return payload !== null && !isAlive(payload.pid, payload.starttime ?? null);
+  return payload !== null && !isForeign(payload) && !isHolderAlive(payload);
 }
 
 /** Removes the locks in a directory, if there is such a directory, that killed credsyncds left, and what they left half done. */
@@ -197,8 +229,9 @@ export class SharedOwnerLocks {
 /** @returns what the lock file holds, by which its holder knows it again */
 async function acquire(path: string, options: LockOptions, signal: AbortSignal): Promise<string> {
   const deadline = options.clock.monotonic() + options.waitMs;
+  const silence = new Silence(options.clock);
   for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {
-    const payload = create(path, options) ?? ((await breakStale(path, options)) ? create(path, options) : null);
+    const payload = create(path, options) ?? ((await breakStale(path, options, silence)) ? create(path, options) : null);
     if (payload !== null) return payload;
     if (signal.aborted || options.clock.monotonic() >= deadline) {
       throw new StoreError(
@@ -216,13 +249,14 @@ async function acquire(path: string, options: LockOptions, signal: AbortSignal):
  *
  * @returns the payload, or null where the lock is held
  */
-function create(path: string, { clock, predecessors: { leftovers } }: LockOptions): string | null {
+function create(path: string, { clock, isTidy, predecessors: { leftovers } }: LockOptions): string | null {
   if (existsSync(path)) return null;
   const payload = JSON.stringify(
     {
       pid: process.pid,
       createdAt: new Date(clock.now()).toISOString(),
-      ...(OWN_START_TIME === null ? {} : { starttime: OWN_START_TIME }),
+      ...(OWN.startTime === null ? {} : { starttime: OWN.startTime }),
+      pidSpace: OWN_PID_SPACE,
     },
     null,
     2,
@@ -239,7 +273,7 @@ function create(path: string, { clock, predecessors: { leftovers } }: LockOption
     return createInPlace(path, payload);
   }
   leftovers.discard(signed);
-  tidyUp(dirname(path), leftovers);
+  if (isTidy !== true) tidyUp(dirname(path), leftovers);
   return payload;
 }
 
@@ -276,19 +310,37 @@ function writeNew(path: string, text: string): void {
   }
 }
 
+/** How long a lock was seen to stay as it is. Time in which the computer sleeps does not count: its holder slept, too. */
+class Silence {
+  readonly #clock: Clock;
+  #since = 0;
+  #seen: LockFile | null = null;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  lastsMs(lock: LockFile): number {
+    const now = this.#clock.monotonic();
+    if (this.#seen === null || !isSame(this.#seen, lock)) this.#since = now;
+    this.#seen = lock;
+    return now - this.#since;
+  }
+}
+
 /** @returns whether the lock is gone */
-async function breakStale(path: string, { staleMs, clock, predecessors, onBroken }: LockOptions): Promise<boolean> {
+async function breakStale(path: string, options: LockOptions, silence: Silence): Promise<boolean> {
   try {
     const before = look(path);
     if (before === null) return true;
-    const isOwn = predecessors.hasLeft(path, before.text);
-    if (!isOwn && !predecessors.include(before.text) && !isStale(before, staleMs, clock.now())) return false;
+    const isOwn = options.predecessors.hasLeft(path, before.text);
+    if (!isOwn && !options.predecessors.include(before.text) && !isStale(before, options, silence)) return false;
     if (NETWORK_FILE_SYSTEMS.has((await statfs(dirname(path))).type)) return false;
     // Another waiter may have broken it meanwhile, and hold a lock of its own by now; nothing waits from this look on.
     const now = look(path);
-    if (now?.inode !== before.inode || now.text !== before.text) return true;
+    if (now === null || !isSame(now, before)) return true;
     unlinkSync(path);
-    onBroken?.(before.text);
+    options.onBroken?.(before.text);
     return true;
   } catch (error) {
     if (isAbsent(error)) return true;
@@ -300,6 +352,10 @@ interface LockFile {
   readonly text: string;
   readonly changedAt: number;
   readonly inode: number;
+}
+
+function isSame(one: LockFile, other: LockFile): boolean {
+  return one.inode === other.inode && one.changedAt === other.changedAt && one.text === other.text;
 }
 
 /** @throws StoreError for what is no lock file, or cannot be read */
@@ -319,16 +375,26 @@ function payloadAt(path: string): string | null {
   }
 }
 
-function isStale({ text, changedAt }: LockFile, staleMs: number, now: number): boolean {
-  const payload = parsePayload(text);
-  if (payload === null) return now - changedAt > NAMELESS_STALE_MS;
+function isStale(lock: LockFile, { staleMs, heartbeat, clock }: LockOptions, silence: Silence): boolean {
+  const payload = parsePayload(lock.text);
+  if (payload === null) return clock.now() - lock.changedAt > NAMELESS_STALE_MS;
   const createdAt = Date.parse(payload.createdAt ?? "");
   // Of a clock that was set back, the distance alone tells anything.
-  const age = Math.abs(now - (Number.isNaN(createdAt) ? changedAt : createdAt));
-  return age > staleMs && !isAlive(payload.pid, payload.starttime ?? null);
+  const age = Math.abs(clock.now() - (Number.isNaN(createdAt) ? lock.changedAt : createdAt));
+  if (!isForeign(payload)) return age > staleMs && !isHolderAlive(payload);
+  return heartbeat === undefined ? age > Math.max(staleMs, FOREIGN_STALE_MS) : silence.lastsMs(lock) > heartbeat.silentMs;
 }
 
-function parsePayload(text: string): z.infer<typeof payloadShape> | null {
+/** Whether its pid proves nothing here. OpenClaw says a pid only, and goes by that itself wherever it runs. */
+function isForeign({ pidSpace = OWN_PID_SPACE }: Payload): boolean {
+  return pidSpace !== OWN_PID_SPACE;
+}
+
+function isHolderAlive({ pid, starttime }: Payload): boolean {
+  return isAlive(pid, starttime ?? null);
+}
+
+function parsePayload(text: string): Payload | null {
   try {
     const parsed = payloadShape.safeParse(JSON.parse(text));
     return parsed.success ? parsed.data : null;

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 import { errnoOf, isAbsent } from "./system-error.js";
 
@@ -10,16 +10,33 @@ export interface ProcessIdentity {
   readonly host: string;
   /** Changes at every boot; null where the system has none. */
   readonly bootId: string | null;
+  /** The namespace that the pid counts in, as in a container; null where the system has none. */
+  readonly pidNamespace: string | null;
 }
 
 /** This process. */
 export function ownIdentity(): ProcessIdentity {
-  return { pid: process.pid, startTime: startTimeOf(process.pid), host: hostname(), bootId: bootId() };
+  const pidNamespace = linkAt("/proc/self/ns/pid");
+  return { pid: process.pid, startTime: startTimeOf(process.pid), host: hostname(), bootId: bootId(), pidNamespace };
 }
 
-/** When a process of this host started (clock ticks since boot), or null where that cannot be told. */
+/** A name for all processes among which a pid names one: those of one namespace of one running kernel. */
+export function pidSpaceOf({ host, bootId, pidNamespace }: ProcessIdentity): string {
+  return `${bootId ?? host} ${pidNamespace ?? "-"}`;
+}
+
+/**
+ * When a process started (clock ticks since boot).
+ *
+ * @returns null where the system does not say, or where its /proc counts the pids of another namespace
+ */
 export function startTimeOf(pid: number): number | null {
-  const stat = readIfPresent(`/proc/${String(pid)}/stat`);
+  if (pid === process.pid) return startTimeIn("/proc/self/stat");
+  return linkAt("/proc/self") === String(process.pid) ? startTimeIn(`/proc/${String(pid)}/stat`) : null;
+}
+
+function startTimeIn(path: string): number | null {
+  const stat = readIfPresent(path);
   if (stat === null) return null;
   // The program's name stands in parentheses and may hold anything, so fields are counted from its end.
   const afterName = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
@@ -27,7 +44,7 @@ export function startTimeOf(pid: number): number | null {
   return Number.isSafeInteger(ticks) ? ticks : null;
 }
 
-/** Whether a process with this pid lives on this host; with a start time given, whether it is that very one. */
+/** Whether a process with this pid lives in this pid namespace; with a start time given, whether it is that very one. */
 export function isAlive(pid: number, startTime: number | null): boolean {
   try {
     process.kill(pid, 0);
@@ -44,11 +61,19 @@ function bootId(): string | null {
 }
 
 function readIfPresent(path: string): string | null {
+  return orNull(() => readFileSync(path, "utf8"));
+}
+
+function linkAt(path: string): string | null {
+  return orNull(() => readlinkSync(path));
+}
+
+function orNull(read: () => string): string | null {
   try {
-    return readFileSync(path, "utf8");
+    return read();
   } catch (error) {
     // A process that ends while it is read gives ESRCH.
-    if (isAbsent(error) || errnoOf(error) === "ESRCH" || errnoOf(error) === "EACCES") return null;
+    if (isAbsent(error) || ["ESRCH", "EACCES", "EPERM"].includes(errnoOf(error) ?? "")) return null;
     throw error;
   }
 }

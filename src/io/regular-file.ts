@@ -34,14 +34,19 @@ export interface RegularFile {
  *
  * What it returns belongs together: a file that changes while it is read is read again.
  *
+ * @param check throws for a file that must not be read; by default for another user's
  * @returns null where nothing is there
  * @throws StoreError for a device or pipe, another owner, too many bytes, bytes that are no UTF-8, or a failed read;
  *   `torn` where another program writes it all the time
  */
-export async function readRegularFile(path: string, maxBytes = MAX_BYTES): Promise<RegularFile | null> {
+export async function readRegularFile(
+  path: string,
+  maxBytes = MAX_BYTES,
+  check: (path: string, stat: Stats) => void = ofThisUser,
+): Promise<RegularFile | null> {
   for (let waitedMs = 0; ; waitedMs += EMPTY_POLL_MS) {
     // Handing each call of a small read to the thread pool takes longer than the whole read, and there are hundreds.
-    const file = readNow(path, maxBytes);
+    const file = readNow(path, maxBytes, check);
     if (file?.bytes !== 0 || waitedMs >= EMPTY_FOR_MS) return file;
     await setTimeout(EMPTY_POLL_MS);
   }
@@ -71,9 +76,13 @@ export class FilesOfALook implements FileReader {
   }
 }
 
-function readNow(path: string, maxBytes: number): RegularFile | null {
-  const file = readRegularBytes(path, maxBytes, ({ uid }) => {
-    refuseForeignOwner(path, uid);
+function ofThisUser(path: string, { uid }: Stats): void {
+  refuseForeignOwner(path, uid);
+}
+
+function readNow(path: string, maxBytes: number, check: (path: string, stat: Stats) => void): RegularFile | null {
+  const file = readRegularBytes(path, maxBytes, (stat) => {
+    check(path, stat);
   });
   if (file === null) return null;
   const { bytes, stat } = file;
@@ -178,7 +187,8 @@ function hasSameContent(stat: Stats, changedAt: number, bytes: number): boolean 
   return stat.mtimeMs === changedAt && stat.size === bytes;
 }
 
-function identityOf({ dev, ino }: Stats): string {
+/** Tells the same file under two names apart from two files. */
+export function identityOf({ dev, ino }: Pick<Stats, "dev" | "ino">): string {
   return `${String(dev)}:${String(ino)}`;
 }
 
@@ -203,7 +213,9 @@ export function refuseForeignOwner(path: string, uid: number): void {
   throw new StoreError(
     "foreign-owner",
     `${path} belongs to user ${String(uid)}, not to user ${String(own)}`,
-    `run credsyncd as the user that owns it, or: chown ${String(own)} ${shellWord(path)}`,
+    uid === SYSTEM
+      ? `if root left it there for this user: chown ${String(own)} ${shellWord(path)}`
+      : `run credsyncd as user ${String(uid)}, whose it is`,
   );
 }
 

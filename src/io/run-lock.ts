@@ -9,7 +9,7 @@ import { isThere } from "./regular-file.js";
 import { isAlive, ownIdentity, type ProcessIdentity } from "./process-identity.js";
 import { errnoOf, isAbsent } from "./system-error.js";
 
-/** A daemon on another host counts as running until its heartbeat is this old (ms). */
+/** A daemon on another host, or in another pid namespace, counts as running until its heartbeat is this old (ms). */
 const STALE_MS = 90_000;
 const HEARTBEAT_MS = 30_000;
 /** Taking the lock takes milliseconds; one who was killed at it holds the others up for this long. */
@@ -21,6 +21,7 @@ const holderShape = z.object({
   startTime: z.nullable(z.number()),
   host: z.string(),
   bootId: z.nullable(z.string()),
+  pidNamespace: z._default(z.nullable(z.string()), null),
 });
 
 /** The lock that lets one daemon run a state directory: `run.lock` says who, `run.lock.held` is its heartbeat. */
@@ -121,12 +122,15 @@ export async function runningDaemon(stateDirectory: string, now: number): Promis
   }
 }
 
-/** Whether a daemon surely does not run any more: it was on this host, before a reboot or with a pid that is dead. */
+/**
+ * Whether a daemon surely does not run any more: it was on this host, before a reboot or with a pid that is dead. A pid of
+ * another namespace proves nothing: the heartbeat alone counts.
+ */
 function isGone(holder: ProcessIdentity): boolean {
   const own = ownIdentity();
   if (holder.host !== own.host) return false;
   if (holder.bootId !== null && own.bootId !== null && holder.bootId !== own.bootId) return true;
-  return !isAlive(holder.pid, holder.startTime);
+  return holder.pidNamespace === own.pidNamespace && !isAlive(holder.pid, holder.startTime);
 }
 
 async function removeHeartbeat(heartbeat: string): Promise<void> {
@@ -143,10 +147,17 @@ async function refusal(error: StoreError, stateDirectory: string): Promise<Failu
 }
 
 function alreadyRunning(holder: ProcessIdentity | null, stateDirectory: string): Failure {
-  const who = holder === null ? "another credsyncd" : `credsyncd with pid ${String(holder.pid)} on ${holder.host}`;
   return new Failure(
     "busy",
-    `${who} already runs the state directory ${stateDirectory}`,
+    `${nameOf(holder)} already runs the state directory ${stateDirectory}`,
     "stop that one first, or give this one another XDG_STATE_HOME",
   );
+}
+
+function nameOf(holder: ProcessIdentity | null): string {
+  if (holder === null) return "another credsyncd";
+  const own = ownIdentity();
+  const isElsewhere = holder.host === own.host && holder.pidNamespace !== own.pidNamespace;
+  const where = isElsewhere ? `${holder.host}, in another container,` : holder.host;
+  return `credsyncd with pid ${String(holder.pid)} on ${where}`;
 }

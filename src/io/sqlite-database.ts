@@ -17,28 +17,56 @@ interface DatabaseSync {
 
 interface Statement {
   get(...parameters: SqliteValue[]): unknown;
+  all(...parameters: SqliteValue[]): unknown[];
   run(...parameters: SqliteValue[]): { changes: number | bigint };
 }
 
 interface SqliteModule {
-  readonly DatabaseSync: new (path: string | URL, options: { readOnly: boolean }) => DatabaseSync;
+  readonly DatabaseSync: new (path: string | URL, options: OpenOptions) => DatabaseSync;
 }
 
-const TABLE_NAMED = "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?";
+interface OpenOptions {
+  readonly readOnly: boolean;
+  /** Else a table of anyone's that refers to a row would be changed with it. */
+  readonly enableForeignKeyConstraints: boolean;
+  /** Not known to runtimes before Node 25. */
+  readonly limits: { readonly length: number; readonly sqlLength: number };
+}
+
+/** Far above any row that is read or written here, and any definition of a table (bytes). */
+const OPTIONS = { enableForeignKeyConstraints: false, limits: { length: 32 * 1024 * 1024, sqlLength: 1024 * 1024 } };
+
+/** One more than a schema may have, so that counting ends. */
+const SCHEMA_SIZE = `SELECT count(*) AS entries, total(bytes) AS bytes
+  FROM (SELECT octet_length(sql) AS bytes FROM sqlite_master LIMIT 5001)`;
+
+/** Names that differ in capitals alone are one name to SQLite. */
+const DEFINITIONS_ON = `SELECT type, name, sql FROM sqlite_master
+  WHERE tbl_name = ? COLLATE NOCASE OR name = ? COLLATE NOCASE LIMIT 101`;
 
 const ANY_TABLE = "SELECT 1 AS found FROM sqlite_master LIMIT 1";
 
 /** What SQLite names the log beside a database. */
 export const WAL_SUFFIX = "-wal";
 
-/** How long a statement waits for another writer before it gives up (ms). It blocks the process, so it is short. */
-const BUSY_TIMEOUT_MS = 50;
+/** OpenClaw's databases have about 220 tables and indexes, in words of 35 kB. */
+const MOST_DEFINITIONS = 5000;
+const MOST_DEFINITION_BYTES = 4 * 1024 * 1024;
+
+/** One entry of a database's schema. */
+export interface Definition {
+  readonly type: string;
+  readonly name: string;
+  /** As its maker wrote it; null for what SQLite makes by itself. */
+  readonly sql: string | null;
+}
 
 /** One connection to a database that another program owns: nothing that it keeps is set, created or compacted. */
 export class SqliteDatabase {
   readonly #database: DatabaseSync;
   readonly #path: string;
   readonly #statements = new Map<string, Statement>();
+  #schema: { readonly version: SqliteValue; readonly definitions: Map<string, readonly Definition[]> } | null = null;
 
   private constructor(database: DatabaseSync, path: string) {
     this.#database = database;
@@ -53,8 +81,10 @@ export class SqliteDatabase {
   static async open(path: string, access: "read" | "write"): Promise<SqliteDatabase> {
     const { DatabaseSync } = await loadModule();
     try {
-      const database = access === "read" ? new DatabaseSync(path, { readOnly: true }) : openForWriting(DatabaseSync, path);
-      database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+      const database =
+        access === "read" ? new DatabaseSync(path, { ...OPTIONS, readOnly: true }) : openForWriting(DatabaseSync, path);
+      // Waiting in SQLite would stop the whole process: who finds it busy waits by itself.
+      database.exec("PRAGMA busy_timeout = 0");
       // The package is compiled so that a commit to a log does not wait for the disk, and a power cut would undo it.
       if (access === "write") database.exec("PRAGMA synchronous = FULL");
       return new SqliteDatabase(database, path);
@@ -69,11 +99,46 @@ export class SqliteDatabase {
   }
 
   hasTable(name: string): boolean {
-    return this.row(TABLE_NAMED, name) !== null;
+    return this.definitionsOn(name).some((definition) => definition.type === "table" && definition.name === name);
   }
 
   hasTables(): boolean {
     return this.row(ANY_TABLE) !== null;
+  }
+
+  /**
+   * Everything that the schema has under a table's name, or on that table; asked once while the schema stays.
+   *
+   * It holds for what is read in the same transaction.
+   *
+   * @throws StoreError `too-large` for a schema that is far larger than any of OpenClaw's
+   */
+  definitionsOn(table: string): readonly Definition[] {
+    const version = this.schemaVersion();
+    if (this.#schema?.version !== version) {
+      this.#refuseLargeSchema();
+      this.#schema = { version, definitions: new Map() };
+    }
+    const known = this.#schema.definitions.get(table);
+    if (known !== undefined) return known;
+    const found = this.#guard("read", () => this.#prepared(DEFINITIONS_ON).all(table, table)) as Definition[];
+    this.#schema.definitions.set(table, found);
+    return found;
+  }
+
+  /** Another number after every change of the schema. */
+  schemaVersion(): SqliteValue {
+    return this.row("PRAGMA schema_version")?.["schema_version"] ?? null;
+  }
+
+  #refuseLargeSchema(): void {
+    const { entries, bytes } = this.row(SCHEMA_SIZE) ?? {};
+    if (Number(entries) <= MOST_DEFINITIONS && Number(bytes) <= MOST_DEFINITION_BYTES) return;
+    throw new StoreError(
+      "too-large",
+      `${this.#path} has more tables and indexes, or longer ones, than any OpenClaw makes`,
+      "see which program made them; let OpenClaw repair it: openclaw doctor --fix",
+    );
   }
 
   /** Runs a statement and says how many rows it changed. @throws StoreError */
@@ -131,7 +196,7 @@ export class SqliteDatabase {
 }
 
 /** What can be asked of a database, with or without its answers being remembered. */
-export type Questioned = Pick<SqliteReader, "row" | "hasTable" | "hasTables">;
+export type Questioned = Pick<SqliteReader, "row" | "hasTable" | "hasTables" | "definitionsOn">;
 
 /** One question that was asked of a database, and a hash of its answer. */
 interface Question {
@@ -150,6 +215,8 @@ export class SqliteReader {
   readonly #questions = new Map<string, Question>();
   /** The database's own count of commits, when all answers were last known to be as remembered. */
   #version: SqliteValue = null;
+  /** Of the schema that was judged; null where none was. */
+  #schemaVersion: SqliteValue = null;
 
   constructor(database: SqliteDatabase) {
     this.aside = database;
@@ -167,11 +234,23 @@ export class SqliteReader {
   }
 
   hasTable(name: string): boolean {
-    return this.row(TABLE_NAMED, name) !== null;
+    return this.definitionsOn(name).some((definition) => definition.type === "table" && definition.name === name);
   }
 
   hasTables(): boolean {
     return this.row(ANY_TABLE) !== null;
+  }
+
+  /** As of the database; another schema is news. */
+  definitionsOn(table: string): readonly Definition[] {
+    const definitions = this.aside.definitionsOn(table);
+    this.#schemaVersion = this.aside.schemaVersion();
+    return definitions;
+  }
+
+  /** Runs an action in which everything that is read is of one moment. */
+  atOnce<Result>(action: () => Result): Result {
+    return this.aside.transaction("read", action);
   }
 
   /** Whether anything that was asked since the start may be answered in another way now. */
@@ -179,11 +258,16 @@ export class SqliteReader {
     if (this.#questions.size === 0) return true;
     const version = this.aside.row("PRAGMA data_version")?.["data_version"] ?? null;
     if (version !== null && version === this.#version) return false;
-    for (const { sql, parameters, answer } of this.#questions.values()) {
-      if (answerOf(this.aside.row(sql, ...parameters)) !== answer) return true;
-    }
-    this.#version = version;
-    return false;
+    const isNews = this.atOnce(() => {
+      // Under another schema nothing is read before that was judged.
+      if (this.#schemaVersion !== null && this.#schemaVersion !== this.aside.schemaVersion()) return true;
+      for (const { sql, parameters, answer } of this.#questions.values()) {
+        if (answerOf(this.aside.row(sql, ...parameters)) !== answer) return true;
+      }
+      return false;
+    });
+    if (!isNews) this.#version = version;
+    return isNews;
   }
 
   close(): void {
@@ -292,10 +376,10 @@ function openForWriting(DatabaseSync: SqliteModule["DatabaseSync"], path: string
   const url = pathToFileURL(path);
   url.searchParams.set("mode", "rw");
   try {
-    return new DatabaseSync(url, { readOnly: false });
+    return new DatabaseSync(url, { ...OPTIONS, readOnly: false });
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    return new DatabaseSync(path, { readOnly: false });
+    return new DatabaseSync(path, { ...OPTIONS, readOnly: false });
   }
 }
 
@@ -310,6 +394,7 @@ const CORRUPT = 11;
 const FULL = 13;
 const CANNOT_OPEN = 14;
 const PERMISSION = 3;
+const TOO_BIG = 18;
 const NOT_A_DATABASE = 26;
 
 /** SQLite's own messages hold names of tables at most, but the text of a statement may hold more, so only the code is told. */
@@ -327,6 +412,12 @@ function toSqliteError(error: unknown, path: string, access: "read" | "write"): 
     case BUSY:
     case LOCKED:
       return new StoreError("locked", `${failed}: another program is writing it`, "it is tried again by itself");
+    case TOO_BIG:
+      return new StoreError(
+        "too-large",
+        `${failed}: a row or a definition in it is larger than any of OpenClaw's`,
+        "let OpenClaw repair it: openclaw doctor --fix",
+      );
     case FULL:
       return new StoreError("no-space", `${failed}: no space is left`, "free some space; it is tried again by itself");
     case CORRUPT:

@@ -6,23 +6,33 @@ import { toStoreError } from "./system-error.js";
 
 /** Longer than any reconcile of thousands of stores. */
 const WAIT_MS = 40_000;
+/** A waiter in another container takes the lock over within its wait, and far later than a holder misses its beats. */
+const HEARTBEAT = { everyMs: 3000, silentMs: 30_000 } as const;
 
 /** Lets one process at a time plan and write: the daemon and a command never push against each other. */
 export class StateDirectoryLock implements StateLock {
   readonly #path: string;
   readonly #clock: Clock;
   readonly #predecessors: Predecessors;
+  readonly #cleanUp: () => Promise<void>;
+  #hasBroken = false;
 
-  /** @param predecessors is told of a holder that was killed while it wrote */
-  constructor(path: string, clock: Clock, predecessors: Predecessors) {
+  /**
+   * @param predecessors is told of a holder that was killed while it wrote
+   * @param cleanUp removes what such a holder left elsewhere; called under the lock, before anything else is done
+   */
+  constructor(path: string, clock: Clock, predecessors: Predecessors, cleanUp: () => Promise<void> = () => Promise.resolve()) {
     this.#path = path;
     this.#clock = clock;
     this.#predecessors = predecessors;
+    this.#cleanUp = cleanUp;
   }
 
   async withLock<Result>(signal: AbortSignal, action: () => Promise<Result>): Promise<Result> {
     const release = await this.#take(signal);
     try {
+      if (this.#hasBroken) await this.#cleanUp();
+      this.#hasBroken = false;
       return await action();
     } finally {
       // A fault that lasted a moment is over by now; what lasts is told by who looks again.
@@ -47,8 +57,10 @@ export class StateDirectoryLock implements StateLock {
         staleMs: 0,
         waitMs: WAIT_MS,
         clock: this.#clock,
+        heartbeat: HEARTBEAT,
         predecessors: this.#predecessors,
         onBroken: (payload: string) => {
+          this.#hasBroken = true;
           this.#predecessors.add(payload);
         },
       };

@@ -24,6 +24,11 @@ export function isOwnGroupIn(files: { readonly passwd: string; readonly group: s
   return isAlone && groups.length > 0 && groups.every(({ name, members }) => [name, ...members].every((each) => own.has(each)));
 }
 
+/** A user's name; null for one that the system's files do not know. */
+export function userName(uid: number): string | null {
+  return linesOf(textOf("/etc/passwd")).find(([, , id]) => Number(id) === uid)?.[0] ?? null;
+}
+
 function linesOf(text: string): string[][] {
   return text.split("\n").flatMap((line) => (/^[^#:]/.test(line) ? [line.split(":")] : []));
 }

@@ -14,6 +14,11 @@ import { readStores, type Observation, type ReadStore } from "./observe.js";
 
 /** Stores written at once: enough to overlap the waits for the disk. */
 const WRITES_AT_ONCE = 16;
+/** Stores whose lock is waited for at once: who waits does nothing else. */
+const WAITS_AT_ONCE = 64;
+
+/** For a first attempt: a lock that is busy is not waited for. */
+const atOnce = AbortSignal.abort();
 
 /** What became of one store. */
 export interface WriteOutcome {
@@ -23,6 +28,8 @@ export interface WriteOutcome {
   readonly error: StoreError | null;
   /** It was not tried this time; the error is that of its last attempt. */
   readonly postponed: boolean;
+  /** Its lock was busy, and the wait for it was put off, so that nobody else waits: it goes on at the next attempt. */
+  readonly waiting: boolean;
   readonly durationMs: number;
 }
 
@@ -39,16 +46,30 @@ export interface ApplyPorts {
   readonly clock: Clock;
   /** Stores that are not written yet, and why they could not be at their last attempt. */
   readonly postponed: ReadonlyMap<StoreName, StoreError>;
+  /**
+   * Begins the wait for busy locks: the signal is aborted once something else is to be done, `wakeAt` (epoch ms) at the
+   * latest, and when the program is to stop. Null: they are waited for to the end.
+   */
+  readonly untilNews: UntilNews | null;
 }
 
-/** Carries a plan out, store by store, each in one write; it decides nothing, and one store's failure stops no other. */
+/** @param wakeAt epoch ms, or null */
+export type UntilNews = (wakeAt: number | null) => AbortSignal;
+
+/**
+ * Carries a plan out, store by store, each in one write; it decides nothing, and one store's failure stops no other.
+ *
+ * No store waits for another's lock: all are tried at once, the source first. Those whose lock is busy are waited for
+ * together afterwards; not at all where something was written, since others are to be informed of that.
+ */
 export async function applyPlan(
-  { flows, writes }: SyncPlan,
+  plan: SyncPlan,
   observation: Observation,
   ports: ApplyPorts,
   signal: AbortSignal,
 ): Promise<ApplyResult> {
-  const ready = { reads: readStores(observation), ports, signal };
+  const { flows, writes } = plan;
+  const ready = { reads: readStores(observation), ports, signal: atOnce };
   const adoptions = flows.flatMap(({ adoption, restoration, head }) => [
     ...(adoption === null ? [] : [{ store: adoption.into.store, change: adoptionChange(adoption, head, ports) }]),
     ...(restoration === null ? [] : [{ store: restoration.into.store, change: restorationChange(restoration, head, ports) }]),
@@ -61,20 +82,71 @@ export async function applyPlan(
     store: write.target.store,
     change: writeChange(write, originals, ports),
   });
-  const adopted: Applied[] = [];
-  for (const group of groupByStore([...adoptions, ...own.map(planned)])) adopted.push(await applyToStore(group, ready));
-  const outcomes = adopted.map(({ outcome }) => outcome);
-  const events = adopted.flatMap((applied) => applied.events);
+  const adopted: Attempt[] = [];
+  for (const group of groupByStore([...adoptions, ...own.map(planned)])) adopted.push(await attempt(group, ready));
   // The source changed under the adoption: what was planned for the others may be old, so all is looked at again.
-  if (outcomes.some(({ error }) => error?.code === "conflict")) return { adoptions: outcomes, writes: [], events };
+  if (adopted.some(({ outcome }) => outcome.error?.code === "conflict")) return resultOf(adopted, []);
   // Where the source was not reached, its own backup may be missing, on which the others rely.
-  const backup = outcomes.some(({ error }) => error !== null);
+  const backup = adopted.some(({ outcome }) => outcome.error !== null);
   const groups = groupByStore(others.map((write) => planned(backup ? { ...write, backup } : write)));
-  const written = await mapConcurrently(groups, WRITES_AT_ONCE, (group) => applyToStore(group, ready));
+  const written = await mapConcurrently(groups, WRITES_AT_ONCE, (group) => attempt(group, ready));
+  const attempts = [...adopted, ...written];
+  const busy = attempts.filter(isBusy);
+  if (busy.length === 0) return resultOf(adopted, written);
+  const { untilNews } = ports;
+  if (untilNews !== null && attempts.some(({ outcome }) => outcome.error === null))
+    return resultOf(adopted.map(putOff), written.map(putOff));
+  const ended =
+    untilNews === null
+      ? await mapConcurrently(busy, WAITS_AT_ONCE, ({ group }) => attempt(group, { ...ready, signal }))
+      : await waitForFirst(busy, ready, untilNews(plan.wakeAt));
+  const latest = new Map(ended.map((each) => [each.group, each]));
+  const resulting = (each: Attempt): Attempt => latest.get(each.group) ?? each;
+  return resultOf(adopted.map(resulting), written.map(resulting));
+}
+
+/** What was to be done with one store, and what became of it. */
+interface Attempt extends Applied {
+  readonly group: readonly [StoreChange, ...StoreChange[]];
+}
+
+async function attempt(group: Attempt["group"], ready: Ready): Promise<Attempt> {
+  return { group, ...(await applyToStore(group, ready)) };
+}
+
+/** Waits until the first of them comes to its end, well or not, or there is news; the others are put off until that was reported. */
+async function waitForFirst(busy: readonly Attempt[], ready: Ready, news: AbortSignal): Promise<Attempt[]> {
+  const end = new AbortController();
+  const stop = (): void => {
+    end.abort();
+  };
+  if (news.aborted) stop();
+  news.addEventListener("abort", stop, { once: true });
+  try {
+    return await mapConcurrently(busy, WAITS_AT_ONCE, async ({ group }) => {
+      const ended = await attempt(group, { ...ready, signal: end.signal });
+      if (end.signal.aborted) return putOff(ended);
+      stop();
+      return ended;
+    });
+  } finally {
+    news.removeEventListener("abort", stop);
+  }
+}
+
+function isBusy({ outcome }: Attempt): boolean {
+  return outcome.error?.code === "locked" && !outcome.postponed;
+}
+
+function putOff(ended: Attempt): Attempt {
+  return isBusy(ended) ? { ...ended, outcome: { ...ended.outcome, waiting: true } } : ended;
+}
+
+function resultOf(adopted: readonly Attempt[], written: readonly Attempt[]): ApplyResult {
   return {
-    adoptions: outcomes,
+    adoptions: adopted.map(({ outcome }) => outcome),
     writes: written.map(({ outcome }) => outcome),
-    events: [...events, ...written.flatMap((applied) => applied.events)],
+    events: [...adopted, ...written].flatMap(({ events }) => events),
   };
 }
 
@@ -197,12 +269,12 @@ async function applyToStore(
   const outcome = (error: StoreError | null): WriteOutcome => {
     const durationMs = Math.round((ports.clock.monotonic() - startedAt) * 10) / 10;
     const profiles = changes.map(({ profile }) => profile);
-    return { store: store.name, profiles, error, postponed: postponed !== null, durationMs };
+    return { store: store.name, profiles, error, postponed: postponed !== null, waiting: false, durationMs };
   };
   if (postponed !== null) return { outcome: outcome(postponed), events: [] };
   try {
     for (const { profile, backup } of changes) {
-      const stored = snapshot.profiles.find(({ id }) => id === profile);
+      const stored = backup === null ? undefined : snapshot.profiles.find(({ id }) => id === profile);
       if (backup === null || stored === undefined) continue;
       const entry = { store: store.name, profile, fingerprint: backup, image: stored.image() };
       await ports.backups.save(entry, ports.clock.now());

@@ -25,31 +25,45 @@ export interface Retry {
   readonly failures: number;
   /** When it is tried again by itself (monotonic ms); null for what only a change can mend. */
   readonly dueAt: number | null;
+  /** Its lock is still to be waited for, at any look. */
+  readonly isWaiting: boolean;
 }
 
 /** What is left out of a look that no event asked for. */
 export function postponedAt(retries: Retries, now: number): ReadonlySet<StoreName> {
-  return new Set([...retries].flatMap(([store, { dueAt }]) => (dueAt === null || dueAt > now ? [store] : [])));
+  const isPostponed = ({ dueAt, isWaiting }: Retry): boolean => !isWaiting && (dueAt === null || dueAt > now);
+  return new Set([...retries].flatMap(([store, retry]) => (isPostponed(retry) ? [store] : [])));
+}
+
+interface RetryTimes {
+  readonly postponed: ReadonlySet<StoreName>;
+  readonly waiting?: ReadonlySet<StoreName>;
+  /** Monotonic ms. */
+  readonly now: number;
+  readonly random: number;
 }
 
 /**
  * The retries after a look: what did not fail is forgotten, and what an event had tried before its time keeps it.
  *
  * @param failed why, for what was left out (`postponed`), too
+ * @param waiting stores whose lock is still to be waited for: that was no attempt that failed
  * @param random in [0, 1); one for all, so that what fails together is tried again together
  */
 export function retriesAfter(
   before: Retries,
   failed: ReadonlyMap<StoreName, StoreErrorCode>,
-  { postponed, now, random }: { readonly postponed: ReadonlySet<StoreName>; readonly now: number; readonly random: number },
+  { postponed, waiting, now, random }: RetryTimes,
 ): Retries {
   const next = ([store, code]: [StoreName, StoreErrorCode]): [StoreName, Retry] => {
-    const known = before.get(store) ?? { failures: 0, dueAt: null };
-    if (!isTransient(code)) return [store, { ...known, dueAt: null }];
-    if (known.dueAt !== null && (known.dueAt > now || postponed.has(store))) return [store, known];
+    const known = before.get(store) ?? { failures: 0, dueAt: null, isWaiting: false };
+    if (!isTransient(code)) return [store, { ...known, dueAt: null, isWaiting: false }];
+    if (waiting?.has(store) === true) return [store, { ...known, dueAt: now + backoffMs(1, random), isWaiting: true }];
+    const isTooSoon = known.dueAt !== null && (known.dueAt > now || postponed.has(store));
+    if (isTooSoon && !known.isWaiting) return [store, known];
     const failures = known.failures + 1;
     const waitMs = backoffMs(failures, random) / (code === "conflict" ? CONFLICT_SOONER : 1);
-    return [store, { failures, dueAt: now + waitMs }];
+    return [store, { failures, dueAt: now + waitMs, isWaiting: false }];
   };
   return new Map([...failed].map(next));
 }

@@ -1,6 +1,7 @@
 import { earliest, toMonotonic, type Clock } from "../domain/clock.js";
 import type { StoreName } from "../domain/store.js";
 import { backoffMs, postponedAt, retriesAfter, type Retries } from "./backoff.js";
+import type { UntilNews } from "./apply.js";
 import type { ReconcileResult } from "./reconciler.js";
 
 /** As long as a timer can be. */
@@ -8,8 +9,8 @@ const LONGEST_SLEEP_MS = 2 ** 31 - 1;
 
 /** What the loop needs; all of it is given, so that tests hold the time and the events. */
 export interface LoopPorts {
-  /** `postponed`: stores that are not to be written yet. */
-  readonly reconcile: (postponed: ReadonlySet<StoreName>, signal: AbortSignal) => Promise<ReconcileResult>;
+  /** `postponed`: stores that are not to be written yet. `untilNews`: ends the wait for busy locks when the next look is due. */
+  readonly reconcile: (postponed: ReadonlySet<StoreName>, signal: AbortSignal, untilNews: UntilNews) => Promise<ReconcileResult>;
   /** Called after each reconcile; watches, logs and status hang on it. It may ask for one more look. */
   readonly onResult: (result: ReconcileResult) => Promise<{ readonly lookAgain: boolean }>;
   /** Called when a reconcile failed as a whole; what it throws ends the loop. */
@@ -65,17 +66,21 @@ export class ReconcileLoop {
     );
     while (!signal.aborted) {
       await this.#once(signal);
-      await this.#untilDue(signal);
+      await this.#sleepUntilDue(
+        () => earliest(this.#ports.dueAt(), this.#retryAt),
+        () => signal.aborted,
+      );
     }
     // Nobody looks from here on, which must not last.
     this.#busySince = this.#ports.clock.monotonic();
   }
 
-  async #untilDue(signal: AbortSignal): Promise<void> {
+  /** Sleeps until something is due, which an event may bring forward, or until there is no more to sleep for. */
+  async #sleepUntilDue(dueAt: () => number | null, isOver: () => boolean): Promise<void> {
     const { clock } = this.#ports;
     for (;;) {
-      const due = earliest(this.#ports.dueAt(), this.#retryAt);
-      if (signal.aborted || (due !== null && due <= clock.monotonic())) return;
+      const due = dueAt();
+      if (isOver() || (due !== null && due <= clock.monotonic())) return;
       const woken = new AbortController();
       this.#wake = () => {
         woken.abort();
@@ -90,10 +95,19 @@ export class ReconcileLoop {
     this.#retryAt = null;
     this.#busySince = clock.monotonic();
     const postponed = this.#ports.hasEvents() ? new Set<StoreName>() : postponedAt(this.#retries, clock.monotonic());
+    let hasEnded = false;
+    let news: AbortSignal | null = null;
+    const untilNews: UntilNews = (wakeAt) => {
+      const retryAt = earliest(this.#nextRetryOf(postponed), toMonotonic(wakeAt, clock));
+      news = this.#whenDue(retryAt, () => hasEnded || signal.aborted);
+      return news;
+    };
+    const wasCutShort = (): boolean => news?.aborted === true;
     this.#ports.onActing();
     try {
-      const result = await this.#ports.reconcile(postponed, signal);
-      this.#ports.onActed();
+      const result = await this.#ports.reconcile(postponed, signal, untilNews);
+      // Who only waited for a lock is no reason to let the news settle once more.
+      if (!wasCutShort()) this.#ports.onActed();
       const { lookAgain } = await this.#ports.onResult(result);
       this.#schedule(result, postponed, lookAgain);
     } catch (error) {
@@ -104,15 +118,33 @@ export class ReconcileLoop {
       this.#failures += 1;
       this.#retryAt = clock.monotonic() + backoffMs(this.#failures, random());
     } finally {
+      hasEnded = true;
+      this.#wake();
       this.#busySince = null;
     }
   }
 
-  #schedule({ failed, plan }: ReconcileResult, postponed: ReadonlySet<StoreName>, lookAgain: boolean): void {
+  #nextRetryOf(postponed: ReadonlySet<StoreName>): number | null {
+    let next: number | null = null;
+    for (const store of postponed) next = earliest(next, this.#retries.get(store)?.dueAt ?? null);
+    return next;
+  }
+
+  /** @returns a signal that is aborted when the next look is due, by an event or at a time (monotonic ms), or it is over */
+  #whenDue(at: number | null, isOver: () => boolean): AbortSignal {
+    const due = new AbortController();
+    void this.#sleepUntilDue(() => earliest(this.#ports.dueAt(), at), isOver).then(() => {
+      due.abort();
+    });
+    return due.signal;
+  }
+
+  #schedule({ failed, plan, writes, adoptions }: ReconcileResult, postponed: ReadonlySet<StoreName>, lookAgain: boolean): void {
     const { clock, random } = this.#ports;
     const now = clock.monotonic();
     this.#failures = 0;
-    this.#retries = retriesAfter(this.#retries, failed, { postponed, now, random: random() });
+    const waiting = new Set([...writes, ...adoptions].flatMap(({ store, waiting: isWaiting }) => (isWaiting ? [store] : [])));
+    this.#retries = retriesAfter(this.#retries, failed, { postponed, waiting, now, random: random() });
     this.#retryAt = earliest(toMonotonic(plan.wakeAt, clock), lookAgain ? now : null);
     for (const { dueAt } of this.#retries.values()) this.#retryAt = earliest(this.#retryAt, dueAt);
   }

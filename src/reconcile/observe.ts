@@ -2,6 +2,7 @@ import type { Account, Credential } from "../domain/credential.js";
 import { expiryOf } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
 import { fingerprintAccount, identify, type FingerprintOf } from "../domain/generation.js";
+import { holdingOf, isOverruled, type Claim, type Holding } from "../domain/holding.js";
 import type { Inventory, LoginCopies, SourceStore, TargetStore } from "../domain/inventory.js";
 import { placementKey } from "../domain/ledger.js";
 import type { BackupMemory } from "../domain/memory.js";
@@ -222,23 +223,71 @@ async function readTargets(targets: readonly TargetStore[], read: ReadPlace): Pr
   });
 }
 
-/** The same file under two names is one store; the first name serves it, a pinned agent's before all others. */
+/** A place under several names is one store, which one of them has; what the config says of that one holds (rule R16b). */
 function markDuplicates(reads: readonly Found[], sources: readonly ReadStore[]): Found[] {
-  const served = new Map<string, StoreName>();
-  for (const { store, snapshot } of sources) if (snapshot.identity !== null) served.set(snapshot.identity, store.name);
-  for (const { target, snapshot } of reads) {
-    const identity = snapshot?.identity ?? null;
-    if (target.binding === "pinned" && identity !== null && !served.has(identity)) served.set(identity, target.store.name);
+  const own = new Map(
+    sources.flatMap(({ store, snapshot }) => (snapshot.identity === null ? [] : [[snapshot.identity, store.name]])),
+  );
+  const groups = new Map<string, Found[]>();
+  for (const read of reads) {
+    for (const identity of identitiesOf(read)) {
+      const group = groups.get(identity) ?? [];
+      if (!group.includes(read)) groups.set(identity, [...group, read]);
+    }
   }
-  return reads.map((read) => {
-    const identity = read.snapshot?.identity;
-    if (identity == null) return read;
-    const first = served.get(identity);
+  const marked = new Map<Found, Found>();
+  for (const [identity, group] of groups) {
+    const source = own.get(identity);
+    // Of hundreds nearly all are alone, and only where they are not is it asked whose the place is.
+    if (source === undefined && group.length === 1) continue;
     // The source may follow itself in another profile.
-    if (first !== undefined && first !== read.target.store.name) return { ...read, sameAs: first };
-    served.set(identity, read.target.store.name);
-    return read;
-  });
+    const others = group.filter(({ target }) => target.store.name !== source);
+    const claims = group.map((read) => claimOf(read, identity));
+    const [first, ...rest] = claims;
+    if (first === undefined) continue;
+    const holding = source === undefined ? holdingOf([first, ...rest]) : null;
+    for (const read of others) {
+      const before = marked.get(read) ?? read;
+      if (holding?.name === read) marked.set(read, heldOn(before, holding, claims));
+      else marked.set(read, overruled(before, claimOf(read, identity), holding, source));
+    }
+  }
+  return reads.map((read) => marked.get(read) ?? read);
+}
+
+/** What is not to be written is known by its places alone, whether or not it could be read. */
+function identitiesOf({ target, snapshot }: Found): string[] {
+  if (snapshot !== null) return snapshot.identity === null ? [] : [snapshot.identity];
+  return target.binding === "follow" ? [] : target.store.places().map(({ identity }) => identity);
+}
+
+function claimOf(read: Found, identity: string): Claim<Found> {
+  const { binding, share, store } = read.target;
+  const isItself = store.places().some((place) => place.identity === identity && place.isItself);
+  return { name: read, isItself, binding, share };
+}
+
+/** The one that has the place, on the terms that hold for it. */
+function heldOn(read: Found, { binding, share }: Holding<Found>, claims: readonly Claim<Found>[]): Found {
+  const { target } = read;
+  const margins = claims.filter((claim) => claim.share === share).map(({ name }) => name.target.expiryMarginMs);
+  const expiryMarginMs = share === target.share ? target.expiryMarginMs : Math.max(...margins);
+  return { ...read, target: { ...target, binding, share, expiryMarginMs } };
+}
+
+/** Another name of a place: an error where the config says something else of it than what holds there. */
+function overruled(read: Found, claim: Claim<Found>, holding: Holding<Found> | null, source: StoreName | undefined): Found {
+  const { store } = read.target;
+  const holds = holding ?? { name: null, binding: "follow", share: "full" };
+  const sameAs = holding?.name.target.store.name ?? source ?? store.name;
+  if (!isOverruled(claim, holds)) return { ...read, sameAs };
+  const words = holds.binding === "follow" ? `follows the source, share ${holds.share}` : `is set to ${holds.binding}`;
+  const error = new StoreError(
+    "symlink",
+    `${store.path} is the very file of ${sameAs}, which ${words}: what the config says of ${store.name} does not hold there`,
+    `give ${store.name} a file of its own: remove the link to the other one, and sign in there; or set both alike in the config`,
+  );
+  return { ...read, snapshot: null, error, sameAs };
 }
 
 function observeProfile(store: StoreName, stored: StoredProfile, names: Names): ObservedProfile {

@@ -7,7 +7,7 @@ import type { BackupMemory, LedgerMemory, StateLock } from "../domain/memory.js"
 import type { Orders, Policy, SourceLook } from "../domain/observation.js";
 import { isEmptyPlan, planFlows, type SyncPlan } from "../domain/flows.js";
 import type { Revision, StoreName } from "../domain/store.js";
-import { applyPlan, type ApplyResult, type WriteOutcome } from "./apply.js";
+import { applyPlan, type ApplyResult, type UntilNews, type WriteOutcome } from "./apply.js";
 import { copiesToKeep, keepCopies, type LoginCopy } from "./keep.js";
 import { observe, type Observation } from "./observe.js";
 import { SeenTokens } from "./seen-tokens.js";
@@ -35,6 +35,8 @@ export interface ReconcileResult {
   readonly durationMs: number;
   /** Why a store could not be read or written, or is not written yet. */
   readonly failed: ReadonlyMap<StoreName, StoreErrorCode>;
+  /** Stores whose lock has been busy for a moment only, and is still waited for: programs take theirs for seconds all day. */
+  readonly brieflyBusy: ReadonlySet<StoreName>;
 }
 
 /** Whether another look alone, without any change, may bring more. */
@@ -44,6 +46,9 @@ export function isUnfinished({ failed }: ReconcileResult): boolean {
 
 /** Clocks are corrected by less than this while they run, and nobody who is awake looks later than this. */
 const JUMP_MS = 10_000;
+
+/** A lock that is busy for longer than this (ms) is worth a word. */
+const BRIEFLY_MS = 3000;
 
 const nothingApplied: ApplyResult = { adoptions: [], writes: [], events: [] };
 
@@ -64,6 +69,9 @@ export class Reconciler {
   /** What became of the last plan. */
   #applied: ApplyResult = nothingApplied;
 
+  /** Stores whose lock is waited for, and since when (monotonic ms). */
+  #waitingSince: ReadonlyMap<StoreName, number> = new Map();
+
   /** Issues of which this process saw a copy made. */
   readonly #kept = new Set<Fingerprint>();
 
@@ -82,9 +90,15 @@ export class Reconciler {
   /**
    * Looks, plans and carries the plan out.
    *
+   * @param untilNews as in `ApplyPorts`
    * @throws Failure when the ledger cannot be written, or another process keeps the state locked; nothing was pushed then
    */
-  async reconcile(policy: Policy, orders: Orders, signal: AbortSignal): Promise<ReconcileResult> {
+  async reconcile(
+    policy: Policy,
+    orders: Orders,
+    signal: AbortSignal,
+    untilNews: UntilNews | null = null,
+  ): Promise<ReconcileResult> {
     const { clock, lock } = this.#ports;
     const startedAt = clock.now();
     const started = clock.monotonic();
@@ -99,7 +113,7 @@ export class Reconciler {
       await this.#keep(current);
       await this.#ports.ledger.append(current.plan.record);
       this.#clockJumped = false;
-      const ports = { ...this.#ports, postponed: this.#postponedBy(orders) };
+      const ports = { ...this.#ports, postponed: this.#postponedBy(orders), untilNews };
       this.#applied = await applyPlan(current.plan, current.observation, ports, signal);
       const ledger = await this.#ports.ledger.append(this.#applied.events);
       return this.#result(current, this.#applied, ledger, startedAt, started);
@@ -174,7 +188,17 @@ export class Reconciler {
   #result(looked: Looked, applied: ApplyResult, ledger: LedgerState, startedAt: number, started: number): ReconcileResult {
     const { adoptions, writes } = applied;
     const durationMs = Math.round((this.#ports.clock.monotonic() - started) * 10) / 10;
-    return { ...looked, ledger, adoptions, writes, startedAt, durationMs, failed: failedIn(looked, applied) };
+    const failed = failedIn(looked, applied);
+    return { ...looked, ledger, adoptions, writes, startedAt, durationMs, failed, brieflyBusy: this.#brieflyBusyIn(applied) };
+  }
+
+  #brieflyBusyIn({ adoptions, writes }: ApplyResult): ReadonlySet<StoreName> {
+    const now = this.#ports.clock.monotonic();
+    const isWaiting = ({ store, waiting, postponed }: WriteOutcome): boolean =>
+      waiting || (postponed && this.#waitingSince.has(store));
+    const waiting = [...adoptions, ...writes].filter(isWaiting);
+    this.#waitingSince = new Map(waiting.map(({ store }) => [store, this.#waitingSince.get(store) ?? now]));
+    return new Set([...this.#waitingSince].flatMap(([store, since]) => (now - since < BRIEFLY_MS ? [store] : [])));
   }
 }
 

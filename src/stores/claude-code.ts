@@ -1,9 +1,11 @@
-import { lstat, mkdir, realpath } from "node:fs/promises";
+import { mkdir, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import * as z from "zod/mini";
 import { FIRST_EXPIRY_MS, LAST_EXPIRY_MS, type Account, type Credential } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
 import { Secret, SecretReference } from "../domain/secret.js";
+import type { Place } from "../domain/place.js";
+import { shellWord } from "../domain/shell-word.js";
 import type {
   CredentialStore,
   ProfileContent,
@@ -17,11 +19,13 @@ import type {
 import { replaceFile } from "../io/atomic-file.js";
 import { takeDirectoryLock, type HeldLock } from "../io/directory-lock.js";
 import { changeJson, parseJson, putJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
+import { isLink, linksTo } from "../io/real-path.js";
 import { isUnchanged, readRegularFile, refuseForeignDirectory, type RegularFile } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
+import { GuardedPath, unconfined, type Confinement } from "./confinement.js";
 import { variable, type Environment } from "./environment.js";
-import { parseOrTorn } from "./torn.js";
+import { parseOrTorn, readWhole } from "./torn.js";
 
 /** The one profile of Claude Code's file, by its key there. */
 export const CLAUDE_PROFILE = "claudeAiOauth";
@@ -69,6 +73,8 @@ export interface ClaudeDirectories {
   readonly storage: string;
   /** The account file, `.claude.json`. */
   readonly accountFile: string;
+  /** Where the login may be, for one that a target names; a source's may be anywhere. */
+  readonly confinement?: Confinement;
 }
 
 /**
@@ -92,6 +98,10 @@ export class ClaudeCodeStore implements CredentialStore {
   readonly path: string;
   readonly #accountFile: string;
   readonly #environment: Environment;
+  readonly #confinement: Confinement;
+  readonly #guard: GuardedPath;
+  /** A link in the place of a target's login is no place for one: its program would put a file there. */
+  readonly #followsLink: boolean;
   #account: { readonly revision: string; readonly account: Account | null } | null = null;
 
   constructor(name: StoreName, directories: ClaudeDirectories, environment: Environment) {
@@ -99,10 +109,21 @@ export class ClaudeCodeStore implements CredentialStore {
     this.path = join(directories.storage, ".credentials.json");
     this.#accountFile = directories.accountFile;
     this.#environment = environment;
+    this.#confinement = directories.confinement ?? unconfined;
+    this.#guard = new GuardedPath(this.path, this.#confinement);
+    this.#followsLink = directories.confinement === undefined;
+  }
+
+  places(): readonly Place[] {
+    return this.#confinement.placesAt(this.path);
   }
 
   async read(): Promise<StoreSnapshot> {
-    const file = await this.load();
+    const file = await readWhole(
+      this.#environment,
+      () => this.load(),
+      (loaded) => loaded,
+    );
     const watched = [this.path, ...this.watched()];
     if (file === null) return { revision: ABSENT, identity: null, changedAt: null, files: watched, profiles: [] };
     const root = parseOrTorn(file, this.path, this.#environment.clock);
@@ -111,7 +132,7 @@ export class ClaudeCodeStore implements CredentialStore {
       revision: revisionOf(file.text),
       identity: file.identity,
       changedAt: file.changedAt,
-      files: file.realPath === this.path ? watched : [...watched, file.realPath],
+      files: file.realPath === this.path ? watched : [...new Set([...watched, ...linksTo(this.path), file.realPath])],
       profiles: profile === null ? [] : [profile],
     };
   }
@@ -138,6 +159,8 @@ export class ClaudeCodeStore implements CredentialStore {
   /** The login as it is now, wherever it is kept; null where there is none. */
   protected async load(): Promise<RegularFile | null> {
     const file = await readRegularFile(this.path);
+    if (!this.#followsLink || file !== null) this.#guard.judge(file?.realPath ?? null);
+    if (!this.#followsLink) this.#refuseSymlink();
     if (file !== null) refuseForeignDirectory(file.realPath);
     return file;
   }
@@ -148,8 +171,8 @@ export class ClaudeCodeStore implements CredentialStore {
    * @returns whether that was still there, and still to be replaced
    */
   protected save(text: string, before: RegularFile | null, isStillOurs: () => boolean): Promise<boolean> {
-    return replaceFile(this.path, text, {
-      isStillWanted: () => isStillOurs() && isUnchanged(this.path, before),
+    return replaceFile(this.#guard.confirm(), text, {
+      isStillWanted: () => isStillOurs() && this.#guard.isStill() && isUnchanged(this.path, before),
       discard: this.#environment.predecessors.leftovers.discard,
     });
   }
@@ -161,7 +184,8 @@ export class ClaudeCodeStore implements CredentialStore {
 
   async #replace(expected: Revision, signal: AbortSignal, change: (text: string | null) => string): Promise<void> {
     try {
-      await this.#refuseSymlink();
+      this.#refuseSymlink();
+      this.#guard.confirm();
       if (expected === ABSENT) await this.#makeDirectory();
       await this.#underLocks(signal, async (locks) => {
         const file = await this.load();
@@ -232,17 +256,12 @@ export class ClaudeCodeStore implements CredentialStore {
   }
 
   /** Claude Code's own write would replace the link and leave what it leads to behind, so a link is no place for a login. */
-  async #refuseSymlink(): Promise<void> {
-    try {
-      if (!(await lstat(this.path)).isSymbolicLink()) return;
-    } catch (error) {
-      if (isAbsent(error)) return;
-      throw error;
-    }
+  #refuseSymlink(): void {
+    if (!isLink(this.path)) return;
     throw new StoreError(
       "symlink",
       `${this.path} is a symbolic link, which Claude Code replaces at its next refresh`,
-      "put the file itself there",
+      `remove the link: rm ${shellWord(this.path)} - and put the file itself there, if you need what is in it`,
     );
   }
 

@@ -1,3 +1,4 @@
+import { isAbsolute, join } from "node:path";
 import type { FileReader } from "../io/regular-file.js";
 import type { SqliteReaders } from "../io/sqlite-database.js";
 import type { Predecessors, SharedOwnerLocks } from "../io/owner-lock.js";
@@ -26,6 +27,8 @@ export interface Environment {
   readonly lastAgents: Map<string, readonly AgentPlace[]>;
   /** For a look; who is about to write reads the file itself. */
   readonly files: FileReader;
+  /** Whether a look waits until a half-written file is whole or must be taken for broken; the daemon looks again instead. */
+  readonly waitsForWriters: boolean;
 }
 
 /** Expands a leading `~`, as the owning programs do. */
@@ -38,4 +41,19 @@ export function expandHome(path: string, home: string): string {
 export function variable(environment: Environment, name: string): string | null {
   const value = environment.variables[name]?.trim();
   return value === undefined || value === "" ? null : value;
+}
+
+/**
+ * A user's directory as the XDG Base Directory Specification names it: a variable's, unless that is a relative path, which
+ * the specification has programs ignore.
+ *
+ * @param usual below the home, by its parts
+ */
+export function baseDirectory(
+  environment: Environment,
+  name: "XDG_CONFIG_HOME" | "XDG_STATE_HOME",
+  ...usual: readonly string[]
+): string {
+  const named = variable(environment, name);
+  return named !== null && isAbsolute(named) ? named : join(environment.home, ...usual);
 }

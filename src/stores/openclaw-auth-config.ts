@@ -1,24 +1,15 @@
-import { join } from "node:path";
 import { findNodeAtLocation, parseTree } from "jsonc-parser";
 import * as z from "zod/mini";
 import type { AuthPreferences } from "../domain/choice.js";
 import { isPresentable } from "../domain/presentable.js";
-import { readRegularFile } from "../io/regular-file.js";
 import { isTooDeep } from "../io/json-document.js";
-import { parseJson5 } from "./openclaw-discovery.js";
+import type { Environment } from "./environment.js";
+import { partOf, readOpenclawConfig } from "./openclaw-config.js";
 
 const text = z.catch(z.nullable(z.string().check(z.refine(isPresentable))), null);
 const authShape = z.object({
-  auth: z.catch(
-    z.object({
-      order: z.catch(z.record(z.string(), z.catch(z.array(z.string()), [])), {}),
-      profiles: z.catch(
-        z.record(z.string(), z.catch(z.object({ provider: text, mode: text }), { provider: null, mode: null })),
-        {},
-      ),
-    }),
-    { order: {}, profiles: {} },
-  ),
+  order: z.catch(z.record(z.string(), z.catch(z.array(z.string()), [])), {}),
+  profiles: z.catch(z.record(z.string(), z.catch(z.object({ provider: text, mode: text }), { provider: null, mode: null })), {}),
 });
 
 /**
@@ -26,16 +17,17 @@ const authShape = z.object({
  *
  * @throws StoreError where it cannot be understood
  */
-export async function readAuthPreferences(stateDirectory: string): Promise<AuthPreferences> {
-  const path = join(stateDirectory, "openclaw.json");
-  const file = await readRegularFile(path);
-  const parsed = authShape.safeParse(file === null ? {} : await parseJson5(file.text, path));
-  const { order, profiles } = parsed.success ? parsed.data.auth : { order: {}, profiles: {} };
+export async function readAuthPreferences(stateDirectory: string, environment: Environment): Promise<AuthPreferences> {
+  const config = await readOpenclawConfig(environment, stateDirectory);
+  if (config.problem !== null) throw config.problem.error;
+  const { path, text: source } = config;
+  const parsed = authShape.safeParse(partOf(config, "auth") ?? {});
+  const { order, profiles } = parsed.success ? parsed.data : { order: {}, profiles: {} };
   const orders = Object.fromEntries(
     Object.entries(order).filter(([provider, ids]) => ids.length > 0 && [provider, ...ids].every(isPresentable)),
   );
   const named = Object.fromEntries(Object.entries(profiles).filter(([id]) => isPresentable(id)));
-  return { path, order: orders, profiles: named, lineOf: (keys) => (file === null ? null : lineOf(file.text, keys)) };
+  return { path, order: orders, profiles: named, lineOf: (keys) => (source === null ? null : lineOf(source, keys)) };
 }
 
 /** Null too where the file is written in a way that only JSON5 allows, or too deeply for its parser. */

@@ -5,7 +5,7 @@ import type { FieldChange, Flaw, ProfileUsage, ChoosableProfile, Choice, Side } 
 import type { ProfileId } from "../domain/store.js";
 import { changeJson, isJsonObject, keyAfter, namedValues, parseJson, putJson, textAt } from "../io/json-document.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
-import { PENALTIES } from "./openclaw-penalties.js";
+import { penaltiesIn } from "./openclaw-penalties.js";
 import { isFenced, readFence } from "./openclaw-fence.js";
 import { profileChanges, profilesIn, refuseUnpresentable, typeOf } from "./openclaw-profiles.js";
 
@@ -129,7 +129,7 @@ function usageOf(id: ProfileId, stats: unknown): [ProfileId, ProfileUsage][] {
     return typeof time === "number" && Number.isFinite(time) ? time : null;
   };
   const ends = ["cooldownUntil", "disabledUntil", "blockedUntil"].map(timeOf).filter((end) => end !== null);
-  const penalties = PENALTIES.filter((name) => Object.hasOwn(usage, name));
+  const penalties = penaltiesIn(usage);
   return [[id, { lastUsedAt: timeOf("lastUsed"), blockedUntil: ends.length === 0 ? null : Math.max(...ends), penalties }]];
 }
 

@@ -1,20 +1,22 @@
 import { realpathSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import * as z from "zod/mini";
 import { StoreError } from "../domain/errors.js";
 import { isPresentable, looksLikeToken } from "../domain/presentable.js";
 import { isJsonObject } from "../io/json-document.js";
-import { isThere, readRegularFile } from "../io/regular-file.js";
+import { isInside, LinkFinder, realPathOf, refuseDangling } from "../io/real-path.js";
+import { isThere } from "../io/regular-file.js";
 import { errnoOf, isAbsent, toStoreError } from "../io/system-error.js";
-import { expandHome, variable, type AgentPlace, type Environment } from "./environment.js";
+import { Confinement, confinedTo } from "./confinement.js";
+import { expandHome, type AgentPlace, type Environment } from "./environment.js";
+import { CONFIG_FILE, partOf, readOpenclawConfig, type ConfigProblem, type OpenclawConfig } from "./openclaw-config.js";
 import { GOLDEN_FILE, PROFILES_FILE } from "./openclaw-json.js";
 import { AGENT_DATABASE, STATE_DATABASE } from "./openclaw-sqlite.js";
+import { substituted } from "./openclaw-variables.js";
 
 /** The agent whose store is everyone's up to 2026.7, whatever the default agent is. */
 export const MAIN_AGENT = "main";
-/** Names that OpenClaw's state directory had before, which it still uses where only they exist. */
-const LEGACY_STATE_DIRECTORIES = [".clawdbot", ".moldbot", ".moltbot"];
 
 const presentable = z.string().check(z.refine(isPresentable));
 const authShape = z.looseObject({
@@ -23,14 +25,9 @@ const authShape = z.looseObject({
   ),
   order: z.optional(z.record(presentable, z.array(presentable))),
 });
-const configShape = z.looseObject({
-  meta: z.optional(z.catch(z.looseObject({ lastTouchedVersion: z.optional(z.string()) }), {})),
-  gateway: z.optional(z.catch(z.looseObject({ port: z.optional(z.number()) }), {})),
-  auth: z.optional(z.catch(authShape, {})),
-  agents: z.optional(
-    z.looseObject({ list: z.optional(z.array(z.unknown())), entries: z.optional(z.record(z.string(), z.unknown())) }),
-  ),
-});
+const agentsShape = z.optional(
+  z.looseObject({ list: z.optional(z.array(z.unknown())), entries: z.optional(z.record(z.string(), z.unknown())) }),
+);
 
 export interface OpenclawAgent {
   readonly id: string;
@@ -49,6 +46,8 @@ export interface OpenclawAgent {
 
 export interface OpenclawLayout {
   readonly stateDirectory: string;
+  /** Where its stores may be. */
+  readonly confinement: Confinement;
   /** The database with the store that agents inherit from; null where there surely is none. */
   readonly sharedDatabase: string | null;
   readonly agents: readonly OpenclawAgent[];
@@ -58,31 +57,16 @@ export interface OpenclawLayout {
    * Why these may not be all agents. Where it is `openclaw.json` that cannot be read or understood, they are those that it
    * named before; where that is not known, those whose directories exist.
    */
-  readonly problem: Problem | null;
+  readonly problem: ConfigProblem | null;
+  /** Whether `openclaw.json` was never understood, so that agents are known by their directories' names alone. */
+  readonly isGuessed: boolean;
   /** Files whose change may change the layout. */
   readonly files: readonly string[];
 }
 
-interface Problem {
-  readonly path: string;
-  readonly error: StoreError;
-}
-
 /** OpenClaw's state directory by its own rules; it may not exist. */
-export function openclawStateDirectory(environment: Environment, configured: string | null): Promise<string> {
-  const home = openclawHome(environment);
-  const named = configured ?? variable(environment, "OPENCLAW_STATE_DIR") ?? variable(environment, "CLAWDBOT_STATE_DIR");
-  if (named !== null) return Promise.resolve(resolve(expandHome(named, home)));
-  const usual = join(home, ".openclaw");
-  for (const directory of [usual, ...LEGACY_STATE_DIRECTORIES.map((name) => join(home, name))]) {
-    if (attempt(() => isThere(directory)) !== false) return Promise.resolve(directory);
-  }
-  return Promise.resolve(usual);
-}
-
-/** What OpenClaw takes for the home, in its config too (openclaw/openclaw, src/infra/home-dir.ts). */
-function openclawHome(environment: Environment): string {
-  return resolve(expandHome(variable(environment, "OPENCLAW_HOME") ?? environment.home, environment.home));
+export async function openclawStateDirectory(environment: Environment, configured: string | null): Promise<string> {
+  return (await readOpenclawConfig(environment, configured)).stateDirectory;
 }
 
 /**
@@ -95,36 +79,69 @@ export async function discoverOpenclaw(
   agentDirs: readonly string[],
   environment: Environment,
 ): Promise<OpenclawLayout> {
-  const configFile = join(stateDirectory, "openclaw.json");
+  const config = await readOpenclawConfig(environment, stateDirectory);
   const agentsDirectory = join(stateDirectory, "agents");
   const isInstalled = attempt(() => isThere(stateDirectory));
-  if (isInstalled !== true) {
+  if (isInstalled !== true && (isInstalled !== false || config.text === null)) {
     const problem = isInstalled === false ? null : { path: stateDirectory, error: isInstalled };
-    return { stateDirectory, sharedDatabase: null, agents: [], versionHint: null, problem, files: [configFile] };
+    return nothingIn(stateDirectory, config, problem);
   }
   const { present, unlisted } = await agentDirectoriesIn(agentsDirectory);
-  const allowed = [...homes(environment), stateDirectory, ...agentDirs.map((path) => expandHome(path, environment.home))];
-  const { configured, versionHint, configError } = await configuredAgents(configFile, stateDirectory, allowed, environment);
+  if (config.isMoved && !isAtOneOf(ownPlaces(config, agentDirs, environment), stateDirectory))
+    return nothingIn(stateDirectory, config, { path: stateDirectory, error: movedAway(stateDirectory) });
+  const confinement = await confinementOf(stateDirectory, agentDirs, environment, config);
+  const { configured, isWhole, configProblem } = configuredAgents(config, environment);
   const stateDatabase = join(stateDirectory, STATE_DATABASE);
   const hasStateDatabase = attempt(() => isThere(stateDatabase));
 
-  const known = configured ?? present;
+  const behindLinks = new Set<string>();
+  const judged = (place: AgentPlace): AgentPlace => {
+    if (place.refusal !== null) return place;
+    const real = attempt(() => realPathOf(place.directory));
+    if (real instanceof StoreError) return { ...place, refusal: real };
+    if (real !== place.directory) behindLinks.add(place.directory);
+    return { ...place, refusal: refusalOf(place, real, stateDirectory, confinement) };
+  };
+  const known = (configured ?? (config.isLocated ? present : [])).map(judged);
   const looked = known.filter(({ refusal }) => refusal === null);
-  const others = (await othersAmong(present, looked)).filter(({ id, directory }) => mayHaveCredentials(id, directory));
+  const ids = new Set(known.map(({ id }) => id));
+  // While it is not known where every agent is, any directory may be a live one's.
+  const strays = config.isLocated ? await othersAmong(present, looked) : [];
+  const strangers = strays.filter(({ id }) => !ids.has(id) && (isWhole || id === MAIN_AGENT));
+  const others = strangers.filter(({ id, directory }) => mayHaveCredentials(id, directory));
   const agents = [
     ...known.map((place) => agentAt(place, true, hasStateDatabase)),
-    ...others.map((place) => agentAt(place, false, hasStateDatabase)),
+    ...others.map((place) => agentAt(judged(place), false, hasStateDatabase)),
   ];
   const watched = [...looked, ...others.filter(({ id }) => id === MAIN_AGENT)];
-  const files = [configFile, stateDatabase, agentsDirectory, ...watched.flatMap(filesOf)];
+  const links = new LinkFinder();
+  const ways = [agentsDirectory, ...behindLinks].flatMap((directory) => links.linksTo(directory));
+  const files = [
+    ...config.files,
+    stateDatabase,
+    agentsDirectory,
+    // An agent's directory that is replaced, or one above it: what is watched would still be the old one.
+    ...present.map(({ id }) => join(agentsDirectory, id)),
+    ...ways,
+    ...watched.flatMap(filesOf),
+  ];
   const sharedDatabase = hasStateDatabase === false ? null : stateDatabase;
-  const problem = problemOf([configFile, configError], [agentsDirectory, unlisted]);
-  return { stateDirectory, sharedDatabase, agents, versionHint, problem, files };
+  const problem = configProblem ?? (unlisted === null ? null : { path: agentsDirectory, error: unlisted });
+  const { versionHint } = config;
+  return { stateDirectory, confinement, sharedDatabase, agents, versionHint, problem, isGuessed: configured === null, files };
 }
 
-function problemOf(...all: readonly (readonly [string, StoreError | null])[]): Problem | null {
-  for (const [path, error] of all) if (error !== null) return { path, error };
-  return null;
+function nothingIn(stateDirectory: string, { files }: OpenclawConfig, problem: ConfigProblem | null): OpenclawLayout {
+  return {
+    stateDirectory,
+    confinement: confinedTo(stateDirectory),
+    sharedDatabase: null,
+    agents: [],
+    versionHint: null,
+    problem,
+    isGuessed: false,
+    files,
+  };
 }
 
 /** An answer, or why there is none: a place that cannot be looked at is not an empty one. */
@@ -187,6 +204,7 @@ function credentialsOf(
     isThere(join(directory, PROFILES_FILE)),
     isThere(join(directory, GOLDEN_FILE)),
   ];
+  if (!hasDatabase) refuseDangling(join(directory, AGENT_DATABASE));
   if (hasDatabase) return { keeps: "sqlite", hasFile, hasGolden };
   if (hasStateDatabase instanceof StoreError) throw hasStateDatabase;
   return { keeps: hasStateDatabase ? "inherits" : "json", hasFile, hasGolden };
@@ -196,23 +214,47 @@ function credentialsOf(
 const unseen = { keeps: "json", hasFile: false, hasGolden: false } as const;
 
 /** Where this user's programs keep their files. A home that is the root of everything, as in some containers, tells nothing. */
-function homes(environment: Environment): string[] {
-  return [environment.home, openclawHome(environment)].filter((path) => path !== "/");
+function homes({ home }: Environment, { givenHome }: OpenclawConfig): string[] {
+  return [home, givenHome].filter((path) => path !== "/");
+}
+
+/** Where the user's own OpenClaw may be, and its agents. */
+function ownPlaces(config: OpenclawConfig, agentDirs: readonly string[], environment: Environment): string[] {
+  return [...homes(environment, config), ...agentDirs.map((path) => expandHome(path, environment.home))];
+}
+
+/** Whoever may write OpenClaw's own files could have logins put anywhere, as with an agent's directory. */
+function movedAway(stateDirectory: string): StoreError {
+  return new StoreError(
+    "permission",
+    `OpenClaw's own .env or env block moves its state directory to ${stateDirectory}, outside of this user's home`,
+    `if that is meant, add it to the config of credsyncd: agentDirs: [${JSON.stringify(stateDirectory)}]`,
+  );
 }
 
 /**
- * Why an agent's directory that `openclaw.json` names is not served: whoever may write that file could have a login put
- * anywhere, so the user says in a file of their own where else agents may be.
+ * The user's own OpenClaw may keep agents anywhere in the home, and where the user says in a file of their own; whoever owns
+ * another one, such as a container's, may put a link or an `agentDir` into it, which lead nowhere.
  */
-function refusalOf(id: string, directory: string, allowed: readonly string[]): StoreError | null {
-  const real = attempt(() => realPathOf(directory));
-  if (real instanceof StoreError) return real;
-  if (allowed.some((place) => isAt(place, real))) return null;
-  return new StoreError(
-    "permission",
-    `the agentDir of ${id} in openclaw.json leads to ${real}, outside of this user's home`,
-    `if that is meant, add it to the config of credsyncd: agentDirs: [${JSON.stringify(real)}]`,
+export async function confinementOf(
+  stateDirectory: string,
+  agentDirs: readonly string[],
+  environment: Environment,
+  config?: OpenclawConfig,
+): Promise<Confinement> {
+  if (stateDirectory !== (await openclawStateDirectory(environment, null))) return confinedTo(stateDirectory);
+  const own = ownPlaces(config ?? (await readOpenclawConfig(environment, stateDirectory)), agentDirs, environment);
+  return new Confinement(
+    [...own, stateDirectory, join(stateDirectory, "agents")],
+    "this user's home",
+    (directory) => `if that is meant, add it to the config of credsyncd: agentDirs: [${JSON.stringify(directory)}]`,
   );
+}
+
+/** Whether a path leads into one of these places; one that cannot be told leads nowhere. */
+function isAtOneOf(places: readonly string[], path: string): boolean {
+  const real = attempt(() => realPathOf(path));
+  return !(real instanceof StoreError) && places.some((place) => isAt(place, real));
 }
 
 /** Whether a path is inside of a place; a place that cannot be looked at allows nothing. */
@@ -221,68 +263,146 @@ function isAt(place: string, path: string): boolean {
   return !(real instanceof StoreError) && isInside(path, real);
 }
 
-function isInside(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(directory.endsWith("/") ? directory : `${directory}/`);
+/** Why an agent's directory is not even looked at, or null. */
+function refusalOf(
+  { id, directory }: AgentPlace,
+  real: string,
+  stateDirectory: string,
+  confinement: Confinement,
+): StoreError | null {
+  const isUsual = directory === usualDirectory(stateDirectory, id);
+  return confinement.refusalOf(real, isUsual ? directory : `the agentDir of ${id} in openclaw.json`);
 }
 
-/** Where a path leads behind links, as far as it exists. @throws StoreError where that cannot be told */
-function realPathOf(path: string): string {
-  try {
-    return realpathSync.native(path);
-  } catch (error) {
-    if (!isAbsent(error)) throw toStoreError(error, path, "read");
-    return dirname(path) === path ? path : join(realPathOf(dirname(path)), basename(path));
-  }
+function usualDirectory(stateDirectory: string, id: string): string {
+  return join(stateDirectory, "agents", id, "agent");
 }
 
 interface ConfiguredAgents {
   /** Null where the config cannot be understood, and never was. */
   readonly configured: readonly AgentPlace[] | null;
-  readonly versionHint: string | null;
-  readonly configError: StoreError | null;
+  /** Whether these are all agents, each where it is. */
+  readonly isWhole: boolean;
+  readonly configProblem: ConfigProblem | null;
 }
 
 /** Agents are configured, not scanned for: by `agents.entries`, else by `agents.list`, else there is just `main`. */
-async function configuredAgents(
-  path: string,
-  stateDirectory: string,
-  allowed: readonly string[],
-  environment: Environment,
-): Promise<ConfiguredAgents> {
-  const placeOf = (id: string, agentDir = ""): AgentPlace => {
-    const usual = join(stateDirectory, "agents", id, "agent");
-    if (agentDir.trim() === "") return { id, directory: usual, refusal: null };
-    if (!isPresentable(agentDir)) {
-      const what = `the agentDir of ${id} in openclaw.json is no path that can be shown`;
-      return { id, directory: usual, refusal: new StoreError("malformed", what, "check it with: openclaw doctor") };
-    }
-    const directory = resolve(stateDirectory, expandHome(agentDir.trim(), openclawHome(environment)));
-    return { id, directory, refusal: refusalOf(id, directory, allowed) };
-  };
+function configuredAgents(config: OpenclawConfig, environment: Environment): ConfiguredAgents {
+  const { path } = config;
   try {
-    const config = await readConfig(path);
-    if (config === null && environment.lastAgents.has(path)) throw gone(path);
-    const { list = [], entries } = config?.agents ?? {};
-    const listed = list.map((value, index) => agentIn(value, `agents.list.${String(index)}`, path));
-    const named = Object.entries(entries ?? {}).map(([name, value]) => ({
-      ...agentIn(value, `agents.entries.${name}`, path),
-      id: name,
-    }));
+    refuseUnknown(config, environment);
     const agents = new Map<string, AgentPlace>();
-    for (const [index, { id: written = "", agentDir }] of (entries === undefined ? listed : named).entries()) {
+    for (const [index, { id, agentDir }] of writtenAgents(config).entries()) {
       // As it is written: in lower case it would not be known for what it is.
-      const place = looksLikeToken(written) ? unnamed(index, stateDirectory) : placeOf(normalizeAgentId(written), agentDir);
+      const place = looksLikeToken(id)
+        ? unnamed(index, config.stateDirectory)
+        : placeOf(normalizeAgentId(id), agentDir, config, environment);
       if (!agents.has(place.id)) agents.set(place.id, place);
     }
-    if (agents.size === 0) agents.set(MAIN_AGENT, placeOf(MAIN_AGENT, undefined));
+    if (agents.size === 0) agents.set(MAIN_AGENT, usualPlace(MAIN_AGENT, config));
     const configured = [...agents.values()];
-    if (config !== null) environment.lastAgents.set(path, configured);
-    return { configured, versionHint: versionIn(config ?? {}), configError: null };
+    if (config.text !== null) environment.lastAgents.set(path, configured);
+    const isWhole = !hasTwoRosters(config) && configured.every(({ refusal }) => !(refusal instanceof UnknownPlace));
+    return { configured, isWhole, configProblem: config.problem };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     // By the name of its directory alone an agent would not be known for the one that the user pinned, or has no more.
-    return { configured: environment.lastAgents.get(path) ?? null, versionHint: null, configError: error };
+    const usual = config.isNamed ? path : join(config.stateDirectory, CONFIG_FILE);
+    const configured = environment.lastAgents.get(usual) ?? environment.lastAgents.get(path) ?? null;
+    return { configured, isWhole: false, configProblem: config.problem ?? { path, error } };
   }
+}
+
+/** @throws StoreError where the agents cannot be known from the configuration */
+function refuseUnknown(
+  { path, text, stateDirectory, isNamed, problem, unknown }: OpenclawConfig,
+  { lastAgents }: Environment,
+): void {
+  if (problem !== null && (unknown === null || unknown.has("agents"))) throw problem.error;
+  if (text === null && lastAgents.has(path)) throw gone(path);
+  // An older file that lies about counts again while the newer one is being replaced.
+  const usual = join(stateDirectory, CONFIG_FILE);
+  if (!isNamed && path !== usual && lastAgents.has(usual)) throw gone(usual);
+}
+
+/** No version accepts both: one that was started before still has the agents of the other one. */
+function hasTwoRosters({ value: { agents } }: OpenclawConfig): boolean {
+  return isJsonObject(agents) && agents["list"] !== undefined && agents["entries"] !== undefined;
+}
+
+interface WrittenAgent {
+  readonly id: string;
+  /** As it is written, without variables. */
+  readonly agentDir: string;
+}
+
+/** @throws StoreError for a shape that OpenClaw would not give it, and for an id that cannot be known */
+function writtenAgents(config: OpenclawConfig): WrittenAgent[] {
+  const { path, value, variables } = config;
+  const parsed = agentsShape.safeParse(value["agents"]);
+  if (!parsed.success) throw misshapen(["agents", ...(parsed.error.issues[0]?.path ?? [])].map(String).join("."), path);
+  const { list = [], entries } = parsed.data ?? {};
+  const listed = list.map((agent, index) => agentIn(agent, `agents.list.${String(index)}`, path));
+  if (entries !== undefined) {
+    return Object.entries(entries).map(([id, agent]) => {
+      const { agentDir = "" } = agentIn(agent, `agents.entries.${id}`, path);
+      return { id, agentDir };
+    });
+  }
+  return listed.map(({ id: written = "", agentDir = "" }, index) => {
+    const { text: id, missing } = substituted(written, variables);
+    if (missing[0] !== undefined) throw unset(`agents.list.${String(index)}.id`, missing[0], config);
+    return { id, agentDir };
+  });
+}
+
+function placeOf(id: string, written: string, config: OpenclawConfig, environment: Environment): AgentPlace {
+  const usual = usualPlace(id, config);
+  const { text, missing } = substituted(written, config.variables);
+  const agentDir = text.trim();
+  if (agentDir === "") return usual;
+  const nowhere = (refusal: StoreError): AgentPlace => ({ ...usual, refusal });
+  if (missing[0] !== undefined) return nowhere(unset(`the agentDir of ${id}`, missing[0], config));
+  if (!isPresentable(agentDir)) {
+    const what = `the agentDir of ${id} in openclaw.json is no path that can be shown`;
+    return nowhere(new UnknownPlace(what, "check it with: openclaw doctor"));
+  }
+  const directory = expandHome(agentDir, config.home);
+  return isAbsolute(directory)
+    ? { id, directory: resolve(directory), refusal: null }
+    : relativePlace(id, directory, [environment.home, config.stateDirectory]);
+}
+
+function usualPlace(id: string, { stateDirectory }: OpenclawConfig): AgentPlace {
+  return { id, directory: usualDirectory(stateDirectory, id), refusal: null };
+}
+
+/**
+ * OpenClaw takes a relative path from where it was started, which nobody else can know: as a service in the home (systemd)
+ * or in its state directory (launchd). The one of these that has the agent's credentials counts, else the one that exists.
+ */
+function relativePlace(id: string, agentDir: string, starts: readonly [string, string]): AgentPlace {
+  const places = [...new Set(starts.map((start) => resolve(start, agentDir)))];
+  const mayBeThere = (path: string): boolean => attempt(() => isThere(path)) !== false;
+  const used = places.filter((place) => [PROFILES_FILE, AGENT_DATABASE].some((name) => mayBeThere(join(place, name))));
+  const [place, other] = used.length > 0 ? used : places.filter(mayBeThere);
+  if (place !== undefined && other === undefined) return { id, directory: place, refusal: null };
+  const what = `the agentDir of ${id} in openclaw.json is relative to where OpenClaw is started, which credsyncd cannot know`;
+  const reason = place === undefined ? `there is no ${places.join(" and no ")}` : `it may be ${places.join(" or ")}`;
+  const refusal = new UnknownPlace(`${what}: ${reason}`, "write it as an absolute path, or with ~/ in front");
+  return { id, directory: resolve(starts[1], agentDir), refusal };
+}
+
+/** The reason why an agent's directory cannot be known from its configuration. */
+class UnknownPlace extends StoreError {
+  constructor(message: string, hint: string) {
+    super("malformed", message, hint);
+  }
+}
+
+function unset(place: string, name: string, { stateDirectory }: OpenclawConfig): StoreError {
+  const hint = `set it in ${join(stateDirectory, ".env")}, where OpenClaw and credsyncd both find it, or write its value instead`;
+  return new UnknownPlace(`${place} in openclaw.json needs the variable ${name}, which is not set`, hint);
 }
 
 /** An agent whose id, and so its directory's name and its store's, must not be shown. */
@@ -295,23 +415,9 @@ function unnamed(index: number, stateDirectory: string): AgentPlace {
 
 /** One that was there: who writes it may have removed the old one first. */
 function gone(path: string): StoreError {
-  const hint = "put it back; the agents that it named are served meanwhile, until credsyncd is started anew";
+  const hint =
+    "put it back - or, if no agents are to be configured, write {} into it; the agents that it named are served meanwhile";
   return new StoreError("malformed", `${path} is not there any more`, hint);
-}
-
-/** Only what looks like a version is shown: the config is another program's, and may hold anything. */
-function versionIn({ meta }: z.infer<typeof configShape>): string | null {
-  const version = meta?.lastTouchedVersion ?? "";
-  return /^\d[\w.+-]{0,39}$/.test(version) ? version : null;
-}
-
-/** Null where there is none, which says the same as an empty one. */
-async function readConfig(path: string): Promise<z.infer<typeof configShape> | null> {
-  const file = await readRegularFile(path);
-  if (file === null) return null;
-  const parsed = configShape.safeParse(await parseJson5(file.text, path));
-  if (parsed.success) return parsed.data;
-  throw misshapen((parsed.error.issues[0]?.path ?? []).map(String).join("."), path);
 }
 
 /** What `openclaw.json` says of one agent, of which there may be hundreds. @throws StoreError */
@@ -332,45 +438,6 @@ function misshapen(place: string, path: string): StoreError {
   );
 }
 
-/** The parser's message quotes the text, which may hold keys, so only the place is told. */
-export async function parseJson5(text: string, path: string): Promise<unknown> {
-  const json = asPlainJson(text);
-  if (json !== undefined) return json;
-  const { default: JSON5 } = await import("json5");
-  try {
-    return JSON5.parse(text);
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    const { lineNumber } = error as { lineNumber?: number };
-    const place = lineNumber === undefined ? "" : ` at line ${String(lineNumber)}`;
-    throw new StoreError(
-      "malformed",
-      `${path} is not JSON5${place}`,
-      "check it with: openclaw doctor; the agents that it named before, or whose directories exist, are served meanwhile",
-    );
-  }
-}
-
-/** What OpenClaw itself writes is plain JSON, which the runtime reads many times faster; undefined for anything else. */
-function asPlainJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-/** The port that the gateway of a state directory listens on, as `openclaw.json` says; null where it does not say. */
-export async function configuredGatewayPort(stateDirectory: string): Promise<number | null> {
-  try {
-    return (await readConfig(join(stateDirectory, "openclaw.json")))?.gateway?.port ?? null;
-  } catch (error) {
-    if (error instanceof StoreError) return null;
-    throw error;
-  }
-}
-
 /** Which profiles `openclaw.json` lets OpenClaw use; a file that cannot be understood says nothing. */
 export interface AuthRules {
   readonly path: string;
@@ -381,15 +448,11 @@ export interface AuthRules {
 
 /** Reads what `openclaw.json` says of profiles: where it names any of a provider, or an order, others are never used. */
 export async function openclawAuthRules(environment: Environment, configured: string | null): Promise<AuthRules> {
-  const path = join(await openclawStateDirectory(environment, configured), "openclaw.json");
-  try {
-    const { profiles = {}, order = {} } = (await readConfig(path))?.auth ?? {};
-    const named = Object.entries(profiles).map(([id, { provider = null, mode = null }]) => [id, { provider, mode }] as const);
-    return { path, profiles: new Map(named), order: new Map(Object.entries(order)) };
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    return { path, profiles: new Map(), order: new Map() };
-  }
+  const config = await readOpenclawConfig(environment, configured);
+  const parsed = authShape.safeParse(partOf(config, "auth"));
+  const { profiles = {}, order = {} } = parsed.success ? parsed.data : {};
+  const named = Object.entries(profiles).map(([id, { provider = null, mode = null }]) => [id, { provider, mode }] as const);
+  return { path: config.path, profiles: new Map(named), order: new Map(Object.entries(order)) };
 }
 
 /** A variable that makes OpenClaw keep what agents inherit somewhere else than in main's directory. */
@@ -403,18 +466,15 @@ export async function overriddenAgentDirectory(
   environment: Environment,
   configured: string | null,
 ): Promise<AgentDirectoryOverride | null> {
-  const { agents, sharedDatabase } = await discoverOpenclaw(
-    await openclawStateDirectory(environment, configured),
-    [],
-    environment,
-  );
+  const { stateDirectory, home, variables } = await readOpenclawConfig(environment, configured);
+  const { agents, sharedDatabase } = await discoverOpenclaw(stateDirectory, [], environment);
   const known = new Set(await Promise.all(agents.map(({ directory }) => canonical(directory))));
   // Versions with a state database know the first only.
   const names = ["OPENCLAW_AGENT_DIR", ...(sharedDatabase === null ? ["PI_CODING_AGENT_DIR"] : [])];
   for (const name of names) {
-    const value = variable(environment, name);
-    if (value === null) continue;
-    const directory = resolve(expandHome(value, openclawHome(environment)));
+    const value = variables[name]?.trim() ?? "";
+    if (value === "") continue;
+    const directory = resolve(expandHome(value, home));
     return known.has(await canonical(directory)) ? null : { variable: name, directory };
   }
   return null;

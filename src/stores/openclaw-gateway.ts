@@ -1,9 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import { isJsonObject } from "../io/json-document.js";
 import { runCommand, type CommandOutcome } from "../io/run-command.js";
 import { errnoOf } from "../io/system-error.js";
 import { expandHome, variable, type Environment } from "./environment.js";
-import { configuredGatewayPort, openclawStateDirectory } from "./openclaw-discovery.js";
+import { profileOf, profileVariables, readOpenclawConfig, withoutGateway, type OpenclawConfig } from "./openclaw-config.js";
+import type { Variables } from "./openclaw-variables.js";
 
 /** OpenClaw's own default. */
 const DEFAULT_PORT = 18789;
@@ -28,18 +30,60 @@ export const RELOAD_TIMEOUT_MS = 30_000;
 
 /** The gateway of one OpenClaw, reloaded by the `openclaw` on the PATH, if at all. */
 export function openclawGateway(stateDir: string | null, reloads: boolean, environment: Environment): Gateway {
-  const { variables } = environment;
-  const own = stateDir === null ? variables : { ...variables, OPENCLAW_STATE_DIR: expandHome(stateDir, environment.home) };
-  const options = { timeoutMs: RELOAD_TIMEOUT_MS, variables: own };
   return {
     name: `the gateway of ${stateDir ?? variable(environment, "OPENCLAW_STATE_DIR") ?? "~/.openclaw"}`,
-    listener: async () => {
-      const configured = await configuredGatewayPort(await openclawStateDirectory(environment, stateDir));
-      const named = Number(variable(environment, "OPENCLAW_GATEWAY_PORT") ?? Number.NaN);
-      return listenerOf(Number.isInteger(named) ? named : (configured ?? DEFAULT_PORT));
-    },
-    reload: reloads ? (signal) => runCommand(["openclaw", "secrets", "reload"], options, signal) : null,
+    listener: async () => listenerOf(gatewayPort(await readOpenclawConfig(environment, stateDir))),
+    reload: reloads
+      ? async (signal) => {
+          const variables = await reloadVariables(stateDir, environment);
+          return runCommand(["openclaw", "secrets", "reload"], { timeoutMs: RELOAD_TIMEOUT_MS, variables }, signal);
+        }
+      : null,
   };
+}
+
+/** The variables by which `openclaw` finds the gateway of a state directory. */
+async function reloadVariables(stateDir: string | null, environment: Environment): Promise<Variables> {
+  const { variables, home } = environment;
+  if (stateDir === null) return variables;
+  const named = { OPENCLAW_STATE_DIR: expandHome(stateDir, home) };
+  const usual = await readOpenclawConfig(environment, null);
+  const { stateDirectory } = await readOpenclawConfig(environment, stateDir);
+  if (stateDirectory === usual.stateDirectory) return { ...variables, ...named };
+  const profile = profileOf(stateDirectory, usual.home);
+  return { ...(profile === null ? withoutGateway(variables) : profileVariables(variables, profile)), ...named };
+}
+
+/** The port that the gateway of an OpenClaw listens on (openclaw/openclaw, src/config/paths.ts). */
+export function gatewayPort({ value, variables, versionHint }: OpenclawConfig): number {
+  const named = portIn(variables["OPENCLAW_GATEWAY_PORT"]) ?? portIn(variables["CLAWDBOT_GATEWAY_PORT"]);
+  const { gateway } = value;
+  const port = isJsonObject(gateway) ? gateway["port"] : null;
+  if (named !== null) return named;
+  if (typeof port === "number" && Number.isFinite(port) && port > 0) return port;
+  const profile = variables["OPENCLAW_PROFILE"]?.trim() ?? "";
+  const isNamed = /^[a-z0-9][a-z0-9_-]{0,63}$/i.test(profile) && profile.toLowerCase() !== "default";
+  return isNamed && hasProfilePorts(versionHint) ? profilePort(profile) : DEFAULT_PORT;
+}
+
+/** Up to 2026.7 profiles have no ports of their own. */
+function hasProfilePorts(versionHint: string | null): boolean {
+  const [, year, month] = /^(\d+)\.(\d+)\./.exec(versionHint ?? "") ?? [];
+  return year === undefined || Number(year) * 12 + Number(month) >= 2026 * 12 + 8;
+}
+
+/** A hash of the profile's name (FNV-1a, 32 bits). */
+function profilePort(profile: string): number {
+  let hash = 2_166_136_261;
+  for (const byte of Buffer.from(profile, "utf8")) hash = Math.imul(hash ^ byte, 16_777_619) >>> 0;
+  return 20_000 + (hash % 40_000);
+}
+
+/** `PORT`, `HOST:PORT` or `[ADDRESS]:PORT`; null for anything else. */
+function portIn(value: string | undefined): number | null {
+  const [, digits] = /^(?:\[[^\]]+\]:|[^:]+:)?(\d+)$/.exec(value?.trim() ?? "") ?? [];
+  const port = Number(digits ?? 0);
+  return port > 0 && port <= 65_535 ? port : null;
 }
 
 /** A gateway that the user's own command reloads, whether or not anything listens. */

@@ -3,7 +3,8 @@ import type { ChoicePlace, ChoiceStore, InstalledAgent, Installation } from "../
 import type { StoreName } from "../domain/store.js";
 import type { Environment } from "./environment.js";
 import { readAuthPreferences } from "./openclaw-auth-config.js";
-import { MAIN_AGENT, type OpenclawAgent } from "./openclaw-discovery.js";
+import { confinedTo, type Confinement } from "./confinement.js";
+import { confinementOf, MAIN_AGENT, type OpenclawAgent } from "./openclaw-discovery.js";
 import { OpenclawJsonChoice } from "./openclaw-json-choice.js";
 import { PROFILES_FILE } from "./openclaw-json.js";
 import { AGENT_DATABASE, agentLayout, sharedLayout } from "./openclaw-sqlite.js";
@@ -22,7 +23,7 @@ export async function openInstallation(
 ): Promise<Installation> {
   if (layout.problem !== null) throw layout.problem.error;
   for (const { error } of shared.findings) if (error !== null) throw error;
-  const { stateDirectory } = layout;
+  const { stateDirectory, confinement } = layout;
   const users = layout.agents.filter((agent) => agent.configured || served.includes(agent));
   const main = users.find(({ id, keeps }) => id === MAIN_AGENT && keeps !== "inherits");
   const below = shared.store !== null ? shared.store.name : main === undefined ? null : nameOf(main.id);
@@ -31,38 +32,54 @@ export async function openInstallation(
     return {
       agent: id,
       store,
-      choice: keeps === "inherits" ? null : choiceIn({ store, keeps, directory, stateDirectory, refusal }, environment),
+      choice:
+        keeps === "inherits" ? null : choiceIn({ store, keeps, directory, stateDirectory, confinement, refusal }, environment),
       inheritsFrom: below === store ? null : below,
       ownComeFirst: keeps === "sqlite",
     };
   });
   if (shared.store !== null) {
     const { name, path } = shared.store;
-    const choice = new OpenclawSqliteChoice({ name, path, layout: sharedLayout, stateDirectory }, environment);
+    const choice = new OpenclawSqliteChoice({ name, path, layout: sharedLayout, stateDirectory, confinement }, environment);
     agents.unshift({ agent: SHARED, store: name, choice, inheritsFrom: null, ownComeFirst: true });
   }
-  return { agents, preferences: await readAuthPreferences(stateDirectory) };
+  return { agents, preferences: await readAuthPreferences(stateDirectory, environment) };
 }
 
 interface ChoiceLocation extends Pick<OpenclawAgent, "directory" | "refusal"> {
   readonly store: StoreName;
   readonly keeps: "json" | "sqlite";
   readonly stateDirectory: string;
+  readonly confinement: Confinement;
 }
 
 function choiceIn(
-  { store: name, keeps, directory, stateDirectory, refusal }: ChoiceLocation,
+  { store: name, keeps, directory, stateDirectory, confinement, refusal }: ChoiceLocation,
   environment: Environment,
 ): ChoiceStore {
   if (refusal !== null) return unreachableChoice({ name, path: directory, stateDirectory }, refusal);
-  if (keeps === "json") return new OpenclawJsonChoice(name, join(directory, PROFILES_FILE), stateDirectory, environment);
+  if (keeps === "json")
+    return new OpenclawJsonChoice(name, join(directory, PROFILES_FILE), stateDirectory, environment, confinement);
   const path = join(directory, AGENT_DATABASE);
-  return new OpenclawSqliteChoice({ name, path, layout: agentLayout, stateDirectory }, environment);
+  return new OpenclawSqliteChoice({ name, path, layout: agentLayout, stateDirectory, confinement }, environment);
 }
 
-/** Opens a store again by where a journal says that it is. */
-export function reopenChoice({ name, format, path, stateDirectory }: ChoicePlace, environment: Environment): ChoiceStore {
-  if (format === "openclaw-json") return new OpenclawJsonChoice(name, path, stateDirectory, environment);
-  const layout = path.endsWith(AGENT_DATABASE) ? agentLayout : sharedLayout;
-  return new OpenclawSqliteChoice({ name, path, layout, stateDirectory }, environment);
+/**
+ * What opens a store again by where a journal says that it is.
+ *
+ * @param agentDirs where the user allows agents outside of the home
+ */
+export async function choiceReopener(
+  stateDirectories: readonly string[],
+  agentDirs: readonly string[],
+  environment: Environment,
+): Promise<(place: ChoicePlace) => ChoiceStore> {
+  const confinements = new Map<string, Confinement>();
+  for (const directory of stateDirectories) confinements.set(directory, await confinementOf(directory, agentDirs, environment));
+  return ({ name, format, path, stateDirectory }) => {
+    const confinement = confinements.get(stateDirectory) ?? confinedTo(stateDirectory);
+    if (format === "openclaw-json") return new OpenclawJsonChoice(name, path, stateDirectory, environment, confinement);
+    const layout = path.endsWith(AGENT_DATABASE) ? agentLayout : sharedLayout;
+    return new OpenclawSqliteChoice({ name, path, layout, stateDirectory, confinement }, environment);
+  };
 }

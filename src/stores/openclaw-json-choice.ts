@@ -1,18 +1,21 @@
-import { realpathSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { FieldChange, Choice, ChoiceStore, Side, StagedChoice } from "../domain/choice.js";
+import type { Place } from "../domain/place.js";
 import type { Revision, StoreName } from "../domain/store.js";
 import { stageFile, type StagedFile } from "../io/atomic-file.js";
 import { takeOwnerLock } from "../io/owner-lock.js";
+import { realPathOf } from "../io/real-path.js";
 import { isUnchanged, readRegularFile, type FileReader, type RegularFile } from "../io/regular-file.js";
 import { isAbsent, toStoreError } from "../io/system-error.js";
+import { GuardedPath, refuseOutside, unconfined, type Confinement } from "./confinement.js";
 import type { Environment } from "./environment.js";
 import { LOCK_STALE_MS, LOCK_WAIT_MS, PROFILES_FILE, STATE_FILE } from "./openclaw-json.js";
 import { readChoice, choiceRevision, textsTowards, type ChoiceTexts } from "./openclaw-choice.js";
 import { holdRefreshLocks, refreshedByChanges } from "./openclaw-choice-locks.js";
-import { parseOrTorn } from "./torn.js";
+import { parseOrTorn, readWhole } from "./torn.js";
 
 /** A change takes three files at most: profiles that come, the notes, profiles that go. */
 const MOST_STEPS = 3;
@@ -27,18 +30,31 @@ export class OpenclawJsonChoice implements ChoiceStore {
   readonly path: string;
   readonly stateDirectory: string;
   readonly #environment: Environment;
+  readonly #confinement: Confinement;
   #isHeld = false;
 
   /** @param path the agent's `auth-profiles.json` */
-  constructor(name: StoreName, path: string, stateDirectory: string, environment: Environment) {
+  constructor(
+    name: StoreName,
+    path: string,
+    stateDirectory: string,
+    environment: Environment,
+    confinement: Confinement = unconfined,
+  ) {
+    this.#confinement = confinement;
     this.name = name;
     this.path = path;
     this.stateDirectory = stateDirectory;
     this.#environment = environment;
   }
 
+  places(): readonly Place[] {
+    return this.#confinement.placesAt(this.path);
+  }
+
   async readChoice(): Promise<Choice> {
-    const { texts, profiles } = await this.#read(this.#environment.files);
+    const read = (files: FileReader): Promise<Files> => this.#read(files);
+    const { texts, profiles } = await readWhole(this.#environment, read, (files) => files.profiles);
     if (profiles !== null) parseOrTorn(profiles, this.path, this.#environment.clock);
     return readChoice(texts, profiles?.identity ?? null, this.#environment.clock.now());
   }
@@ -106,6 +122,8 @@ export class OpenclawJsonChoice implements ChoiceStore {
 
   async #read(files: FileReader = { read: readRegularFile }): Promise<Files> {
     const [profiles, state] = [await files.read(this.path), await files.read(this.#statePath)];
+    new GuardedPath(this.path, this.#confinement).judge(profiles?.realPath ?? null);
+    if (state !== null) new GuardedPath(this.#statePath, this.#confinement).judge(state.realPath);
     return {
       profiles,
       state,
@@ -129,7 +147,7 @@ export class OpenclawJsonChoice implements ChoiceStore {
         if (file === null || text === null || before === null) throw this.#conflict();
         const temporary = temporaryName(file.realPath, tag, index);
         const staged = await stageFile({ path: file.realPath, temporary, discard }, text);
-        writes.push({ path: what === "profiles" ? this.path : this.#statePath, before, staged });
+        writes.push({ path: what === "profiles" ? this.path : this.#statePath, realPath: file.realPath, before, staged });
         previous = step;
       }
       return writes;
@@ -141,10 +159,12 @@ export class OpenclawJsonChoice implements ChoiceStore {
 
   async #commit(writes: readonly Write[], expected: Revision, steps: readonly ChoiceTexts[]): Promise<Revision> {
     if (choiceRevision((await this.#read()).texts) !== expected) throw this.#conflict();
-    for (const { path, before, staged } of writes) {
+    for (const { path, realPath, before, staged } of writes) {
       const file = await readRegularFile(path);
       // Some commands of OpenClaw write without taking the lock (`models auth paste-token` of 2026.3.11).
-      if (file?.text !== before || !(await staged.put(() => isUnchanged(path, file)))) throw this.#conflict();
+      // A link may have been put in the way since it was staged.
+      const isUntouched = (): boolean => realPathOf(path) === realPath && isUnchanged(path, file);
+      if (file?.text !== before || file.realPath !== realPath || !(await staged.put(isUntouched))) throw this.#conflict();
     }
     const revision = choiceRevision((await this.#read()).texts);
     const last = steps.at(-1);
@@ -171,6 +191,7 @@ export class OpenclawJsonChoice implements ChoiceStore {
   /** OpenClaw's lock on the profiles guards the notes beside them too. */
   #takeLock(waitMs: number, signal: AbortSignal): Promise<() => void> {
     const lock = join(realPathOf(dirname(this.path)), `${PROFILES_FILE}.lock`);
+    refuseOutside(lock, this.#confinement);
     const { clock, predecessors } = this.#environment;
     return takeOwnerLock(lock, { staleMs: LOCK_STALE_MS, waitMs, clock, predecessors }, signal);
   }
@@ -188,6 +209,8 @@ interface Files {
 
 interface Write {
   readonly path: string;
+  /** Where it led when the new text was staged there. */
+  readonly realPath: string;
   /** The text that is to be replaced. */
   readonly before: string;
   readonly staged: StagedFile;
@@ -200,13 +223,4 @@ function discard(temporary: string): void {
 
 function temporaryName(path: string, tag: string, step: number): string {
   return `${path}.${tag}-${String(step)}.tmp`;
-}
-
-function realPathOf(path: string): string {
-  try {
-    return realpathSync.native(path);
-  } catch (error) {
-    if (isAbsent(error)) return path;
-    throw error;
-  }
 }

@@ -2,26 +2,30 @@ import { realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { Secret } from "../domain/secret.js";
+import type { Place } from "../domain/place.js";
 import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, StoreSnapshot } from "../domain/store.js";
 import { replaceFile } from "../io/atomic-file.js";
 import { changeJson, parseJson, putJson } from "../io/json-document.js";
 import { withOwnerLock } from "../io/owner-lock.js";
+import { linksTo, realPathOf } from "../io/real-path.js";
 import {
   holdsText,
   isThere,
   isUnchanged,
   readRegularFile,
   refuseForeignDirectory,
+  type FileReader,
   type RegularFile,
 } from "../io/regular-file.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { toStoreError } from "../io/system-error.js";
+import { GuardedPath, refuseOutside, unconfined, type Confinement } from "./confinement.js";
 import type { Environment } from "./environment.js";
 import { withoutPenalties } from "./openclaw-penalties.js";
-import { refreshedBy, withRefreshLocks, type RefreshedProfile } from "./openclaw-refresh-lock.js";
+import { refreshedBy, refreshLockDirectory, withRefreshLocks, type RefreshedProfile } from "./openclaw-refresh-lock.js";
 import { activeProfiles, profileChanges, readProfiles } from "./openclaw-profiles.js";
 import { AGENT_DATABASE, STATE_DATABASE } from "./openclaw-sqlite.js";
-import { parseOrTorn } from "./torn.js";
+import { parseOrTorn, readWhole } from "./torn.js";
 
 /** The file's name in an agent's directory. */
 export const PROFILES_FILE = "auth-profiles.json";
@@ -34,6 +38,12 @@ export const LOCK_STALE_MS = 30_000;
 export const LOCK_WAIT_MS = 1000;
 const NOTES_ATTEMPTS = 3;
 
+interface JsonPlace {
+  /** The profiles file, or a copy of it that OpenClaw itself does not use. */
+  readonly file: typeof PROFILES_FILE | typeof GOLDEN_FILE;
+  readonly confinement: Confinement;
+}
+
 /** An agent's `auth-profiles.json`, as OpenClaw keeps it up to 2026.6.1. */
 export class OpenclawJsonStore implements CredentialStore {
   readonly format = "openclaw-json";
@@ -41,26 +51,34 @@ export class OpenclawJsonStore implements CredentialStore {
   readonly path: string;
   readonly #stateDirectory: string;
   readonly #environment: Environment;
+  readonly #confinement: Confinement;
+  readonly #guard: GuardedPath;
 
-  /**
-   * @param stateDirectory OpenClaw's, where its refresh locks are
-   * @param file the profiles file, or a copy of it that OpenClaw itself does not use
-   */
+  /** @param stateDirectory OpenClaw's, where its refresh locks are */
   constructor(
     name: StoreName,
     agentDirectory: string,
     stateDirectory: string,
     environment: Environment,
-    file: typeof PROFILES_FILE | typeof GOLDEN_FILE = PROFILES_FILE,
+    { file, confinement }: JsonPlace = { file: PROFILES_FILE, confinement: unconfined },
   ) {
     this.name = name;
     this.path = join(agentDirectory, file);
+    this.#confinement = confinement;
+    this.#guard = new GuardedPath(this.path, confinement);
     this.#stateDirectory = stateDirectory;
     this.#environment = environment;
   }
 
+  places(): readonly Place[] {
+    return this.#confinement.placesAt(this.path);
+  }
+
   async read(): Promise<StoreSnapshot> {
-    return this.#snapshot(await this.#environment.files.read(this.path));
+    const read = (files: FileReader): Promise<RegularFile | null> => files.read(this.path);
+    const file = await readWhole(this.#environment, read, (found) => found);
+    this.#guard.judge(file?.realPath ?? null);
+    return this.#snapshot(file);
   }
 
   #snapshot(file: RegularFile | null): StoreSnapshot {
@@ -74,7 +92,7 @@ export class OpenclawJsonStore implements CredentialStore {
       },
       identity: file.identity,
       changedAt: file.changedAt,
-      files: file.realPath === this.path ? [this.path] : [this.path, file.realPath],
+      files: file.realPath === this.path ? [this.path] : [...new Set([this.path, ...linksTo(this.path), file.realPath])],
       profiles: readProfiles(root, file.text, this.path),
     };
   }
@@ -113,6 +131,8 @@ export class OpenclawJsonStore implements CredentialStore {
   /** OpenClaw's order: the lock on the refresh first, then the store's own, which guards the notes beside it too. */
   async #underLocks(refreshed: readonly RefreshedProfile[], signal: AbortSignal, action: () => Promise<void>): Promise<void> {
     try {
+      this.#guard.confirm();
+      refuseOutside(refreshLockDirectory(this.#stateDirectory), this.#confinement);
       const lock = join(realpathSync.native(dirname(this.path)), `${basename(this.path)}.lock`);
       const options = {
         staleMs: LOCK_STALE_MS,
@@ -132,22 +152,23 @@ export class OpenclawJsonStore implements CredentialStore {
   async #create(text: string): Promise<void> {
     refuseForeignDirectory(this.path);
     const databases = [join(dirname(this.path), AGENT_DATABASE), join(this.#stateDirectory, STATE_DATABASE)];
-    const isStillWanted = (): boolean => ![this.path, ...databases].some((path) => isThere(path));
+    const isStillWanted = (): boolean => this.#guard.isStill() && ![this.path, ...databases].some((path) => isThere(path));
     const formatted = `${JSON.stringify(parseJson(text, this.path), null, 2)}\n`;
-    const isMade = isStillWanted() && (await this.#put(this.path, formatted, isStillWanted));
+    const isMade = isStillWanted() && (await this.#put(this.#guard.confirm(), formatted, isStillWanted));
     if (!isMade || !holdsText(this.path, formatted)) throw this.#conflict();
   }
 
   async #replace(expected: Revision, change: (text: string) => string): Promise<void> {
     const file = await readRegularFile(this.path);
     if (file === null || revisionOf(file.text) !== expected) throw this.#conflict();
+    if (file.realPath !== this.#guard.confirm()) throw this.#conflict();
     const text = change(file.text);
     // The lock was taken where the name is; behind a link is another directory.
     if (file.realPath !== this.path) this.#environment.predecessors.leftovers.discardAllIn(dirname(file.realPath));
     // Some commands of OpenClaw write without taking the lock (`models auth paste-token` of 2026.3.11). A link may have been
     // put in the way since, too.
     const names = new Set([this.path, file.realPath]);
-    const isUntouched = (): boolean => [...names].every((name) => isUnchanged(name, file));
+    const isUntouched = (): boolean => this.#guard.isStill() && [...names].every((name) => isUnchanged(name, file));
     if (!(await this.#put(file.realPath, text, isUntouched)) || !holdsText(this.path, text)) throw this.#conflict();
   }
 
@@ -156,9 +177,11 @@ export class OpenclawJsonStore implements CredentialStore {
     const path = join(dirname(this.path), STATE_FILE);
     for (let attempt = 1; attempt <= NOTES_ATTEMPTS; attempt++) {
       const notes = await readRegularFile(path);
+      if (notes !== null && this.#confinement.refusalOf(notes.realPath, path) !== null) return;
       const cleared = notes === null ? null : withoutPenalties(notes.text, healed, notes.realPath);
       if (notes === null || cleared === null) return;
-      if (await this.#put(notes.realPath, cleared, () => isUnchanged(path, notes))) return;
+      const isUntouched = (): boolean => realPathOf(path) === notes.realPath && isUnchanged(path, notes);
+      if (await this.#put(notes.realPath, cleared, isUntouched)) return;
     }
   }
 

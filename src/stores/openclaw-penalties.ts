@@ -3,14 +3,19 @@ import type { ProfileId } from "../domain/store.js";
 import { changeJson, namedValues, parseJson } from "../io/json-document.js";
 
 /** What OpenClaw notes of a profile that failed; while it stands there, a healed profile is kept waiting. */
-export const PENALTIES = [
-  "cooldownUntil",
-  "cooldownReason",
-  "disabledUntil",
-  "disabledReason",
-  "errorCount",
-  "failureCounts",
-] as const;
+const PENALTIES = ["cooldownUntil", "cooldownReason", "disabledUntil", "disabledReason", "errorCount", "failureCounts"] as const;
+
+/** The penalties that stand in OpenClaw's notes on one profile. A zero, as it leaves one after a success, is none. */
+export function penaltiesIn(usage: Readonly<Record<string, unknown>>): string[] {
+  return PENALTIES.filter((name) => Object.hasOwn(usage, name) && !isNothing(usage[name]));
+}
+
+/** Zero, nothing, or counts of nothing. */
+function isNothing(value: unknown): boolean {
+  if (value === 0 || value === null || value === "") return true;
+  const counts = namedValues(value);
+  return counts !== null && Object.values(counts).every(isNothing);
+}
 
 /**
  * OpenClaw's notes on its profiles without the penalties of those that were healed; everything else stays.
@@ -25,10 +30,7 @@ export function withoutPenalties(text: string, healed: readonly ProfileId[], pla
   const changes = healed.flatMap((profile) => {
     const stats = namedValues(Object.hasOwn(usage, profile) ? usage[profile] : null);
     if (stats === null) return [];
-    return PENALTIES.filter((name) => Object.hasOwn(stats, name)).map((name) => ({
-      path: ["usageStats", profile, name],
-      value: undefined,
-    }));
+    return penaltiesIn(stats).map((name) => ({ path: ["usageStats", profile, name], value: undefined }));
   });
   return changes.length === 0 ? null : (understood(() => changeJson(text, changes, place)) ?? null);
 }

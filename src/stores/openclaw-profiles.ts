@@ -3,11 +3,14 @@ import { StoreError } from "../domain/errors.js";
 import { isPresentable } from "../domain/presentable.js";
 import { Secret, SecretReference } from "../domain/secret.js";
 import type { ProfileContent, ProfileId, ProfilePatch, StoredProfile } from "../domain/store.js";
-import { namedValues, parseJson, textAt, type JsonChange, type JsonValue } from "../io/json-document.js";
+import { namedValues, parseJson, textsOf, type JsonChange, type JsonValue } from "../io/json-document.js";
 import { isFenced, readFence } from "./openclaw-fence.js";
 
 /** The only version that OpenClaw's set of profiles ever had, in files and in rows. */
 const KNOWN_VERSION = 1;
+
+/** OpenClaw's agents have a few; each costs a look, and a pair of locks at every rotation. */
+export const MOST_PROFILES = 300;
 
 /** A profile's own values. Only objects are profiles: OpenClaw passes over everything else. */
 type Entry = Readonly<Record<string, unknown>>;
@@ -17,7 +20,8 @@ const IN_SIDECAR = "its tokens are in an encrypted sidecar, which is not support
 
 /** The profiles of a set as OpenClaw keeps it, in a file or in a row. @throws StoreError */
 export function readProfiles(root: unknown, text: string, place: string): StoredProfile[] {
-  return Object.entries(profilesIn(root, place)).map(([id, entry]) => toProfile(id, entry, text, place));
+  const textAt = textsOf(text, place);
+  return Object.entries(profilesIn(root, place)).map(([id, entry]) => toProfile(id, entry, textAt));
 }
 
 /** What a profile's own text holds. @throws StoreError */
@@ -41,8 +45,16 @@ export function profilesIn(root: unknown, place: string): Record<string, Entry> 
       "update credsyncd; the store is left alone",
     );
   }
+  const all = Object.entries(profiles);
+  if (all.length > MOST_PROFILES) {
+    throw new StoreError(
+      "too-large",
+      `${place} holds ${String(all.length)} profiles, and more than ${String(MOST_PROFILES)} are not served`,
+      "remove those that nobody uses with its own program; the store is left alone until then",
+    );
+  }
   return Object.fromEntries(
-    Object.entries(profiles).flatMap(([id, value]) => {
+    all.flatMap(([id, value]) => {
       const entry = namedValues(value);
       if (entry === null) return [];
       refuseUnpresentable([id, entry["provider"]], place);
@@ -65,7 +77,7 @@ export function refuseUnpresentable(names: readonly unknown[], place: string): v
   );
 }
 
-function toProfile(id: ProfileId, entry: Entry, text: string, place: string): StoredProfile {
+function toProfile(id: ProfileId, entry: Entry, textAt: ReturnType<typeof textsOf>): StoredProfile {
   const provider = providerOf(entry);
   return {
     id,
@@ -74,7 +86,7 @@ function toProfile(id: ProfileId, entry: Entry, text: string, place: string): St
     account: readAccount(entry),
     accountInCredential: true,
     surroundings: () => new Secret(JSON.stringify({ ...entry, ...blanks })),
-    image: () => new Secret(textAt(text, ["profiles", id], place) ?? "null"),
+    image: () => new Secret(textAt(["profiles", id]) ?? "null"),
   };
 }
 

@@ -11,6 +11,8 @@ const STALE_MS = 180_000;
 /** A refresh is a request over the network; it is waited for by trying again later, not here. */
 const WAIT_MS = 1000;
 
+const LOCKS_IN_A_ROW = 16;
+
 /** A profile whose refresh is to be locked out. */
 export interface RefreshedProfile {
   readonly profile: ProfileId;
@@ -41,9 +43,16 @@ export async function withRefreshLocks<Result>(
     .sort();
   if (names.length > 0) await makeLockDirectory(directory);
   const options = { staleMs: STALE_MS, waitMs: WAIT_MS, clock: environment.clock, predecessors: environment.predecessors };
-  const under = ([name, ...rest]: readonly string[]): Promise<Result> =>
-    name === undefined ? action() : environment.refreshLocks.withLock(join(directory, name), options, signal, () => under(rest));
-  return under(names);
+  const under = async (index: number): Promise<Result> => {
+    const name = names[index];
+    if (name === undefined) return action();
+    // Taking one waits for nothing, so that hundreds in a row would keep all other stores waiting.
+    if (index % LOCKS_IN_A_ROW === LOCKS_IN_A_ROW - 1) await new Promise((resolve) => setImmediate(resolve));
+    // The directory is gone through once, not for each of hundreds of locks in it.
+    const each = { ...options, isTidy: index > 0 };
+    return environment.refreshLocks.withLock(join(directory, name), each, signal, () => under(index + 1));
+  };
+  return under(0);
 }
 
 /** A directory that does not take locks is told as that: the store is not what is in the way. */
@@ -61,13 +70,15 @@ export function refreshLockDirectory(stateDirectory: string): string {
   return join(stateDirectory, "locks", "oauth-refresh");
 }
 
-/** By provider and profile: hundreds of agents hold the same few. */
+/** By provider and profile: hundreds of agents hold the same few. Begun again where there are more than that. */
+const MOST_NAMES = 1000;
 const namesInUse = new Map<string, readonly [string, string]>();
 
 /** The lock's file names: up to 2026.6.5 by SHA-256, from 2026.6.6 by a two-lane FNV-1a. */
 export function refreshLockNames(provider: string, profile: ProfileId): readonly [string, string] {
   const key = `${provider}\0${profile}`;
   const names = namesInUse.get(key) ?? lockNamesOf(provider, profile);
+  if (namesInUse.size >= MOST_NAMES) namesInUse.clear();
   namesInUse.set(key, names);
   return names;
 }

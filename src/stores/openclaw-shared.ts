@@ -1,11 +1,14 @@
 import * as z from "zod/mini";
 import { StoreError } from "../domain/errors.js";
-import { NEWEST_STATE_SCHEMA, refuseUnknownSchema } from "./openclaw-schema.js";
+import { hasOwnTable, isRow, NEWEST_STATE_SCHEMA, refuseUnknownSchema } from "./openclaw-schema.js";
 import { parseJson } from "../io/json-document.js";
-import { identifyDatabase } from "./openclaw-database-file.js";
+import type { Questioned } from "../io/sqlite-database.js";
+import { identifyDatabase, whileBriefly } from "./openclaw-database-file.js";
 import type { Environment } from "./environment.js";
 
 const TABLE = "config_machine_state";
+/** OpenClaw's has 23 bytes. */
+const LONGEST_OWNERSHIP = 10_000;
 const OWNERSHIP_KEY = "auth.sharedStore";
 
 /** OpenClaw itself refuses a row with any other key or value. */
@@ -32,16 +35,27 @@ export async function sharedStorePlace(stateDatabase: string, environment: Envir
   if (identity === null)
     throw new StoreError("conflict", `${stateDatabase} is not there any more`, "it is looked at again by itself");
   const database = await environment.databases.reader(stateDatabase, identity);
-  refuseUnknownSchema(database, NEWEST_STATE_SCHEMA, stateDatabase);
-  const hasFences = Number(database.row("PRAGMA user_version")?.["user_version"]) > LAST_SCHEMA_WITHOUT_FENCES;
-  if (!database.hasTable(TABLE)) return { location: "legacy-main", hasFences };
-  const row = database.row(`SELECT value_json AS text FROM ${TABLE} WHERE state_key = ?`, OWNERSHIP_KEY);
+  const { hasFences, row } = await whileBriefly(environment.clock, () =>
+    database.atOnce(() => {
+      refuseUnknownSchema(database, NEWEST_STATE_SCHEMA, stateDatabase);
+      const version = Number(database.row("PRAGMA user_version")?.["user_version"]);
+      return { hasFences: version > LAST_SCHEMA_WITHOUT_FENCES, row: ownershipIn(database, stateDatabase) };
+    }),
+  );
   if (row === null) return { location: "legacy-main", hasFences };
-  const ownership = ownershipShape.safeParse(parseJson(String(row["text"]), stateDatabase));
+  const ownership = ownershipShape.safeParse(parseJson(row, stateDatabase));
   if (ownership.success) return { location: ownership.data.location, hasFences };
   throw new StoreError(
     "unsupported",
     `${stateDatabase} says in a way that is not known where the shared store is`,
     "update credsyncd; the shared store is left alone",
   );
+}
+
+/** What the row says; a text for a strict table that holds no text says nothing that is known. */
+function ownershipIn(database: Questioned, path: string): string | null {
+  if (!hasOwnTable(database, TABLE, path)) return null;
+  const text = `CASE WHEN octet_length(value_json) <= ${String(LONGEST_OWNERSHIP)} THEN CAST(value_json AS TEXT) ELSE '' END`;
+  const row = database.row(`SELECT ${text} AS text FROM ${TABLE} WHERE ${isRow("state_key", TABLE)}`, OWNERSHIP_KEY);
+  return row === null ? null : String(row["text"]);
 }

@@ -1,16 +1,22 @@
 import { dirname } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { FieldChange, Choice, ChoiceStore, Side, StagedChoice } from "../domain/choice.js";
+import type { Place } from "../domain/place.js";
 import type { Revision, StoreName } from "../domain/store.js";
 import type { SqliteDatabase } from "../io/sqlite-database.js";
+import { realPathOf } from "../io/real-path.js";
 import { toStoreError } from "../io/system-error.js";
+import { GuardedPath, unconfined, type Confinement } from "./confinement.js";
 import type { Environment } from "./environment.js";
 import { absentChoice, EMPTY_NOTES, readChoice, choiceRevision, textsTowards, type ChoiceTexts } from "./openclaw-choice.js";
-import { identifyDatabase, inWriteTransaction } from "./openclaw-database-file.js";
+import { identifyDatabase, inWriteTransaction, whileBriefly } from "./openclaw-database-file.js";
 import { refreshedByChanges } from "./openclaw-choice-locks.js";
 import { refuseUnknownSchema } from "./openclaw-schema.js";
 import { withRefreshLocks } from "./openclaw-refresh-lock.js";
 import { readRow, type RowPlace, type SqliteStoreOptions } from "./openclaw-sqlite.js";
+
+/** Who switches waits by itself. */
+const neverWaits = AbortSignal.abort();
 
 /**
  * What an agent of an OpenClaw from 2026.6.5 on, or all of them, are told to use.
@@ -25,20 +31,29 @@ export class OpenclawSqliteChoice implements ChoiceStore {
   readonly stateDirectory: string;
   readonly #layout: SqliteStoreOptions["layout"];
   readonly #environment: Environment;
+  readonly #confinement: Confinement;
+  readonly #guard: GuardedPath;
 
-  constructor({ name, path, layout, stateDirectory }: SqliteStoreOptions, environment: Environment) {
+  constructor({ name, path, layout, stateDirectory, confinement = unconfined }: SqliteStoreOptions, environment: Environment) {
     this.name = name;
     this.path = path;
     this.stateDirectory = stateDirectory;
     this.#layout = layout;
     this.#environment = environment;
+    this.#confinement = confinement;
+    this.#guard = new GuardedPath(path, confinement);
+  }
+
+  places(): readonly Place[] {
+    return this.#confinement.placesAt(this.path);
   }
 
   async readChoice(): Promise<Choice> {
     const identity = await identifyDatabase(this.path, this.#environment);
+    this.#guard.judge(identity === null ? null : realPathOf(this.path));
     if (identity === null) return absentChoice;
     const { aside } = await this.#environment.databases.reader(this.path, identity);
-    const texts = aside.transaction("read", () => this.#textsIn(aside));
+    const texts = await whileBriefly(this.#environment.clock, () => aside.transaction("read", () => this.#textsIn(aside)));
     return readChoice(texts, identity, this.#environment.clock.now());
   }
 
@@ -102,7 +117,12 @@ export class OpenclawSqliteChoice implements ChoiceStore {
   }
 
   #inTransaction<Result>(action: (database: SqliteDatabase) => Result): Promise<Result> {
-    return inWriteTransaction(this.path, this.#environment, this.#conflict, action);
+    const options = { conflict: this.#conflict, signal: neverWaits };
+    return inWriteTransaction(this.#guard.confirm(), this.#environment, options, (database) => {
+      const result = action(database);
+      if (!this.#guard.isStill()) throw this.#conflict();
+      return result;
+    });
   }
 
   readonly #conflict = (): StoreError =>

@@ -1,18 +1,21 @@
 import { dirname, join } from "node:path";
 import { StoreError } from "../domain/errors.js";
 import type { Secret } from "../domain/secret.js";
+import type { Place } from "../domain/place.js";
 import type { CredentialStore, ProfileId, ProfilePatch, Revision, StoreName, StoreSnapshot } from "../domain/store.js";
 import { changeJson, parseJson, putJson } from "../io/json-document.js";
 import { decodeText } from "../io/regular-file.js";
+import { linksTo, realPathOf } from "../io/real-path.js";
 import { ABSENT, revisionOf } from "../io/revision.js";
 import { WAL_SUFFIX, type SqliteDatabase, type Questioned } from "../io/sqlite-database.js";
 import { toStoreError } from "../io/system-error.js";
+import { GuardedPath, refuseOutside, unconfined, type Confinement } from "./confinement.js";
 import type { Environment } from "./environment.js";
-import { identifyDatabase, inWriteTransaction } from "./openclaw-database-file.js";
+import { identifyDatabase, inWriteTransaction, whileBriefly } from "./openclaw-database-file.js";
 import { activeProfiles, profileChanges, readProfiles } from "./openclaw-profiles.js";
 import { withoutPenalties } from "./openclaw-penalties.js";
-import { NEWEST_STATE_SCHEMA, refuseMissingTable, refuseUnknownSchema } from "./openclaw-schema.js";
-import { refreshedBy, withRefreshLocks, type RefreshedProfile } from "./openclaw-refresh-lock.js";
+import { hasOwnTable, isRow, NEWEST_STATE_SCHEMA, refuseMissingTable, refuseUnknownSchema } from "./openclaw-schema.js";
+import { refreshedBy, refreshLockDirectory, withRefreshLocks, type RefreshedProfile } from "./openclaw-refresh-lock.js";
 
 /** Far above any real set of profiles, as for a file. */
 const MAX_ROW_BYTES = 4 * 1024 * 1024;
@@ -65,6 +68,8 @@ export interface SqliteStoreOptions {
   readonly layout: SqliteLayout;
   /** OpenClaw's state directory, where its refresh locks are. */
   readonly stateDirectory: string;
+  /** Where it may be; anywhere by default. */
+  readonly confinement?: Confinement;
 }
 
 /**
@@ -78,21 +83,34 @@ export class OpenclawSqliteStore implements CredentialStore {
   readonly path: string;
   readonly #options: SqliteStoreOptions;
   readonly #environment: Environment;
+  readonly #confinement: Confinement;
+  readonly #guard: GuardedPath;
 
   constructor(options: SqliteStoreOptions, environment: Environment) {
     this.name = options.name;
     this.path = options.path;
+    this.#confinement = options.confinement ?? unconfined;
+    this.#guard = new GuardedPath(options.path, this.#confinement);
     this.#options = options;
     this.#environment = environment;
   }
 
+  places(): readonly Place[] {
+    return this.#confinement.placesAt(this.path);
+  }
+
   async read(): Promise<StoreSnapshot> {
     const identity = await identifyDatabase(this.path, this.#environment);
-    if (identity === null) return this.#absent(null);
+    const real = this.#guard.judge(identity === null ? null : realPathOf(this.path));
+    if (identity === null) return this.#absent(null, real);
     const database = await this.#environment.databases.reader(this.path, identity);
-    this.#refuseUnknown(database);
-    const row = readRow(database, this.#options.layout.profiles, this.path);
-    return row === null ? this.#absent(identity) : this.#snapshot(row, identity);
+    const row = await whileBriefly(this.#environment.clock, () =>
+      database.atOnce(() => {
+        this.#refuseUnknown(database);
+        return readRow(database, this.#options.layout.profiles, this.path);
+      }),
+    );
+    return row === null ? this.#absent(identity, real) : this.#snapshot(row, identity, real);
   }
 
   write(patches: readonly ProfilePatch[], expected: Revision, signal: AbortSignal): Promise<void> {
@@ -109,26 +127,35 @@ export class OpenclawSqliteStore implements CredentialStore {
 
   async readActive(): Promise<Readonly<Record<string, ProfileId>>> {
     const identity = await identifyDatabase(this.path, this.#environment);
+    this.#guard.judge(identity === null ? null : realPathOf(this.path));
     if (identity === null) return {};
     const { aside } = await this.#environment.databases.reader(this.path, identity);
-    const row = readRow(aside, this.#options.layout.state, this.path);
+    const { state } = this.#options.layout;
+    const row = await whileBriefly(this.#environment.clock, () =>
+      aside.transaction("read", () => readRow(aside, state, this.path)),
+    );
     return row === null ? {} : activeProfiles(row.text, this.path);
   }
 
   async #replace(replacement: Replacement, signal: AbortSignal): Promise<void> {
     const { stateDirectory } = this.#options;
     try {
-      await withRefreshLocks(stateDirectory, replacement.locked, this.#environment, signal, () => this.#replaceRows(replacement));
+      this.#guard.confirm();
+      refuseOutside(refreshLockDirectory(stateDirectory), this.#confinement);
+      await withRefreshLocks(stateDirectory, replacement.locked, this.#environment, signal, () =>
+        this.#replaceRows(replacement, signal),
+      );
       await this.read();
     } catch (error) {
       throw toStoreError(error, this.path, "write");
     }
   }
 
-  async #replaceRows({ expected, healed, change }: Replacement): Promise<void> {
+  async #replaceRows({ expected, healed, change }: Replacement, signal: AbortSignal): Promise<void> {
     const { profiles, state } = this.#options.layout;
     const now = this.#environment.clock.now();
-    await inWriteTransaction(this.path, this.#environment, this.#conflict, (database) => {
+    const options = { conflict: this.#conflict, signal };
+    await inWriteTransaction(this.#guard.confirm(), this.#environment, options, (database) => {
       this.#refuseUnknown(database);
       const row = readRow(database, profiles, this.path);
       if (row === null || revisionOf(row.text) !== expected) throw this.#conflict();
@@ -136,6 +163,7 @@ export class OpenclawSqliteStore implements CredentialStore {
       const notes = readRow(database, state, this.path);
       const cleared = notes === null ? null : withoutPenalties(notes.text, healed, this.path);
       if (cleared !== null) writeRow(database, state, cleared, now);
+      if (!this.#guard.isStill()) throw this.#conflict();
     });
   }
 
@@ -145,18 +173,19 @@ export class OpenclawSqliteStore implements CredentialStore {
     refuseMissingTable(database, profiles.table, this.path);
   }
 
-  #absent(identity: string | null): StoreSnapshot {
-    return { revision: ABSENT, identity, changedAt: null, files: this.#files(), profiles: [] };
+  #absent(identity: string | null, real: string): StoreSnapshot {
+    return { revision: ABSENT, identity, changedAt: null, files: this.#files(real), profiles: [] };
   }
 
-  #snapshot(row: Row, identity: string): StoreSnapshot {
+  #snapshot(row: Row, identity: string, real: string): StoreSnapshot {
     const profiles = readProfiles(parseJson(row.text, this.path), row.text, this.path);
-    return { revision: revisionOf(row.text), identity, changedAt: row.updatedAt, files: this.#files(), profiles };
+    return { revision: revisionOf(row.text), identity, changedAt: row.updatedAt, files: this.#files(real), profiles };
   }
 
   /** A write goes to the log beside the database first; the database itself changes later. */
-  #files(): string[] {
-    return [this.path, `${this.path}${WAL_SUFFIX}`];
+  #files(real: string): string[] {
+    const names = real === this.path ? [real] : [...new Set([this.path, ...linksTo(this.path), real])];
+    return names.flatMap((path) => [path, `${path}${WAL_SUFFIX}`]);
   }
 
   readonly #conflict = (): StoreError =>
@@ -182,21 +211,24 @@ export interface Row {
   readonly updatedAt: number;
 }
 
-/** @returns null where the row, or its table, does not exist: no profiles of its own */
+/**
+ * Reads a row of the one moment that the caller's transaction is of.
+ *
+ * @returns null where the row, or its table, does not exist: no profiles of its own
+ */
 export function readRow(database: Questioned, place: RowPlace, path: string): Row | null {
-  if (!database.hasTable(place.table)) return null;
-  refuseTriggers(database, place.table, path);
-  const bytes = `CAST(${place.valueColumn} AS BLOB)`;
+  if (!hasOwnTable(database, place.table, path)) return null;
+  const value = place.valueColumn;
   const row = database.row(
     // As bytes: read as text, what is no UTF-8 would be mended on the way, and written back so. A time beyond what a
     // number can hold is no reason not to read the row.
-    `SELECT typeof(${place.valueColumn}) AS type, length(${bytes}) AS size, CAST(${place.timeColumn} AS REAL) AS time,
-      CASE WHEN length(${bytes}) <= ${String(MAX_ROW_BYTES)} THEN ${bytes} END AS bytes
-      FROM ${place.table} WHERE ${place.keyColumn} = ?`,
+    `SELECT typeof(${value}) AS type, octet_length(${value}) AS size, CAST(${place.timeColumn} AS REAL) AS time,
+      CASE WHEN octet_length(${value}) <= ${String(MAX_ROW_BYTES)} THEN CAST(${value} AS BLOB) END AS bytes
+      FROM ${place.table} WHERE ${isRow(place.keyColumn, place.table)}`,
     place.key,
   );
   if (row === null) return null;
-  const { type, size, bytes: value, time } = row;
+  const { type, size, bytes, time } = row;
   if (type !== "text") {
     throw new StoreError(
       "unsupported",
@@ -208,27 +240,12 @@ export function readRow(database: Questioned, place: RowPlace, path: string): Ro
     const hint = "nothing makes it that large: let OpenClaw repair it, openclaw doctor --fix";
     throw new StoreError("too-large", `${path} has ${String(size)} bytes in one row of ${place.table}`, hint);
   }
-  return { text: value instanceof Uint8Array ? decodeText(value, path) : "", updatedAt: Number(time) };
-}
-
-/**
- * OpenClaw has none on these tables; one would run in the middle of a write, and may do anything there, or never end.
- *
- * @throws StoreError `unsupported`
- */
-function refuseTriggers(database: Questioned, table: string, path: string): void {
-  if (database.row("SELECT 1 AS found FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = ? LIMIT 1", table) === null)
-    return;
-  throw new StoreError(
-    "unsupported",
-    `${path} has a trigger on ${table}`,
-    "drop it: OpenClaw makes none; the store is left alone",
-  );
+  return { text: bytes instanceof Uint8Array ? decodeText(bytes, path) : "", updatedAt: Number(time) };
 }
 
 function writeRow(database: SqliteDatabase, place: RowPlace, text: string, now: number): void {
   database.change(
-    `UPDATE ${place.table} SET ${place.valueColumn} = ?, ${place.timeColumn} = ? WHERE ${place.keyColumn} = ?`,
+    `UPDATE ${place.table} SET ${place.valueColumn} = ?, ${place.timeColumn} = ? WHERE ${isRow(place.keyColumn, place.table)}`,
     text,
     now,
     place.key,

@@ -4,7 +4,7 @@ import { StoreError } from "../domain/errors.js";
 import type { Finding } from "../domain/inventory.js";
 import type { CredentialStore, ProfileId, StoreName } from "../domain/store.js";
 import type { Environment } from "./environment.js";
-import type { LocatedSource, LocatedStore, Location } from "./located-store.js";
+import type { AgentIds, LocatedSource, LocatedStore, Location } from "./located-store.js";
 import {
   discoverOpenclaw,
   MAIN_AGENT,
@@ -51,6 +51,7 @@ export function openclawStores(
   spec: OpenclawSpec,
   environment: Environment,
 ): Omit<Location, "open"> {
+  const doubt = layout.isGuessed ? guessed(layout) : null;
   const stores = agents.flatMap((agent): LocatedStore[] => {
     const era = agent.keeps === "json" ? "json" : shared.era;
     const from = era === "json" || nameOf(agent.id) === inheritsFrom ? null : inheritsFrom;
@@ -59,21 +60,37 @@ export function openclawStores(
     const store = openStore(agent, nameOf, layout, environment);
     const golden = goldenStore(agent, nameOf, layout, environment);
     return [
-      { store, agent: agent.id, single: null, creation, origin },
-      ...(golden === null ? [] : [{ store: golden, agent: agent.id, single: null, creation: null, origin }]),
+      { store, agent: agent.id, doubt, single: null, creation, origin },
+      ...(golden === null ? [] : [{ store: golden, agent: agent.id, doubt, single: null, creation: null, origin }]),
     ];
   });
   if (shared.store !== null) {
     const origin = { era: shared.era, versionHint: layout.versionHint, inheritsFrom: null };
     const creation = { inheritsFrom: null, fromNothing: false, exceptClaude: true };
-    stores.unshift({ store: shared.store, agent: SHARED, single: null, creation, origin });
+    stores.unshift({ store: shared.store, agent: SHARED, doubt: null, single: null, creation, origin });
   }
   const findings = [
     ...layoutFindings(layout, spec),
     ...shared.findings,
     ...layout.agents.flatMap((agent) => agentFindings(agent, nameOf(agent.id), isServed(agent, shared), inheritsFrom)),
   ];
-  return { stores, findings, files: layout.files };
+  return { stores, findings, agents: agentsOf(layout, shared), files: layout.files };
+}
+
+/** `openclaw.json` may put any agent, a protected one too, into a directory that is named after another. */
+function guessed({ stateDirectory }: OpenclawLayout): StoreError {
+  return new StoreError(
+    "malformed",
+    `${join(stateDirectory, "openclaw.json")} was never understood, so nobody knows whose store this is`,
+    "repair that file: openclaw doctor; until then no agent is written, since the config of credsyncd protects some",
+  );
+}
+
+/** The agents by their ids, and the shared store as the config names it. */
+function agentsOf({ agents, problem }: OpenclawLayout, shared: Shared): AgentIds {
+  if (problem !== null) return null;
+  const ids = agents.map(({ id }) => id);
+  return shared.store === null && shared.findings.length === 0 ? ids : [SHARED, ...ids];
 }
 
 /** The directories in which writing to the stores of an OpenClaw makes lock files. */
@@ -109,6 +126,7 @@ export async function locateOpenclawSource(spec: OpenclawSourceSpec, environment
     // Versions with fences cannot be told for sure from the last ones without.
     copies: around.shared.store === null ? null : { contentOf: readImage, expiryMarginMs: ENDS_EARLY_MS },
     signIn: "openclaw configure",
+    agents: agentsOf(around.layout, around.shared),
     files: around.layout.files,
   };
 }
@@ -179,7 +197,7 @@ export interface Shared {
 }
 
 async function findShared(
-  { sharedDatabase: path, stateDirectory }: OpenclawLayout,
+  { sharedDatabase: path, stateDirectory, confinement }: OpenclawLayout,
   name: StoreName,
   environment: Environment,
 ): Promise<Shared> {
@@ -187,7 +205,7 @@ async function findShared(
   try {
     const { location, hasFences } = await sharedStorePlace(path, environment);
     if (location === "legacy-main") return { store: null, era: "sqlite", findings: [] };
-    const store = new OpenclawSqliteStore({ name, path, layout: sharedLayout, stateDirectory }, environment);
+    const store = new OpenclawSqliteStore({ name, path, layout: sharedLayout, stateDirectory, confinement }, environment);
     return { store, era: hasFences ? "sqlite-fenced" : "sqlite-shared", findings: [] };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
@@ -229,27 +247,33 @@ function sharedName(served: readonly OpenclawAgent[], shared: Shared, nameOf: (a
 function openStore(
   agent: Pick<OpenclawAgent, "id" | "directory" | "keeps" | "refusal">,
   nameOf: (agent: string) => StoreName,
-  { stateDirectory }: OpenclawLayout,
+  { stateDirectory, confinement }: OpenclawLayout,
   environment: Environment,
 ): CredentialStore {
   const name = nameOf(agent.id);
-  if (agent.refusal !== null) return unreachableStore({ name, path: agent.directory }, agent.refusal);
-  if (agent.keeps === "json") return new OpenclawJsonStore(name, agent.directory, stateDirectory, environment);
-  return new OpenclawSqliteStore(
-    { name, path: join(agent.directory, AGENT_DATABASE), layout: agentLayout, stateDirectory },
-    environment,
-  );
+  const { directory, refusal } = agent;
+  if (refusal !== null) {
+    const paths = [PROFILES_FILE, AGENT_DATABASE].map((file) => join(directory, file));
+    return unreachableStore({ name, path: directory }, refusal, paths);
+  }
+  if (agent.keeps === "json")
+    return new OpenclawJsonStore(name, directory, stateDirectory, environment, { file: PROFILES_FILE, confinement });
+  const path = join(directory, AGENT_DATABASE);
+  return new OpenclawSqliteStore({ name, path, layout: agentLayout, stateDirectory, confinement }, environment);
 }
 
 /** The copy that a script would put back has to hold what the agent holds; beside a database nobody may put it back. */
 function goldenStore(
   { id, directory, keeps, hasGolden }: OpenclawAgent,
   nameOf: (agent: string) => StoreName,
-  { stateDirectory }: OpenclawLayout,
+  { stateDirectory, confinement }: OpenclawLayout,
   environment: Environment,
 ): CredentialStore | null {
   if (!hasGolden || keeps !== "json") return null;
-  return new OpenclawJsonStore(`${nameOf(id)}/provisioned`, directory, stateDirectory, environment, GOLDEN_FILE);
+  return new OpenclawJsonStore(`${nameOf(id)}/provisioned`, directory, stateDirectory, environment, {
+    file: GOLDEN_FILE,
+    confinement,
+  });
 }
 
 function layoutFindings({ problem }: OpenclawLayout, { label }: OpenclawSpec): Finding[] {

@@ -1,9 +1,11 @@
 import { platform } from "node:os";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { noOrigin } from "../domain/inventory.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
 import { CLAUDE_PROFILE, ClaudeCodeStore, claudeDirectories, type ClaudeDirectories } from "./claude-code.js";
 import { ClaudeKeychainStore, keychainDirectory } from "./claude-keychain.js";
+import { waysTo } from "../io/real-path.js";
+import { confinedTo } from "./confinement.js";
 import { expandHome, type Environment } from "./environment.js";
 import type { LocatedSource, Location } from "./located-store.js";
 import { openInstallation } from "./openclaw-installation.js";
@@ -37,14 +39,9 @@ export function sourceLocator(spec: SourceSpec, environment: Environment): () =>
   // One for all looks: it remembers what it read of a large file beside the login.
   const store = claudeStore(CLAUDE_CODE, claudeDirectories(environment), keychainDirectory(environment), environment);
   const selection = { kind: "one", profile: CLAUDE_PROFILE, providers: CLAUDE_PROVIDERS, followers: spec.followers } as const;
-  const located: LocatedSource = {
-    stores: [store],
-    selection,
-    copies: null,
-    signIn: "claude auth login",
-    files: [store.path],
-  };
-  return () => Promise.resolve(located);
+  const located = { stores: [store], selection, copies: null, signIn: "claude auth login", agents: [] } as const;
+  const files = (): string[] => [...waysTo(dirname(store.path), environment.home), store.path];
+  return () => Promise.resolve({ ...located, files: files() });
 }
 
 /** On a Mac Claude Code keeps its logins in the keychain, each under the name of its directory. */
@@ -84,13 +81,15 @@ export async function locateTarget(spec: TargetSpec, environment: Environment): 
     }
     case "claude-code": {
       const directory = resolve(expandHome(spec.dir, environment.home));
-      const directories = { storage: directory, accountFile: resolve(directory, ".claude.json") };
+      const accountFile = resolve(directory, ".claude.json");
+      const directories = { storage: directory, accountFile, confinement: confinedTo(directory) };
       const store = claudeStore(`claude-code:${spec.dir}`, directories, directory, environment);
       const single = { profile: CLAUDE_PROFILE, providers: CLAUDE_PROVIDERS, creates: true };
       return {
-        stores: [{ store, agent: null, single, creation: null, origin: noOrigin }],
+        stores: [{ store, agent: null, doubt: null, single, creation: null, origin: noOrigin }],
         findings: [],
-        files: [store.path],
+        agents: [],
+        files: [...waysTo(directory, environment.home), store.path],
         open: null,
       };
     }

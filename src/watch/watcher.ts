@@ -148,6 +148,8 @@ interface Wanted {
 
 async function wantedDirectories(files: Iterable<string>): Promise<Map<string, Wanted>> {
   const wanted = new Map<string, Wanted>();
+  // A directory behind a link has two names, and is watched once: by the one that comes first.
+  const first = new Map<string, string>();
   const identities = new Map<string, string | null>();
   for (const file of files) {
     let path = dirname(file);
@@ -159,9 +161,11 @@ async function wantedDirectories(files: Iterable<string>): Promise<Map<string, W
       identity = await remember(identities, path);
     }
     if (identity === null) continue;
-    const directory = wanted.get(path) ?? { identity, names: new Set() };
+    const known = first.get(identity) ?? path;
+    const directory = wanted.get(known) ?? { identity, names: new Set() };
     directory.names.add(name);
-    wanted.set(path, directory);
+    wanted.set(known, directory);
+    first.set(identity, known);
   }
   return wanted;
 }

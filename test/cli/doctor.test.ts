@@ -72,6 +72,7 @@ describe("doctor", () => {
     expect(code).toBe(0);
     expect(of("agents").map(({ level, what, fix }) => [level, what, fix])).toEqual([
       ["warning", `agents in the config names "wrok", and there is no such agent`, `did you mean "work"?`],
+      ["warning", `agents in the config names "scratch-*", and there is no such agent`, "correct the name, or take it out"],
       ["warning", `agents in the config names "elsewhere", and there is no such agent`, "correct the name, or take it out"],
     ]);
   });

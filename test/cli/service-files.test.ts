@@ -112,6 +112,11 @@ test("a service gets the places of the logins and a PATH that finds the programs
   const variables = { PATH: `${tools}:/usr/bin`, CLAUDE_CONFIG_DIR: "/srv/claude", ANTHROPIC_API_KEY: "made-up", LANG: "C" };
   const chosen = await serviceVariables("/opt/node/bin/node", { ...environmentOf(home), variables });
   expect(Object.keys(chosen)).toEqual(["CLAUDE_CONFIG_DIR", "PATH"]);
+  const openclaw = { OPENCLAW_CONFIG_PATH: "/etc/o.json", OPENCLAW_INCLUDE_ROOTS: "/etc/o", OPENCLAW_PROFILE: "team" };
+  const withSecret = { ...openclaw, OPENCLAW_GATEWAY_TOKEN: "made-up", OPENCLAW_GATEWAY_PASSWORD: "made-up" };
+  const places = await serviceVariables("/opt/node/bin/node", { ...environmentOf(home), variables: withSecret });
+  expect(places).toMatchObject(openclaw);
+  expect(Object.values(places)).not.toContain("made-up");
   expect(chosen["PATH"]?.split(":").slice(0, 2)).toEqual(["/opt/node/bin", tools]);
 });
 

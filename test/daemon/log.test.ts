@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 
 const LOG_MODULE = new URL("../../build/daemon/log.js", import.meta.url).href;
+const WRITER_MODULE = new URL("../../build/daemon/line-writer.js", import.meta.url).href;
 
 interface Surroundings {
   readonly level?: string;
@@ -17,9 +18,10 @@ function logged(script: string, surroundings: Surroundings = {}): string[] {
   const program = `
     import { fstatSync } from "node:fs";
     import { openLog } from ${JSON.stringify(LOG_MODULE)};
+    import { LineWriter } from ${JSON.stringify(WRITER_MODULE)};
     const { dev, ino } = fstatSync(1);
     const variables = { JOURNAL_STREAM: ${journalStream} };
-    const log = openLog(${JSON.stringify(level)}, ${JSON.stringify(format)}, { variables, isTerminal: ${String(isTerminal)} });
+    const log = openLog(${JSON.stringify(level)}, ${JSON.stringify(format)}, { variables, isTerminal: ${String(isTerminal)} }, new LineWriter(process.stdout));
     ${script}`;
   const output = execFileSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8" });
   return output.split("\n").slice(0, -1);
@@ -67,6 +69,14 @@ describe("the log", () => {
       "<4>said store=openclaw:main",
       "<3>said store=openclaw:main",
     ]);
+  });
+
+  test.each([
+    ["trace", ["<7>t", "<2>f"]],
+    ["fatal", ["<2>f"]],
+    ["silent", []],
+  ])("has every level of pino's: at %s", (level, lines) => {
+    expect(logged(`log.trace("t"); log.fatal("f");`, { level, journalStream: ownStream })).toEqual(lines);
   });
 
   test("is JSON where journald reads another stream", () => {

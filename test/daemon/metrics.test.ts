@@ -130,7 +130,10 @@ describe("the metrics", () => {
     const metrics = new Metrics(0);
     const error = new StoreError("locked", "it is held", "it is tried again");
     const result = await reconcile();
-    metrics.observe({ ...result, writes: [{ store: "openclaw:main", profiles: [], error, postponed: true, durationMs: 0 }] });
+    metrics.observe({
+      ...result,
+      writes: [{ store: "openclaw:main", profiles: [], error, postponed: true, waiting: false, durationMs: 0 }],
+    });
     const { values } = parse(metrics.render(nothing));
     expect(values.get('credsyncd_sync_total{result="unchanged"}')).toBe(1);
     expect(values.get('credsyncd_writes_total{result="failed"}')).toBe(0);

@@ -280,6 +280,7 @@ describe("what a reconcile overwrote", () => {
     profiles: [],
     error,
     postponed: false,
+    waiting: false,
     durationMs: 1,
   });
   const overwritten = (plans: PlannedWrite[], writes: WriteOutcome[]) =>

@@ -280,7 +280,7 @@ describe("what is created", () => {
   test.each<[string, Creation, Profiles, string[]]>([
     ["always: every one", always, {}, ["x:a", "x:b"]],
     ["always: the one that lacks", always, { "x:a p": apiKey("1") }, ["x:b"]],
-    ["when the provider is missing: the first", { ...always, policy: "when-provider-missing" }, {}, ["x:a"]],
+    ["when the provider is missing: every one", { ...always, policy: "when-provider-missing" }, {}, ["x:a", "x:b"]],
     ["when it is not: none", { ...always, policy: "when-provider-missing" }, { "own p": apiKey("9") }, []],
     ["where it is inherited: none", { ...always, policy: "when-provider-missing", inheritsFrom: MAIN }, {}, []],
   ])("%s", (_what, creation, profiles, expected) => {

@@ -232,3 +232,41 @@ describe("what is spent", () => {
     expect(isSpent(knownChain(adopted, ...later), "live")).toBe(true);
   });
 });
+
+describe("a store that is given other ids again and again", () => {
+  const rounds = Array.from({ length: 5 }, (_, round) => round);
+  const ids = (round: number): string[] => Array.from({ length: 300 }, (_, index) => `p:${String(round)}-${String(index)}`);
+  const seen = (round: number): LedgerEvent[] =>
+    ids(round).map((profile) => ({
+      kind: "seen",
+      at: round,
+      store: "busy",
+      profile,
+      generation: "g",
+      issue: "i",
+      surroundings: "s",
+    }));
+  const held = (round: number): LedgerEvent[] =>
+    ids(round).map((profile) => ({ kind: "hold", at: round, store: "busy", profile, reason: "unknown-origin" }));
+
+  test("is remembered by those that last changed, and takes nothing from other stores", () => {
+    const other: LedgerEvent = {
+      kind: "seen",
+      at: 0,
+      store: "other",
+      profile: "p",
+      generation: "g",
+      issue: "i",
+      surroundings: "s",
+    };
+    let state = fold([other]);
+    for (const round of rounds) state = foldLedger(state, [...seen(round), ...held(round)]);
+    expect(state.placements.size).toBe(1001);
+    expect(state.holds.size).toBe(500);
+    expect(state.placements.has(placementKey("other", "p"))).toBe(true);
+    for (const profile of ids(4)) {
+      expect(state.placements.has(placementKey("busy", profile))).toBe(true);
+      expect(state.holds.has(placementKey("busy", profile))).toBe(true);
+    }
+  });
+});

@@ -18,7 +18,7 @@ import { SwitchJournalFile } from "../../src/io/switch-journal.js";
 import { Leftovers } from "../../src/io/temporary-file.js";
 import { ClaudeCodeStore, claudeDirectories } from "../../src/stores/claude-code.js";
 import { readAuthPreferences } from "../../src/stores/openclaw-auth-config.js";
-import { discoverOpenclaw, openclawAuthRules } from "../../src/stores/openclaw-discovery.js";
+import { discoverOpenclaw, openclawAuthRules, openclawStateDirectory } from "../../src/stores/openclaw-discovery.js";
 import { OpenclawJsonChoice } from "../../src/stores/openclaw-json-choice.js";
 import { OpenclawJsonStore } from "../../src/stores/openclaw-json.js";
 import { agentLayout, OpenclawSqliteStore } from "../../src/stores/openclaw-sqlite.js";
@@ -228,10 +228,31 @@ describe("anything at all, read as", () => {
       }
       if (problem !== null) await outcomeOf(() => Promise.reject(problem.error));
       await openclawAuthRules(environment, null);
-      const { lineOf, ...preferences } = await readAuthPreferences(state);
+      const { lineOf, ...preferences } = await readAuthPreferences(state, environment);
       lineOf(["auth", "order", "anthropic"]);
       expect(leaksIn(JSON.stringify(preferences), SECRETS)).toEqual([]);
     });
+  });
+
+  test("what openclaw.json includes, and OpenClaw's .env, give agents within the home or a sentence", async () => {
+    const home = await temporaryDirectory();
+    const environment = environmentIn(home);
+    const state = join(home, ".openclaw");
+    await mkdir(state, { mode: 0o700 });
+    const config = '{ "$include": "a.json5", "agents": { "list": [{ "id": "own", "agentDir": "~/${A}" }] } }';
+    await writeFile(join(state, "openclaw.json"), config, { mode: 0o600 });
+    await writeFile(join(state, "a.json5"), "{}", { mode: 0o600 });
+    const isSane = async (): Promise<void> => {
+      const { agents, problem } = await discoverOpenclaw(await openclawStateDirectory(environment, null), [], environment);
+      for (const { directory, refusal } of agents) {
+        expect(refusal !== null || `${directory}/`.startsWith(`${home}/`)).toBe(true);
+        if (refusal !== null) await outcomeOf(() => Promise.reject(refusal));
+      }
+      if (problem !== null) await outcomeOf(() => Promise.reject(problem.error));
+    };
+    await always(["A=b\nOPENCLAW_STATE_DIR=~/x\nOPENCLAW_CONFIG_PATH='/x'\n"], join(state, ".env"), isSane);
+    await writeFile(join(state, ".env"), "A=b", { mode: 0o600 });
+    await always([openclawText, '{ "agents": { "$include": ["a.json5", "b.json5"] } }'], join(state, "a.json5"), isSane);
   });
 
   test("credsyncd's own configuration, is one or a sentence", async () => {

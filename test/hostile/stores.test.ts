@@ -28,6 +28,13 @@ const text = (make: (home: TemporaryHome) => string | Buffer) => async (path: st
   await home.age(path);
 };
 const deep = (before: string, after: string) => text((home) => home.store(1).replace("{", `{${before}${after}`));
+/** So many profiles beside the one that follows. */
+const many = (count: number) =>
+  text((home) => {
+    const profiles: Record<string, unknown> = { [PROFILE]: home.profile(1) };
+    for (let index = 0; index < count; index++) profiles[`x:${String(index)}`] = { type: "api_key", provider: "x", key: "k" };
+    return JSON.stringify({ version: 1, profiles });
+  });
 const at = (place: (path: string) => string, make: (path: string) => void) => (path: string) => {
   make(place(path));
   return Promise.resolve();
@@ -44,6 +51,7 @@ const held: Readonly<Record<string, readonly [Spoil, RegExp]>> = {
   ),
   "deep-in-a-field": [deep(`"x":${"[".repeat(DEPTH)}${"]".repeat(DEPTH)}`, ","), /nested too deeply/],
   "deep-and-open": [text(() => "[".repeat(DEPTH)), /nested too deeply/],
+  "thousands-of-profiles": [many(5000), /holds 5001 profiles, and more than 300 are not served/],
   "hundred-megabytes": [(path) => truncate(path, MANY), /has 100000000 bytes/],
   "a-pipe": [instead(pipe), /not a regular file/],
   "a-directory": [instead((path) => mkdir(path, { mode: 0o700 })), /not a regular file/],
@@ -80,11 +88,7 @@ const odd: Readonly<Record<string, Spoil>> = {
   "notes-are-broken": (path) =>
     writeFile(beside("auth-state.json")(path), `{"usageStats":{"${PROFILE}":{"errorCount":1,"errorCount":2}}}`),
   "leftover-is-a-directory": (path) => mkdir(`${path}.credsyncd-01234567-0123-0123-0123-0123456789ab.tmp`),
-  "thousands-of-profiles": text((home) => {
-    const profiles: Record<string, unknown> = { [PROFILE]: home.profile(1) };
-    for (let index = 0; index < 5000; index++) profiles[`x:${String(index)}`] = { type: "api_key", provider: "x", key: "k" };
-    return JSON.stringify({ version: 1, profiles });
-  }),
+  "hundreds-of-profiles": many(299),
 };
 const served = corpusFiles("served").map((name) => name.replace(".json", ""));
 const healthy = ["good-1", "good-2"];

@@ -113,6 +113,11 @@ describe("replacing a file that is a mount of its own", () => {
     ]);
   });
 
+  test("makes it private before anything of the new text is in it, and leaves the old one where that is refused", async (context) => {
+    const outcome = await runMounted(context, mounted, "replace-bound-readable", await temporaryDirectory());
+    expect(outcome).toEqual({ modes: ["600", "600"], texts: ["done", "a longer text", "EPERM", "old"] });
+  });
+
   test("is whole also where the system takes the new text by halves, or but the first half", async (context) => {
     expect(await runMounted(context, mounted, "replace-bound-by-halves", await temporaryDirectory())).toEqual([
       { outcome: "done", text: "new ".repeat(10) },

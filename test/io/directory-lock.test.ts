@@ -54,6 +54,16 @@ function startPeer(path: string, staleMs = 60_000): Peer {
   return peer;
 }
 
+/** This program, which ends with the lock in hand. */
+function startHolder(path: string): Peer {
+  const script = fileURLToPath(new URL("directory-lock-holder.mjs", import.meta.url));
+  const holder = spawn(process.execPath, [script, path], { stdio: ["pipe", "pipe", "inherit"] });
+  onTestFinished(() => {
+    holder.kill();
+  });
+  return holder;
+}
+
 async function says(peer: Peer, word: string): Promise<void> {
   const [data] = (await once(peer.stdout, "data")) as [Buffer];
   expect(data.toString()).toBe(`${word}\n`);
@@ -170,6 +180,52 @@ describe("a directory lock", () => {
     expect(lock.lost.reason).toMatchObject({ code: "locked" });
     await lock.release();
     expect(existsSync(path)).toBe(isThere);
+  });
+
+  test("that somebody took over is left to them at the release, though nothing was noticed yet", async () => {
+    const path = await lockPath();
+    const lock = await take(path);
+    rmdirSync(path);
+    const next = await take(path);
+    await lock.release();
+    expect([existsSync(path), next.lost.aborted]).toEqual([true, false]);
+    await next.release();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("that somebody touched since is theirs, too", async () => {
+    const path = await lockPath();
+    const lock = await take(path);
+    touch(path, 1000);
+    await lock.release();
+    expect(existsSync(path)).toBe(true);
+  });
+
+  test("that somebody took over is left to them at the end of the process", async () => {
+    const path = await lockPath();
+    const holder = startHolder(path);
+    await says(holder, "held");
+    rmdirSync(path);
+    leave(path, 0);
+    holder.stdin.write("go\n");
+    await once(holder, "close");
+    expect(existsSync(path)).toBe(true);
+  });
+
+  test("is gone at the end of a process that has it still", async () => {
+    const path = await lockPath();
+    const holder = startHolder(path);
+    await says(holder, "held");
+    holder.stdin.write("go\n");
+    await once(holder, "close");
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("that is stale goes to exactly one of many that find it so at once", async () => {
+    const path = await lockPath();
+    leave(path, 61_000);
+    const asked = await Promise.allSettled(Array.from({ length: 20 }, () => take(path)));
+    expect(asked.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
   });
 
   test("whose directory was removed is released without complaint", async () => {

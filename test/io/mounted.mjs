@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
@@ -101,6 +101,28 @@ const scenarios = {
       seen.push(describeFile());
     }
     return { before, seen };
+  },
+  /** The mode at each write of the new text, or null where nothing may make the file private. */
+  async "replace-bound-readable"() {
+    const modes = [];
+    const texts = [];
+    for (const isRefused of [false, true]) {
+      writeFileSync(path, "old", { mode: 0o600 });
+      chmodSync(path, 0o644);
+      if (!isRefused) mount("--bind", path, path);
+      const file = await open(path, "r");
+      const handles = Object.getPrototypeOf(file);
+      await file.close();
+      const { write, chmod } = handles;
+      handles.write = function (...args) {
+        modes.push((statSync(path).mode & 0o777).toString(8));
+        return write.apply(this, args);
+      };
+      if (isRefused) handles.chmod = () => Promise.reject(Object.assign(new Error("no"), { code: "EPERM" }));
+      texts.push(await outcomeOf(() => replaceFile(path, "a longer text", always)), readFileSync(path, "utf8"));
+      Object.assign(handles, { write, chmod });
+    }
+    return { modes, texts };
   },
   async "replace-bound-on-full-disk"() {
     mountSmallDisk("old".repeat(1000));

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from "node:fs";
 import { mkdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,8 +8,9 @@ import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/daemon/system.js";
 import type { Clock } from "../../src/domain/clock.js";
 import { Predecessors, SharedOwnerLocks, takeOwnerLock, withOwnerLock } from "../../src/io/owner-lock.js";
-import { startTimeOf } from "../../src/io/process-identity.js";
+import { ownIdentity, pidSpaceOf, startTimeOf } from "../../src/io/process-identity.js";
 import { temporaryName } from "../../src/io/temporary-file.js";
+import { becomes } from "../support/condition.js";
 import { runFailing } from "../support/failing-calls.js";
 import { runMounted } from "../support/mount-namespace.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
@@ -21,6 +22,7 @@ const DEAD_PID = 2 ** 22 + 1;
 const NOW = Date.UTC(2026, 10, 21, 12);
 const SECOND = 1000;
 const none = new Predecessors();
+const elsewhere = pidSpaceOf({ ...ownIdentity(), pidNamespace: "pid:[1]" });
 
 /** A clock whose waits pass at once. */
 class QuickClock implements Clock {
@@ -72,14 +74,14 @@ function take(path: string, clock: Clock = new QuickClock(), waitMs = 1000): Pro
 }
 
 describe("the lock file", () => {
-  test("is what OpenClaw writes: private, two spaces, pid, time and start time", async () => {
+  test("is what OpenClaw writes: private, two spaces, pid, time and start time; and among which processes the pid counts", async () => {
     const path = await lockPath();
     const startTime = startTimeOf(process.pid);
     const release = await take(path);
     expect(await readFile(path, "utf8")).toBe(
       `{\n  "pid": ${String(process.pid)},\n  "createdAt": "2026-11-21T12:00:00.000Z"${
         startTime === null ? "" : `,\n  "starttime": ${String(startTime)}`
-      }\n}`,
+      },\n  "pidSpace": "${pidSpaceOf(ownIdentity())}"\n}`,
     );
     expect(statSync(path).mode & 0o777).toBe(0o600);
     release();
@@ -135,6 +137,9 @@ describe("the lock file", () => {
     ["a live process and an odd date", `{"pid":${String(process.pid)},"createdAt":12}`, 86_400 * SECOND, false],
     ["a live process and no start time", payload({ pid: process.pid, starttime: null }, 86_400 * SECOND), 86_400 * SECOND, false],
     ["a live process of another user", payload({ pid: 1 }, 86_400 * SECOND), 86_400 * SECOND, false],
+    ["a credsyncd in another container, 179 s old", payload({ pid: DEAD_PID, pidSpace: elsewhere }, 179 * SECOND), 0, false],
+    ["a credsyncd in another container, 181 s old", payload({ pid: process.pid, pidSpace: elsewhere }, 181 * SECOND), 0, true],
+    ["a dead credsyncd of this container", payload({ pid: DEAD_PID, pidSpace: pidSpaceOf(ownIdentity()) }, 31 * SECOND), 0, true],
     ["nobody, 181 s old", "", 181 * SECOND, true],
     ["nobody, 179 s old", "", 179 * SECOND, false],
     ["half a payload, 179 s old", `{"pid": ${String(DEAD_PID)}, "crea`, 179 * SECOND, false],
@@ -196,6 +201,67 @@ describe("the lock file", () => {
   });
 });
 
+describe("a lock with a heartbeat", () => {
+  const heartbeat = { everyMs: 3 * SECOND, silentMs: 30 * SECOND };
+  const takeFrom = (path: string, clock: Clock): Promise<() => void> =>
+    takeOwnerLock(path, { staleMs: 0, waitMs: 40 * SECOND, clock, predecessors: none, heartbeat }, signal);
+
+  test("is touched while it is held", async () => {
+    const path = await lockPath();
+    const quick = { everyMs: 5, silentMs: 30 * SECOND };
+    const release = await takeOwnerLock(
+      path,
+      { staleMs: 0, waitMs: 0, clock: systemClock, predecessors: none, heartbeat: quick },
+      signal,
+    );
+    await utimes(path, 0, 0);
+    await becomes(() => statSync(path).mtimeMs > 0, true);
+    release();
+  });
+
+  test("is not touched once it is somebody else's", async () => {
+    const path = await lockPath();
+    const beats: number[] = [];
+    const quick = { everyMs: 5, silentMs: 30 * SECOND };
+    const options = { staleMs: 0, waitMs: 0, clock: systemClock, predecessors: none, heartbeat: quick };
+    const [release, other] = [await takeOwnerLock(path, options, signal), `${path}.other`];
+    await leave(path, "theirs", 3600 * SECOND);
+    const { mtimeMs } = statSync(path);
+    // The beats of another lock, which was taken later, tell that the first one's time has come.
+    const releaseOther = await takeOwnerLock(other, options, signal);
+    await becomes(() => {
+      if (statSync(other).mtimeMs !== beats.at(-1)) beats.push(statSync(other).mtimeMs);
+      return beats.length > 3;
+    }, true);
+    releaseOther();
+    expect(statSync(path).mtimeMs).toBe(mtimeMs);
+    release();
+    expect(readFileSync(path, "utf8")).toBe("theirs");
+  });
+
+  test("of a holder in another container is broken once it made no beat for 30 s, and not before", async () => {
+    const path = await lockPath();
+    await leave(path, payload({ pid: process.pid, pidSpace: elsewhere }, 3600 * SECOND), 3600 * SECOND);
+    const clock = new QuickClock();
+    (await takeFrom(path, clock))();
+    expect(clock.monotonic()).toBeGreaterThan(30 * SECOND);
+    expect(clock.monotonic()).toBeLessThan(31 * SECOND);
+  });
+
+  test("of a holder in another container that touches it is left to it", async () => {
+    const path = await lockPath();
+    const held = payload({ pid: DEAD_PID, pidSpace: elsewhere }, 3600 * SECOND);
+    await leave(path, held, 3600 * SECOND);
+    const clock = new QuickClock();
+    clock.onWait = () => {
+      const beats = Math.floor(clock.monotonic() / (3 * SECOND));
+      utimesSync(path, beats, beats);
+    };
+    await expect(takeFrom(path, clock)).rejects.toMatchObject({ code: "locked" });
+    expect(await readFile(path, "utf8")).toBe(held);
+  });
+});
+
 describe("the lock of a credsyncd that was killed while it wrote", () => {
   const left = payload({ pid: DEAD_PID, starttime: 4711 }, SECOND);
   const takeAfter = (path: string, predecessor: string): Promise<() => void> => {
@@ -213,6 +279,7 @@ describe("the lock of a credsyncd that was killed while it wrote", () => {
 
   test.each([
     ["another process had its pid", payload({ pid: DEAD_PID, starttime: 4712 }, SECOND)],
+    ["its pid was one in another container", payload({ pid: DEAD_PID, starttime: 4711, pidSpace: elsewhere }, SECOND)],
     ["nothing but a pid is known of it", payload({ pid: DEAD_PID }, SECOND)],
     ["nothing is known of it", ""],
   ])("is waited for where %s", async (_, predecessor) => {

@@ -44,10 +44,11 @@ describe("a process", () => {
     }
   });
 
-  test("is of one host and one boot", ({ skip }) => {
+  test("is of one host, one boot and one namespace of pids", ({ skip }) => {
     if (!hasProc) skip("needs /proc");
-    const { host, bootId } = ownIdentity();
+    const { host, bootId, pidNamespace } = ownIdentity();
     expect(host).not.toBe("");
     expect(bootId).toMatch(/^[0-9a-f-]{36}$/);
+    expect(pidNamespace).toMatch(/^pid:\[\d+\]$/);
   });
 });

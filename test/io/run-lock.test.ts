@@ -91,6 +91,20 @@ describe("the run lock", () => {
     await take(directory);
   });
 
+  test.each<[string, Partial<ProcessIdentity>, string]>([
+    ["another container", { pidNamespace: "pid:[1]" }, `${ownIdentity().host}, in another container, already runs`],
+    ["a container that an older version did not name", { pidNamespace: null }, "already runs"],
+  ])("of %s is kept while its heartbeat is fresh, whatever its pid is here", async (_where, holder, text) => {
+    const directory = await temporaryDirectory();
+    await leaveBehind(directory, { pid: DEAD_PID, ...holder }, 60_000);
+    await expect(take(directory)).rejects.toThrow(text);
+    expect(await runningDaemon(directory, Date.now())).toMatchObject({ pid: DEAD_PID });
+    await rm(join(directory, "run.lock.held"), { recursive: true });
+    await leaveBehind(directory, holder, 120_000);
+    expect(await runningDaemon(directory, Date.now())).toBeNull();
+    await take(directory);
+  });
+
   test.each(["", "{", `{"pid": "many"}`, "null"])("whose record is %j is kept while its heartbeat is fresh", async (record) => {
     const directory = await temporaryDirectory();
     await leaveBehind(directory, {});

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/daemon/system.js";
 import type { Clock } from "../../src/domain/clock.js";
 import { Predecessors } from "../../src/io/owner-lock.js";
+import { ownIdentity, pidSpaceOf } from "../../src/io/process-identity.js";
 import { StateDirectoryLock } from "../../src/io/state-lock.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
@@ -69,6 +70,30 @@ describe("the state directory's lock", () => {
     expect(predecessors.include(dead)).toBe(false);
     await lockAt(path, systemClock, predecessors).withLock(signal, () => Promise.resolve());
     expect(predecessors.include(dead)).toBe(true);
+  });
+
+  test("of a process that died has what that one left cleaned up first, once, and again after a failure", async () => {
+    const path = await lockPath();
+    writeFileSync(path, JSON.stringify({ pid: 2 ** 22 + 1, createdAt: new Date(0).toISOString() }));
+    const said: string[] = [];
+    const lock = new StateDirectoryLock(path, systemClock, new Predecessors(), () => {
+      said.push("clean up");
+      return said.length === 1 ? Promise.reject(new RangeError("once")) : Promise.resolve();
+    });
+    const work = (): Promise<number> => lock.withLock(signal, () => Promise.resolve(said.push("work")));
+    await expect(work()).rejects.toThrow(RangeError);
+    await work();
+    await work();
+    expect(said).toEqual(["clean up", "clean up", "work", "work"]);
+  });
+
+  test("of a process in another container is taken over after its silence, within the wait of one command", async () => {
+    const path = await lockPath();
+    const pidSpace = pidSpaceOf({ ...ownIdentity(), pidNamespace: "pid:[1]" });
+    writeFileSync(path, JSON.stringify({ pid: process.pid, createdAt: new Date(0).toISOString(), pidSpace }));
+    const clock = quickClock();
+    expect(await lockAt(path, clock).withLock(signal, () => Promise.resolve("in"))).toBe("in");
+    expect(clock.monotonic()).toBeGreaterThan(30_000);
   });
 
   test("of a process that lives is waited for, and then the other one is busy", async () => {

@@ -47,22 +47,22 @@ describe("retries", () => {
     ] as const);
     const retries = retriesAfter(new Map(), failed, { postponed: none, now, random: 0.5 });
     expect([...retries.values()]).toEqual([
-      { failures: 1, dueAt: now + 75 },
-      { failures: 1, dueAt: now + 75 },
+      { failures: 1, dueAt: now + 75, isWaiting: false },
+      { failures: 1, dueAt: now + 75, isWaiting: false },
     ]);
   });
 
   test("of what changed under the plan are due ten times sooner", () => {
     const retries = retriesAfter(new Map(), new Map([["main", "conflict"]]), { postponed: none, now, random: 0 });
-    expect(retries.get("main")).toEqual({ failures: 1, dueAt: now + 5 });
+    expect(retries.get("main")).toEqual({ failures: 1, dueAt: now + 5, isWaiting: false });
   });
 
   test("of what only a change can mend are due at no time, and count nothing", () => {
     const retries = retriesAfter(first, new Map([["main", "permission"]]), { postponed: none, now, random: 0 });
-    expect(retries.get("main")).toEqual({ failures: 1, dueAt: null });
+    expect(retries.get("main")).toEqual({ failures: 1, dueAt: null, isWaiting: false });
     expect(postponedAt(retries, 10 ** 9)).toEqual(new Set(["main"]));
     const later = retriesAfter(retries, new Map([["main", "locked"]]), { postponed: new Set(["main"]), now, random: 0 });
-    expect(later.get("main")).toEqual({ failures: 2, dueAt: now + 100 });
+    expect(later.get("main")).toEqual({ failures: 2, dueAt: now + 100, isWaiting: false });
   });
 
   test("of what was left out stay, though the look lasted until they were due", () => {
@@ -71,6 +71,7 @@ describe("retries", () => {
     expect(retriesAfter(first, failed, { postponed: none, now, random: 0 }).get("main")).toEqual({
       failures: 2,
       dueAt: now + 100,
+      isWaiting: false,
     });
   });
 

@@ -1,5 +1,6 @@
-import { getEventListeners } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { describe, expect, test } from "vitest";
+import type { UntilNews, WriteOutcome } from "../../src/reconcile/apply.js";
 import { ReconcileLoop, type LoopPorts } from "../../src/reconcile/loop.js";
 import type { StoreErrorCode } from "../../src/domain/errors.js";
 import type { ReconcileResult } from "../../src/reconcile/reconciler.js";
@@ -15,6 +16,8 @@ interface Answer {
   readonly wakeInMs?: number;
   readonly lookAgain?: boolean;
   readonly fails?: Error;
+  /** Waits for a lock until there is news. */
+  readonly waits?: boolean;
 }
 
 /** A loop whose reconciles answer as told, one answer after the other; the last one counts for all that follow. */
@@ -39,7 +42,7 @@ class Looping {
   ) {
     this.#answers = [...answers];
     this.#loop = new ReconcileLoop({
-      reconcile: (postponed) => this.#reconcile(postponed),
+      reconcile: (postponed, _signal, untilNews) => this.#reconcile(postponed, untilNews),
       onResult: () => Promise.resolve({ lookAgain: this.#current.lookAgain ?? false }),
       onFailure:
         options.onFailure ??
@@ -70,7 +73,7 @@ class Looping {
 
   #current: Answer = {};
 
-  async #reconcile(postponed: ReadonlySet<string>): Promise<ReconcileResult> {
+  async #reconcile(postponed: ReadonlySet<string>, untilNews: UntilNews): Promise<ReconcileResult> {
     this.looks.push(this.clock.monotonic());
     this.postponed.push([...postponed]);
     this.#current = (this.#answers.length > 1 ? this.#answers.shift() : this.#answers[0]) ?? {};
@@ -79,8 +82,18 @@ class Looping {
     if (answer.fails !== undefined) throw answer.fails;
     const wakeAt = answer.wakeInMs === undefined ? null : this.clock.now() + answer.wakeInMs;
     const failed = new Map(Object.entries(answer.failed ?? {}));
-    return { failed, plan: { wakeAt } } as unknown as ReconcileResult;
+    const writes: Pick<WriteOutcome, "store" | "waiting">[] = [];
+    if (answer.waits === true) {
+      const news = untilNews(wakeAt);
+      if (!news.aborted) await once(news, "abort");
+      writes.push({ store: "main", waiting: true });
+    }
+    return { failed, plan: { wakeAt }, writes, adoptions: [] } as unknown as ReconcileResult;
   }
+}
+
+async function passing(looping: Looping, ms: number): Promise<void> {
+  for (let step = 0; step < ms / 10; step++) await looping.clock.pass(10);
 }
 
 describe("the loop", () => {
@@ -204,9 +217,6 @@ describe("a store that fails", () => {
   const both: Answer = { failed: { main: "locked", work: "locked" } };
 
   /** Lets so much time pass that everything is looked at when it is due. */
-  async function passing(looping: Looping, ms: number): Promise<void> {
-    for (let step = 0; step < ms / 10; step++) await looping.clock.pass(10);
-  }
 
   test("does not put off another one that failed later, and is left out of what that one needs", async () => {
     const looping = new Looping([busy, busy, busy, busy, both, both, busy, {}]);
@@ -257,6 +267,41 @@ describe("a store that fails", () => {
     await passing(looping, 60);
     expect(looping.looks).toEqual([0, 0, 50]);
     expect(looping.postponed).toEqual([[], [], []]);
+  });
+});
+
+describe("the wait for a lock", () => {
+  const waiting: Answer = { failed: { main: "locked" }, waits: true };
+
+  test("ends when an event is due, and goes on at the next look and soon after, however often that happens", async () => {
+    const looping = new Looping([waiting]);
+    await settled();
+    for (const due of [30, 60, 90]) {
+      looping.wake(due);
+      await passing(looping, 30);
+    }
+    expect(looping.looks).toEqual([0, 30, 60, 90]);
+    expect(looping.postponed.flat()).toEqual([]);
+  });
+
+  test("ends when the plan, or the retry of another store, is due", async () => {
+    const looping = new Looping([
+      { failed: { main: "locked", work: "io" } },
+      { ...waiting, failed: { main: "locked", work: "permission" }, wakeInMs: 20 },
+      { ...waiting, failed: { main: "locked", work: "permission" } },
+    ]);
+    await settled();
+    await passing(looping, 200);
+    expect(looping.looks).toEqual([0, 50, 70]);
+    expect(looping.postponed.at(-1)).toEqual(["work"]);
+  });
+
+  test("ends with the loop", async () => {
+    const looping = new Looping([waiting]);
+    await settled();
+    looping.stop.abort();
+    await looping.ended;
+    expect(looping.looks).toEqual([0]);
   });
 });
 

@@ -82,14 +82,15 @@ describe("an agent that lacks a profile of the source", () => {
     expect((await sync(openclaw)).written).toEqual([["openclaw:ops", "written"]]);
   });
 
-  test("and whose provider it lacks too is given it, if main has it not", async () => {
+  test("and whose provider it lacks too is given all of that provider, if main has it not", async () => {
     const openclaw = await homeWith("2026.4.15", source("when-provider-missing", "work"), () => ({}));
     const { home } = openclaw;
     await openclaw.store("openclaw:work").writeProfile(keyOf(home), KEY);
     await openclaw.store("openclaw:work").writeProfile(keyOf(home, 2), "openai:second");
     // What main has, agents use as theirs.
     expect((await sync(openclaw)).written).toEqual([["openclaw:main", "written"]]);
-    expect(await ids(openclaw)).toMatchObject({ "openclaw:main": [KEY], "openclaw:ops": [] });
+    expect(await ids(openclaw)).toMatchObject({ "openclaw:main": [KEY, "openai:second"], "openclaw:ops": [] });
+    expect((await sync(openclaw)).written).toEqual([]);
   });
 
   test("and has the provider is given nothing", async () => {

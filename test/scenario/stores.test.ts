@@ -92,7 +92,7 @@ describe("a store that cannot be written", () => {
     const errors = daemon.lines.filter(({ level }) => level === "error");
     expect(errors).toEqual([expect.objectContaining({ msg: "store error", store: "openclaw:work" })]);
     expect(errors[0]?.["reason"]).toMatch(/belongs to user 12345/);
-    expect(errors[0]?.["hint"]).toMatch(/chown/);
+    expect(errors[0]?.["hint"]).toBe("run credsyncd as user 12345, whose it is");
     await chown(home.storeFile("work"), 0, 0);
     await daemon.said("drift corrected");
     await daemon.said("resolved", { about: "openclaw:work" });

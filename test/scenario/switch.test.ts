@@ -242,6 +242,7 @@ class Faults {
       format: store.format,
       path: store.path,
       stateDirectory: store.stateDirectory,
+      places: () => store.places(),
       readChoice: () => store.readChoice(),
       hold: (changes) => store.hold(changes),
       sweep: (tag) => store.sweep(tag),

@@ -45,6 +45,10 @@ abstract class ModelStore<Content extends FileContent> implements CredentialStor
     this.#world = world;
   }
 
+  places(): readonly [] {
+    return [];
+  }
+
   async read(): Promise<StoreSnapshot> {
     await this.#process.pass(`reading ${this.name}`);
     this.#fail("readFault");

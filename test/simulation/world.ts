@@ -445,7 +445,7 @@ export class World {
         const single = named === null ? { profile: CLAUDE_PROFILE, providers, creates } : null;
         return { ...options, store: opened, single, creation: null, origin: noOrigin };
       });
-      return { source, targets, findings: [], programs: [], files: [] };
+      return { source, targets, findings: [], unmatchedAgents: [], programs: [], files: [] };
     };
     const ledger = this.#ledger;
     const reconciler = new Reconciler({

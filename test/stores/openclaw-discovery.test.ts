@@ -184,7 +184,7 @@ describe("what cannot be looked at", () => {
   const circle = (path: string): string => `cannot read ${path}: its symbolic links lead in a circle`;
 
   test.each<[what: string, files: string[], obscured: string, named: string]>([
-    ["its directory", [], directory, database],
+    ["its directory", [], directory, directory],
     ["its database, where it might inherit", [file, shared], database, database],
     ["its database, where there may be a file", [file], database, database],
     ["its file", [], file, file],

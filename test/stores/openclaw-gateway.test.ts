@@ -97,6 +97,18 @@ describe("the gateway of an OpenClaw", () => {
     expect([usual.name, other.name]).toEqual(["the gateway of ~/.openclaw", "the gateway of ~/other"]);
   });
 
+  test("of a profile is reloaded as one, without what the environment says of the usual one", async () => {
+    const { home, variables } = await homeWithProgram('echo "$OPENCLAW_PROFILE $OPENCLAW_CONFIG_PATH $OPENCLAW_GATEWAY_PORT"');
+    const moved = { ...variables, OPENCLAW_CONFIG_PATH: "/etc/o.json", OPENCLAW_GATEWAY_PORT: "1" };
+    const environment = environmentIn(home, moved);
+    const outputOf = async (stateDir: string | null): Promise<unknown> =>
+      openclawGateway(stateDir, true, environment).reload?.(signal);
+    expect(await outputOf("~/.openclaw-team")).toEqual({ kind: "done", output: "team  \n" });
+    expect(await outputOf("~/elsewhere")).toEqual({ kind: "done", output: "  \n" });
+    for (const usual of [null, "~/.openclaw"])
+      expect(await outputOf(usual)).toEqual({ kind: "done", output: " /etc/o.json 1\n" });
+  });
+
   test("that cannot be reloaded says how it failed", async () => {
     const { home, variables } = await homeWithProgram("echo pairing required >&2; exit 7");
     const gateway = openclawGateway(null, true, environmentIn(home, variables));

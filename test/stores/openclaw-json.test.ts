@@ -108,12 +108,16 @@ describe("OpenClaw's profiles file behind a symbolic link", () => {
     expect((await failureOf(subject.store.read(signal))).code).toBe("symlink");
   });
 
-  test("to nowhere is a store that does not exist", async () => {
+  test("to nowhere is refused, with what to do: it is not the same as no file", async () => {
     const subject = await openDocument();
     const { path } = subject.store;
     await rm(path);
     await symlink(join(dirname(path), "nowhere"), path);
-    expect((await subject.store.read(signal)).revision).toBe("absent");
+    expect(await failureOf(subject.store.read(signal))).toMatchObject({
+      code: "symlink",
+      message: `${path} is a symbolic link to nothing`,
+      hint: `put back what it leads to, or remove the link: rm ${path}`,
+    });
   });
 });
 
@@ -281,6 +285,19 @@ describe("the penalties of a profile that is healed", () => {
       expect(await subject.readText()).toBe(profileSet.document(loginOf(1)));
     },
   );
+
+  test("are none where they are zeros, as OpenClaw leaves them after a success: these stay, byte for byte", async () => {
+    const subject = await openDocument();
+    const notes = join(dirname(subject.store.path), "auth-state.json");
+    const zeros = `{"errorCount":0, "failureCounts":{"auth":0},"cooldownUntil":0,"disabledUntil":null,"cooldownReason":""}`;
+    const text = `{"version":1, "usageStats":{"anthropic:claude-cli":${zeros}} }`;
+    await leaveFile(notes, text);
+    await write(subject);
+    expect(await readIfPresent(notes)).toBe(text);
+    await leaveFile(notes, text.replace(`"cooldownUntil":0`, `"cooldownUntil":9`));
+    await write(subject);
+    expect(await readIfPresent(notes)).toBe(text.replace(`"cooldownUntil":0,`, ""));
+  });
 
   test("stay where nothing was healed", async () => {
     const subject = await openDocument();

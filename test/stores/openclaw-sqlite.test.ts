@@ -220,6 +220,100 @@ describe("an OpenClaw database", () => {
     expect(await dump(subject)).toEqual(before);
   });
 
+  const columns = "store_key TEXT NOT NULL PRIMARY KEY, store_json TEXT NOT NULL, updated_at INTEGER NOT NULL";
+  const instead = (definition: string): string => `ALTER TABLE auth_profile_store RENAME TO mine; ${definition}`;
+  const filled = `INSERT INTO auth_profile_store (store_key, store_json, updated_at) SELECT store_key, store_json, updated_at FROM mine`;
+
+  // Each computes next to nothing; what another one computes may never end.
+  test.each<[string, string]>([
+    ["a column that is computed", "ALTER TABLE auth_profile_store ADD COLUMN more TEXT AS (store_key || 'x')"],
+    ["one column more", "ALTER TABLE auth_profile_store ADD COLUMN more TEXT"],
+    [
+      "a value that is computed",
+      instead(
+        `CREATE TABLE auth_profile_store (store_key TEXT NOT NULL PRIMARY KEY, store_json TEXT NOT NULL AS (store_key || 'x'), updated_at INTEGER NOT NULL)`,
+      ),
+    ],
+    ["a check", instead(`CREATE TABLE auth_profile_store (${columns}, CHECK (length(store_json) > 0)); ${filled}`)],
+    ["a default", instead(`CREATE TABLE auth_profile_store (${columns} DEFAULT (1 + 1)); ${filled}`)],
+    ["a reference", instead(`CREATE TABLE auth_profile_store (${columns} REFERENCES mine)`)],
+    [
+      "an order of its own",
+      instead(
+        `CREATE TABLE auth_profile_store (store_key TEXT NOT NULL COLLATE NOCASE PRIMARY KEY, store_json TEXT NOT NULL, updated_at INTEGER NOT NULL); ${filled}`,
+      ),
+    ],
+    ["no rows with numbers", instead(`CREATE TABLE auth_profile_store (${columns}) WITHOUT ROWID; ${filled}`)],
+    ["words that hide others", instead(`CREATE TABLE auth_profile_store (${columns} /* NOT NULL */); ${filled}`)],
+    ["a view in its place", instead("CREATE VIEW auth_profile_store AS SELECT * FROM mine")],
+    ["an index", "CREATE INDEX mine ON auth_profile_store (updated_at)"],
+    ["an index on what is computed", "CREATE INDEX mine ON auth_profile_store (length(store_json))"],
+    ["an index on a part of it", "CREATE INDEX mine ON auth_profile_store (updated_at) WHERE length(store_json) > 0"],
+    ["a trigger", "CREATE TRIGGER mine AFTER UPDATE ON auth_profile_store BEGIN SELECT 1; END"],
+    ["a version that is computed", "ALTER TABLE schema_meta ADD COLUMN more TEXT AS (meta_key || 'x')"],
+  ])("that has %s is refused unread, and is left as it is", async (_what, sql) => {
+    const subject = await openDocument();
+    const { revision } = await subject.store.read(signal);
+    await inDatabase(subject.store.path, (database) => {
+      database.exec(sql);
+    });
+    const before = await readFile(subject.store.path);
+    expect(subject.environment.databases.isNews(subject.store.path)).toBe(true);
+    expect(await failureOf(subject.store.read(signal))).toMatchObject({ code: "unsupported" });
+    const patch = patchFor(profileSet, loginOf(1));
+    expect((await failureOf(subject.store.write([patch], revision, signal))).code).toBe("unsupported");
+    expect((await readFile(subject.store.path)).equals(before)).toBe(true);
+  });
+
+  test.each<[string, string]>([
+    ["STRICT or not", `CREATE TABLE auth_profile_store (${columns}) STRICT`],
+    [
+      "in quotes, as an upgrade leaves them",
+      `CREATE TABLE "auth_profile_store" (\n\t"store_key" text not null primary key,\n [store_json] TEXT  NOT NULL,\n \`updated_at\` INTEGER NOT NULL)`,
+    ],
+  ])("whose table is as OpenClaw makes it, %s, is served", async (_what, sql) => {
+    const subject = await openDocument();
+    await inDatabase(subject.store.path, (database) => {
+      database.exec(`${instead(sql)}; ${filled}; DROP TABLE mine`);
+    });
+    await write(subject);
+    expect(await subject.readText()).toBe(profileSet.document(loginOf(1)));
+  });
+
+  test("that was made over while it was open is judged anew before anything of it is read", async () => {
+    const subject = await openDocument();
+    await subject.store.read(signal);
+    await inDatabase(subject.store.path, (database) => {
+      database.exec("CREATE INDEX mine ON auth_profile_store (length(store_json))");
+    });
+    expect((await failureOf(subject.store.read(signal))).code).toBe("unsupported");
+    await inDatabase(subject.store.path, (database) => {
+      database.exec("DROP INDEX mine");
+    });
+    expect((await subject.store.read(signal)).profiles).not.toEqual([]);
+  });
+
+  test("that has more tables than any OpenClaw makes is refused", async () => {
+    const subject = await openDocument();
+    await inDatabase(subject.store.path, (database) => {
+      database.exec(
+        `BEGIN; ${Array.from({ length: 5001 }, (_, index) => `CREATE TABLE t${String(index)} (x);`).join("")} COMMIT`,
+      );
+    });
+    expect(await failureOf(subject.store.read(signal))).toMatchObject({
+      code: "too-large",
+      message: expect.stringContaining("more tables and indexes") as string,
+    });
+  });
+
+  test("with a version beyond all numbers in its own row is refused", async () => {
+    const subject = await openDocument();
+    await inDatabase(subject.store.path, (database) => {
+      database.exec("UPDATE schema_meta SET schema_version = 9223372036854775807");
+    });
+    expect((await failureOf(subject.store.read(signal))).code).toBe("unsupported");
+  });
+
   test("with a time beyond all numbers is read nevertheless", async () => {
     const subject = await openDocument();
     await inDatabase(subject.store.path, (database) => {

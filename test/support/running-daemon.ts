@@ -22,6 +22,8 @@ export interface StartOptions {
   readonly isJson?: boolean;
   /** How long a line of its log is waited for. */
   readonly patienceMs?: number;
+  /** A command that runs it, such as one that gives it a container of its own. */
+  readonly within?: readonly string[];
   /** Takes what ends it; by default that is at the end of the test. */
   readonly atEnd?: AtEnd;
 }
@@ -41,10 +43,11 @@ export class RunningDaemon {
 
   private constructor(
     home: TemporaryHome,
-    { args = [], variables = {}, isJson = true, patienceMs = PATIENCE_MS, atEnd = onTestFinished }: StartOptions,
+    { args = [], variables = {}, isJson = true, patienceMs = PATIENCE_MS, within = [], atEnd = onTestFinished }: StartOptions,
   ) {
     this.#patienceMs = patienceMs;
-    this.#process = spawn(process.execPath, [MAIN, "run", ...(isJson ? ["--json"] : []), ...args], {
+    const command = [...within, process.execPath, MAIN, "run", ...(isJson ? ["--json"] : []), ...args];
+    this.#process = spawn(command[0] ?? "", command.slice(1), {
       env: home.environment(variables),
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -99,9 +99,17 @@ async function tightened(finding: DoctorFinding, path: string, before: Stats, mo
 /** Links that the owning programs replace at their next write. */
 export const symlinks: Check = async ({ result }) => {
   const findings: DoctorFinding[] = [];
+  // A link that is not followed is an error of its store, which says what to do.
+  const refused = new Set(result.observation.reads.flatMap(({ target, error }) => (error === null ? [] : [target.store.name])));
   for (const { name, path } of storesOf(result)) {
-    if ((await lookAt(path))?.isSymbolicLink() !== true) continue;
-    const target = await realpath(path).catch(() => "nothing");
+    if (refused.has(name) || (await lookAt(path))?.isSymbolicLink() !== true) continue;
+    const target = await realpath(path).catch(() => null);
+    if (target === null) {
+      const why = "its program puts a file in its place, and what the link is to lead to stays away";
+      const fix = `put back what it leads to, or remove the link: rm ${shellWord(path)}`;
+      findings.push(found("symlinks", "warning", { what: `${name}: ${path} is a link to nothing`, why, fix }));
+      continue;
+    }
     const copy = `let credsyncd copy: name ${shellWord(dirname(target))} as a target in the config`;
     const own = "give the agent its own file: remove the link, and sign in there";
     findings.push(
@@ -196,7 +204,7 @@ export const strays: Check = async (patient) => {
       found("strays", "info", {
         what: `${store}: ${path} belongs to an agent that OpenClaw does not know any more`,
         why: "its login is never renewed, and may still be good for whoever finds it",
-        fix: `if the agent is gone for good: rm ${shellWord(path)}`,
+        fix: `if \`openclaw agents list\` does not name it either, and it is gone for good: rm ${shellWord(path)}`,
       }),
     );
   }

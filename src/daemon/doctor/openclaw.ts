@@ -1,28 +1,19 @@
-import { nearest } from "../../domain/nearest.js";
-import { agentId } from "../../domain/switch.js";
 import { openclawAuthRules, overriddenAgentDirectory, type AuthRules } from "../../stores/openclaw-discovery.js";
 import { RELOAD_TIMEOUT_MS } from "../../stores/openclaw-gateway.js";
 import { failureText } from "../alerter.js";
 import { lagLine } from "../lag.js";
 import { NO_STORE_HINT } from "../reporter.js";
 import type { SourceState } from "../status-report.js";
+import { UNMATCHED_WHY, unmatchedHint, unmatchedText } from "../unmatched-agents.js";
 import { found, ok, type Check, type DoctorFinding, type Patient } from "./finding.js";
 
 /** Agents that the configuration names and that are not there: what it says of them holds for nobody. */
-export const agents: Check = ({ composition: { config }, result }) => {
-  const { targets, findings } = result.observation.inventory;
-  const stores = [...targets.map(({ store }) => store.name), ...findings.map(({ store }) => store)];
-  const known = new Set(stores.map((store) => agentId(store)));
-  const unknown = config.namedAgents.filter((name) => !known.has(name));
+export const agents: Check = ({ result }) => {
+  const { unmatchedAgents } = result.observation.inventory;
   return Promise.resolve(
-    unknown.map((name) => {
-      const meant = nearest(name, [...known]);
-      return found("agents", "warning", {
-        what: `agents in the config names "${name}", and there is no such agent`,
-        why: "an agent that it does not name follows the source, and its own login is replaced",
-        fix: meant === null ? "correct the name, or take it out" : `did you mean "${meant}"?`,
-      });
-    }),
+    unmatchedAgents.map((unmatched) =>
+      found("agents", "warning", { what: unmatchedText(unmatched), why: UNMATCHED_WHY, fix: unmatchedHint(unmatched) }),
+    ),
   );
 };
 

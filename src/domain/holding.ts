@@ -1,0 +1,50 @@
+import type { Binding } from "./observation.js";
+import type { Share } from "./store.js";
+
+/** A name that leads to a place, and what the configuration says of it. */
+export interface Claim<Name> {
+  readonly name: Name;
+  readonly isItself: boolean;
+  readonly binding: Binding;
+  readonly share: Share;
+}
+
+/** Who has a place, and what holds for it under every name. */
+export interface Holding<Name> {
+  readonly name: Name;
+  readonly binding: Binding;
+  readonly share: Share;
+}
+
+const BINDINGS: readonly Binding[] = ["follow", "pinned", "ignore"];
+const SHARES: readonly Share[] = ["full", "access-only"];
+
+/**
+ * Decides whose a place is that several names lead to (rule R16b): that name's which is its real path. Where not just one
+ * is, the strictest binding and share of these hold, and the first name with that binding has it.
+ */
+export function holdingOf<Name>(claims: readonly [Claim<Name>, ...Claim<Name>[]]): Holding<Name> {
+  const real = claims.filter(({ isItself }) => isItself);
+  const owners = real.length > 0 ? real : claims;
+  const binding = strictest(
+    BINDINGS,
+    owners.map((claim) => claim.binding),
+  );
+  const share = strictest(
+    SHARES,
+    owners.map((claim) => claim.share),
+  );
+  const { name } = owners.find((claim) => claim.binding === binding) ?? claims[0];
+  return { name, binding, share };
+}
+
+/** Whether something else holds for a name than the configuration says of it. */
+export function isOverruled<Name>({ binding, share }: Claim<Name>, holding: Holding<Name>): boolean {
+  return binding !== holding.binding || (binding === "follow" && share !== holding.share);
+}
+
+function strictest<Value>(order: readonly Value[], values: readonly Value[]): Value {
+  const [first] = values;
+  if (first === undefined) throw new Error("a place has a name");
+  return values.reduce((strict, value) => (order.indexOf(value) > order.indexOf(strict) ? value : strict), first);
+}

@@ -1,0 +1,12 @@
+import { once } from "node:events";
+import process from "node:process";
+import { systemClock } from "../../build/daemon/system.js";
+import { takeDirectoryLock } from "../../build/io/directory-lock.js";
+
+// Takes a lock, says so, and ends when it is told, without having let it go.
+const [path] = process.argv.slice(2);
+const options = { staleMs: 60_000, touchMs: 30_000, waitMs: 0, clock: systemClock };
+await takeDirectoryLock(path, options, new globalThis.AbortController().signal);
+process.stdout.write("held\n");
+await once(process.stdin, "data");
+process.exit();
