@@ -384,7 +384,7 @@ export class Judge {
 }
 
 function hasPlausibleEnd({ chainEnds }: LedgerState, { chain }: Pick<Live, "chain">, now: number): boolean {
-  const stated = chainEnds.get(chain) ?? [];
+  const stated = chainEnds.get(chain)?.sinceReissue ?? [];
   return stated.some(({ expiresAt, recordedAt }) => recordedAt <= now && isPlausible(expiresAt, recordedAt));
 }
 
