@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { credsyncd, MAIN } from "../support/command-line.js";
 import { becomes } from "../support/condition.js";
 import { RunningDaemon } from "../support/running-daemon.js";
-import { TemporaryHome } from "../support/temporary-home.js";
+import { endOf, TemporaryHome } from "../support/temporary-home.js";
 
 const agents = ["main", "work"];
 /** The promise is one second; a busy machine is given more. */
@@ -302,7 +302,8 @@ describe("the daemon's log", () => {
     const daemon = await RunningDaemon.start(home, { args: ["-v"] });
     daemon.listen(false);
     // Far more than a pipe holds.
-    for (let generation = 2; generation <= 600; generation++) await home.writeLogin(generation);
+    for (let generation = 2; generation <= 600; generation++)
+      await home.writeLogin(generation, { expiresAt: endOf(1) + generation * 1000 });
     daemon.listen(true);
     await becomes(() => home.generations(agents), [600, 600]);
     expect(await daemon.stop()).toEqual({ code: 0, signal: null });

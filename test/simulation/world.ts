@@ -143,8 +143,8 @@ export class World {
     for (let second = 0; second < seconds; second++) {
       if (file.content !== null) file.replace(edited(file.content), this.#now);
       result = await this.#reconcile(this.#daemon, []);
-      // What could not be recorded is new at the next look.
-      if (result === null) return;
+      // What could not be recorded, or not be read, is new at the next look.
+      if (result === null || result.plan.flows[0].source.kind === "unreadable") return;
       this.#now += 1000;
     }
     const source = result?.plan.flows[0].source;
@@ -570,7 +570,9 @@ export class World {
       const { signInEndsAt } = held.credential;
       if (held.generation === live.generation) this.judge.accuse("R4", "a reissue of the source's owner is held");
       const rose = signInEndsAt !== null && live.signInEndsAt !== null && signInEndsAt > live.signInEndsAt + 60_000;
-      if (rose) this.judge.accuse("R4", "a new sign-in of the same account is held");
+      // A generation that is known is an old copy, whatever its sign-in's end.
+      const isKnown = this.#ledger.state.generations.has(held.generation);
+      if (rose && !isKnown) this.judge.accuse("R4", "a new sign-in of the same account is held");
     }
     if (source.kind !== "live" || this.#setting.policy.onAccountChange === "push" || observation.source.state !== "read") return;
     const profile = observation.source.profiles.find(({ observed }) => observed.profile === this.#sourceProfile);

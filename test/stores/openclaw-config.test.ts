@@ -379,9 +379,9 @@ describe("the openclaw.json that counts", () => {
       ".openclaw-team/openclaw.json": `{agents:{list:[{id:"a",agentDir:"\${A}/x"}]}}`,
       "etc/c.json": work,
     });
-    const variables = { OPENCLAW_CONFIG_PATH: "@/etc/c.json", A: "@/a" };
+    const variables = { OPENCLAW_CONFIG_PATH: "@/etc/c.json", A: "@/.openclaw-team/a" };
     expect(await find(home, variables, "~/.openclaw-team")).toMatchObject({
-      agents: ["a: a/x"],
+      agents: ["a: .openclaw-team/a/x"],
       stateDirectory: ".openclaw-team",
     });
     expect((await find(home, variables, "~/.openclaw")).agents).toEqual([usual("work")]);

@@ -120,7 +120,8 @@ export const symlinks: Check = async ({ result }) => {
       }),
     );
   }
-  return findings.length > 0 ? findings : [ok("symlinks", "no credential file is a link")];
+  if (findings.length > 0) return findings;
+  return [ok("symlinks", refused.size === 0 ? "no credential file is a link" : "no credential file that is served is a link")];
 };
 
 /** Other names of a credential file, which every replacement of it leaves behind. */
