@@ -6,6 +6,7 @@ import { createKey, ephemeralKey, readKey } from "../io/fingerprint.js";
 import { Backups } from "../io/backups.js";
 import { LedgerFile } from "../io/ledger-file.js";
 import { isForsaken, removeForsakenLocks } from "../io/owner-lock.js";
+import { removeOwnLeftovers } from "../io/own-file.js";
 import { SwitchJournalFile } from "../io/switch-journal.js";
 import { refuseForeignOwner } from "../io/regular-file.js";
 import { refuseForeignPlace } from "../io/own-place.js";
@@ -13,7 +14,7 @@ import { makePrivateDirectory } from "../io/private-directory.js";
 import { StateDirectoryLock } from "../io/state-lock.js";
 import { errnoOf } from "../io/system-error.js";
 import { Failure, StoreError } from "../domain/errors.js";
-import type { Finding, Inventory, TakeInventory, TargetStore } from "../domain/inventory.js";
+import type { Finding, TakeInventory, TargetStore } from "../domain/inventory.js";
 import { isSpent } from "../domain/ledger.js";
 import type { FingerprintOf } from "../domain/generation.js";
 import type { Installation, SwitchJournal } from "../domain/choice.js";
@@ -23,7 +24,7 @@ import { customGateway, type Gateway } from "../stores/openclaw-gateway.js";
 import type { AgentIds } from "../stores/located-store.js";
 import { unreachableStore } from "../stores/unreachable-store.js";
 import { gatewaysOf, locateTarget, lockDirectoriesOf, sourceLocator } from "../stores/registry.js";
-import { KnownPlaces, RememberingReconciler } from "./known-places.js";
+import { KnownPlaces, PLACES_FILE, RememberingReconciler } from "./known-places.js";
 import { stateDirectoryOf } from "./system.js";
 import { unmatchedIn } from "./unmatched-agents.js";
 
@@ -63,17 +64,11 @@ export async function compose(config: Config, environment: Environment, access: 
   const backups = new Backups(join(stateDirectory, "backups"), leftovers, isOfNoUse);
   const lockPath = join(stateDirectory, "state.lock");
   const { clock, predecessors } = environment;
-  const lock = new StateDirectoryLock(lockPath, clock, predecessors, () => cleanUp(config, environment));
+  const lock = new StateDirectoryLock(lockPath, clock, predecessors, () => cleanUp(config, environment, stateDirectory));
   if (access === "write" && isForsaken(lockPath)) await lock.withLock(new AbortController().signal, () => Promise.resolve());
   const known = new KnownPlaces(stateDirectory, environment);
   known.recall();
-  const locate = inventoryTaker(config, environment, known);
-  const locateAndKeep = async (): Promise<Inventory> => {
-    const inventory = await locate();
-    await known.keep();
-    return inventory;
-  };
-  const takeInventory = access === "write" ? locateAndKeep : locate;
+  const takeInventory = inventoryTaker(config, environment, known);
   const { fingerprintOf } = key;
   const ports = { takeInventory, ledger, backups, lock, fingerprintOf, clock };
   const reconciler = new RememberingReconciler(ports, known);
@@ -98,7 +93,11 @@ async function loadTheRest(): Promise<void> {
 }
 
 /** A credsyncd was killed while it wrote: its locks, on which other programs would wait, go first. */
-async function cleanUp({ source, targets }: Config, environment: Environment): Promise<void> {
+async function cleanUp({ source, targets }: Config, environment: Environment, stateDirectory: string): Promise<void> {
+  const { leftovers } = environment.predecessors;
+  // Only what is written under this lock: a daemon may be writing the rest just now.
+  removeOwnLeftovers(stateDirectory, leftovers, PLACES_FILE);
+  removeOwnLeftovers(join(stateDirectory, "backups"), leftovers);
   const specs = [source, ...targets.map(({ spec }) => spec)];
   for (const spec of specs) {
     for (const directory of await lockDirectoriesIfKnown(spec, environment))

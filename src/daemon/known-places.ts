@@ -1,11 +1,16 @@
 import { statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as z from "zod/mini";
+import { Failure } from "../domain/errors.js";
+import type { StateLock } from "../domain/memory.js";
 import type { StoreName } from "../domain/store.js";
 import { readOwnFileNow, replaceOwnFile } from "../io/own-file.js";
 import { errnoOf } from "../io/system-error.js";
 import { Reconciler, type ReconcileResult, type ReconcilerPorts } from "../reconcile/reconciler.js";
 import type { AgentPlace, Environment } from "../stores/environment.js";
+
+/** In the state directory. */
+export const PLACES_FILE = "places.json";
 
 const shape = z.object({
   schemaVersion: z.literal(1),
@@ -47,17 +52,20 @@ export class KnownPlaces {
     for (const [store, directory] of Object.entries(directories)) this.#directories.set(store, directory);
   }
 
-  /** Writes them, where they changed. Without space for it, the file says what it said before, which protects no less. */
-  async keep(): Promise<void> {
+  /**
+   * Writes them, where they changed; one process at a time, since a temporary file's name may be another container's, too.
+   * Without space for it, or while others write, the file says what it said before, which protects no less.
+   */
+  async keep(lock: StateLock, signal: AbortSignal): Promise<void> {
     const agents = Object.fromEntries([...this.#environment.lastAgents].map(([path, places]) => [path, places.flatMap(plain)]));
     const directories = Object.fromEntries(this.#directories);
     const text = `${JSON.stringify({ schemaVersion: 1, agents, directories } satisfies Known)}\n`;
     if (text === this.#kept) return;
     try {
-      await replaceOwnFile(this.#path, text, this.#environment.predecessors.leftovers);
+      await lock.withLock(signal, () => replaceOwnFile(this.#path, text, this.#environment.predecessors.leftovers));
       this.#kept = text;
     } catch (error) {
-      if (errnoOf(error) === null) throw error;
+      if (errnoOf(error) === null && !(error instanceof Failure)) throw error;
     }
   }
 
@@ -81,23 +89,26 @@ export class KnownPlaces {
   }
 
   get #path(): string {
-    return join(this.#stateDirectory, "places.json");
+    return join(this.#stateDirectory, PLACES_FILE);
   }
 }
 
 /** A reconciler that remembers where it wrote. */
 export class RememberingReconciler extends Reconciler {
   readonly #known: KnownPlaces;
+  readonly #lock: StateLock;
 
   constructor(ports: ReconcilerPorts, known: KnownPlaces) {
     super(ports);
     this.#known = known;
+    this.#lock = ports.lock;
   }
 
   override async reconcile(...of: Parameters<Reconciler["reconcile"]>): Promise<ReconcileResult> {
     const result = await super.reconcile(...of);
     this.#known.note(result);
-    await this.#known.keep();
+    const [, , signal] = of;
+    await this.#known.keep(this.#lock, signal);
     return result;
   }
 }

@@ -48,6 +48,8 @@ export interface PlannedWrite {
   readonly generation: Fingerprint;
   readonly issue: Fingerprint;
   readonly backup: boolean;
+  /** Of the overwritten generation one backup is enough, in whichever store it is: hundreds may hold it. */
+  readonly oneBackup: boolean;
   readonly revert: boolean;
   readonly replaceAccount: boolean;
   readonly create: boolean;
@@ -383,14 +385,10 @@ function plannedWrites(
   ledger: LedgerState,
 ): PlannedWrite[] {
   const writes: PlannedWrite[] = [];
-  // Of a former generation of the chain that hundreds hold, one copy is enough.
-  const keptOf = new Set<Fingerprint>();
   for (const { target, verdict } of reports) {
     if (verdict?.kind !== "write") continue;
     const former = target.held.kind === "credential" ? target.held.generation : null;
-    const isOfChain = former !== null && ledger.generations.get(former)?.chain === live.chain;
-    const backup = verdict.backup && !(isOfChain && keptOf.has(former));
-    if (isOfChain && backup) keptOf.add(former);
+    const isFormer = former !== live.generation && former !== null && ledger.generations.get(former)?.chain === live.chain;
     writes.push({
       from,
       target,
@@ -398,7 +396,8 @@ function plannedWrites(
       share: verdict.share,
       generation: live.generation,
       issue: live.issue,
-      backup,
+      backup: verdict.backup,
+      oneBackup: verdict.backup && isFormer,
       revert: verdict.revert,
       replaceAccount: verdict.replaceAccount,
       create: target.held.kind === "absent",

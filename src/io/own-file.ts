@@ -70,10 +70,11 @@ const TEMPORARY = /\.\d{1,10}$/;
  * Removes what a killed credsyncd left half done in a directory of its own, if there is such a directory; to be called
  * while no other one writes there.
  */
-export function removeOwnLeftovers(directory: string, leftovers: Leftovers): void {
+export function removeOwnLeftovers(directory: string, leftovers: Leftovers, of: string | null = null): void {
   try {
     for (const entry of readdirSync(directory, { withFileTypes: true })) {
-      if (entry.isFile() && TEMPORARY.test(entry.name)) leftovers.discard(join(directory, entry.name));
+      const isMeant = of === null || entry.name.startsWith(`${of}.`);
+      if (isMeant && entry.isFile() && TEMPORARY.test(entry.name)) leftovers.discard(join(directory, entry.name));
     }
   } catch (error) {
     // What cannot be listed is told by whoever needs what is in it.

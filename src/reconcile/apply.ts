@@ -78,10 +78,11 @@ export async function applyPlan(
   const adopting = new Set(adoptions.map(({ store }) => store));
   const [own, others] = partition(writes, ({ target }) => adopting.has(target.store));
   const originals = originalsIn(observation);
-  const planned = (write: PlannedWrite): StoreChange => ({
-    store: write.target.store,
-    change: writeChange(write, originals, ports),
-  });
+  const kept = await keepOneOfEach(writes, ready.reads, ports);
+  const planned = (write: PlannedWrite): StoreChange => {
+    const isKept = write.oneBackup && kept.has(generationHeld(write));
+    return { store: write.target.store, change: writeChange({ ...write, backup: write.backup && !isKept }, originals, ports) };
+  };
   const adopted: Attempt[] = [];
   for (const group of groupByStore([...adoptions, ...own.map(planned)])) adopted.push(await attempt(group, ready));
   // The source changed under the adoption: what was planned for the others may be old, so all is looked at again.
@@ -103,6 +104,37 @@ export async function applyPlan(
   const latest = new Map(ended.map((each) => [each.group, each]));
   const resulting = (each: Attempt): Attempt => latest.get(each.group) ?? each;
   return resultOf(adopted.map(resulting), written.map(resulting));
+}
+
+/**
+ * Backs up one copy of each generation that several stores hold, before any of them is written; where that fails, each store
+ * keeps its own copy first, or is not written.
+ *
+ * @returns the generations of which there is a backup now
+ */
+async function keepOneOfEach(
+  writes: readonly PlannedWrite[],
+  reads: ReadonlyMap<StoreName, ReadStore>,
+  { backups, clock }: ApplyPorts,
+): Promise<ReadonlySet<Fingerprint | null>> {
+  const kept = new Set<Fingerprint | null>();
+  for (const write of writes) {
+    const generation = generationHeld(write);
+    const { store, profile } = write.target;
+    const stored = reads.get(store)?.snapshot.profiles.find(({ id }) => id === profile);
+    if (!write.oneBackup || generation === null || stored === undefined || kept.has(generation)) continue;
+    try {
+      await backups.save({ store, profile, fingerprint: generation, image: stored.image() }, clock.now());
+      kept.add(generation);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+    }
+  }
+  return kept;
+}
+
+function generationHeld({ target: { held } }: PlannedWrite): Fingerprint | null {
+  return held.kind === "credential" ? held.generation : null;
 }
 
 /** What was to be done with one store, and what became of it. */

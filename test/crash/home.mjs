@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { endOf } from "../support/ends.mjs";
+import { endOf, SIGN_IN_END_MS } from "../support/ends.mjs";
 
 const { DatabaseSync } = await import("node:sqlite").catch(() => import("@photostructure/sqlite"));
 
@@ -150,7 +150,13 @@ export class CrashHome {
 
   #writeLogin(generation) {
     const { access, refresh, expires } = profiles(generation).profiles["anthropic:claude-cli"];
-    const login = { accessToken: access, refreshToken: refresh, expiresAt: expires, scopes: ["user:inference"] };
+    const login = {
+      accessToken: access,
+      refreshToken: refresh,
+      expiresAt: expires,
+      refreshTokenExpiresAt: SIGN_IN_END_MS,
+      scopes: ["user:inference"],
+    };
     const path = join(this.path, ".claude", ".credentials.json");
     writeFileSync(`${path}.new`, JSON.stringify({ claudeAiOauth: login }), { mode: 0o600 });
     renameSync(`${path}.new`, path);

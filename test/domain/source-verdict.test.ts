@@ -252,16 +252,22 @@ describe("what an unfamiliar source credential is (R4)", () => {
     expect(plan.writes).toMatchObject([{ generation: "next" }]);
   });
 
-  test("what a rotation replaces is kept once where nothing but a file beside it names the account, and not where it does itself", () => {
+  test("one copy of what a rotation replaces is kept where nothing but a file beside it names the account", () => {
     const targets = [follower, { ...follower, store: "openclaw:work" }];
     const backups = (accountInCredential: boolean) =>
       planFor({
         source: sourceWith(login("next", { endsInHours: 8 }), { accountInCredential }),
         ledger: knownChain(),
         targets,
-      }).writes.map(({ backup }) => backup);
-    expect(backups(false)).toEqual([true, false]);
-    expect(backups(true)).toEqual([false, false]);
+      }).writes.map(({ backup, oneBackup }) => [backup, oneBackup]);
+    expect(backups(false)).toEqual([
+      [true, true],
+      [true, true],
+    ]);
+    expect(backups(true)).toEqual([
+      [false, false],
+      [false, false],
+    ]);
   });
 
   test("a rotation is one under an order, too: what came before it stays known as older", () => {

@@ -357,7 +357,7 @@ export class Judge {
     const here = files().flatMap(({ content }) => slotsOf(content).map(({ refresh }) => server.truthOf(refresh)));
     // A later one that its program wrote just now proves it spent.
     if (here.some((other) => other?.chain === chain && other.generation >= generation)) return;
-    if (backups.holds(token)) return;
+    if (backups.stored.some(({ text }) => text.includes(`"${token}"`))) return;
     this.accuse("I1", `${by} removed the last copy of ${token}, the newest of its chain that was read`);
   }
 

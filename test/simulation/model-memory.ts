@@ -79,10 +79,6 @@ interface StoredBackup {
 export class DurableBackups {
   stored: StoredBackup[] = [];
   failures = 0;
-
-  holds(token: string): boolean {
-    return this.stored.some(({ text }) => text.includes(`"${token}"`));
-  }
 }
 
 export class ModelBackups implements BackupMemory {

@@ -247,7 +247,7 @@ export class World {
     if (source?.kind !== "held" || source.reason !== "source-rolled-back" || source.held.issue === held.issue) return;
     const now = this.#credsyncdNow;
     const isLater = !isPlausible(held.expiresAt, now) || (source.held.expiresAt ?? 0) > held.expiresAt;
-    if (isPlausible(source.held.expiresAt, now) && isLater)
+    if (isPlausible(source.held.expiresAt, now) && source.held.expiresAt > now && isLater)
       this.judge.accuse("R4", "the rotation after what the user accepted is held again");
   }
 
@@ -593,15 +593,25 @@ export class World {
     const before = state.placements.get(placementKey(this.#sourceName, profile));
     const putBackBefore = before?.generation === live.generation && before.issue === live.issue && before.terms.share !== "full";
     const access = this.#names.textOf(live.issue);
-    if (putBackBefore || access === null || !this.#backups.holds(access)) return;
+    if (putBackBefore || access === null || !this.#keepsOfSource(access)) return;
     if (fields?.email !== undefined && live.account?.email !== this.#names.of(fields.email)) return;
     this.judge.accuse("R16a", `the source is left without ${access}, of which there is a copy`);
+  }
+
+  /** Whether a backup of the source's own profile has a token: what is kept of other stores is in other forms. */
+  #keepsOfSource(token: string): boolean {
+    const own = this.#backups.stored.filter(
+      ({ entry }) => entry.store === this.#sourceName && entry.profile === this.judge.sourceProfile,
+    );
+    return own.some(({ text }) => text.includes(`"${token}"`));
   }
 
   /** Where only the source's program refreshed, every copy comes into step, unless a consumer keeps putting back its own. */
   #checkCalm(where: string, listed: boolean, verdict: { readonly kind: string; readonly reason?: string }): void {
     if (!listed || verdict.kind === "in-sync" || verdict.kind === "absent") return;
     if (verdict.kind === "hold" && verdict.reason === "reverting") return;
+    // An unseen old copy beside an old e-mail is another account's, as far as anyone can know.
+    if (verdict.kind === "hold" && verdict.reason === "another-account" && this.#renamed.size > 0) return;
     this.judge.accuse("I5", `${where} of a calm world ends as ${verdict.kind} ${verdict.reason ?? ""}`);
   }
 
