@@ -22,6 +22,7 @@ import type { Lag } from "./lag.js";
 import { overwrittenBy, Reloader } from "./reload.js";
 import { factsOf, factsOfFailure, OWN_STATE, undecidedIn } from "./alert-facts.js";
 import { Alerter, alertWindows, type AlerterPorts } from "./alerter.js";
+import { keepWarmAdvice, type KeepWarmAdvice } from "./keep-warm-advice.js";
 import { KeepWarm, OwnerAtWork } from "./keep-warm.js";
 import { Metrics, MetricsFile } from "./metrics.js";
 import { Reporter } from "./reporter.js";
@@ -77,6 +78,7 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
   });
   const metrics = new Metrics(environment.clock.now());
   const owner = new OwnerAtWork();
+  warnOfKeepWarm(composition, log);
   try {
     await removeStateLeftovers(composition, stopping);
     for (;;) {
@@ -91,6 +93,7 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
       composition = next;
       log = options.openLog(composition.config);
       reporter = new Reporter(log);
+      warnOfKeepWarm(composition, log);
     }
     if (owner.isBusy) log.info("waiting for the end of keepWarm's command");
     await owner.idle();
@@ -103,6 +106,16 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
     await lock.release();
     await supervisor.close();
   }
+}
+
+/** Once for each configuration: what keeps keepWarm from renewing the login. */
+function warnOfKeepWarm({ config, environment }: Pick<Composition, "config" | "environment">, log: Logger): void {
+  for (const { what, why, fix } of keepWarmAdvice(config, environment.variables))
+    log.warn({ reason: what, why, hint: fix }, "keepWarm may not renew the login");
+}
+
+function obstacleOf({ config, environment }: Pick<Composition, "config" | "environment">): KeepWarmAdvice | null {
+  return keepWarmAdvice(config, environment.variables).find(({ explainsNoEffect }) => explainsNoEffect) ?? null;
 }
 
 /** Under the run lock and the state lock no other process writes there. */
@@ -258,7 +271,15 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
   const keepWarm =
     config.keepWarm === null
       ? null
-      : new KeepWarm({ ...config.keepWarm, owner, variables: environment.variables, clock, log, wake });
+      : new KeepWarm({
+          ...config.keepWarm,
+          owner,
+          variables: environment.variables,
+          obstacle: obstacleOf(running),
+          clock,
+          log,
+          wake,
+        });
   const onResync = (): void => {
     isResync = true;
     wake();

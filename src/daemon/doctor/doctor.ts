@@ -1,5 +1,6 @@
 import type { DoctorFinding, Patient } from "./finding.js";
 import { clock, hardLinks, locks, permissions, strays, symlinks } from "./files.js";
+import { keepWarm } from "./keep-warm.js";
 import { agents, alerts, eras, gateways, overrides, stores, whitelists } from "./openclaw.js";
 import { config, daemons, inotify, keychain, ledger, node, state } from "./system.js";
 
@@ -7,6 +8,7 @@ import { config, daemons, inotify, keychain, ledger, node, state } from "./syste
 const checks = [
   node,
   config,
+  keepWarm,
   daemons,
   permissions,
   stores,
