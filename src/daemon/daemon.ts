@@ -24,6 +24,7 @@ import { factsOf, factsOfFailure, OWN_STATE, undecidedIn } from "./alert-facts.j
 import { Alerter, alertWindows, type AlerterPorts } from "./alerter.js";
 import { keepWarmAdvice, type KeepWarmAdvice } from "./keep-warm-advice.js";
 import { KeepWarm, OwnerAtWork } from "./keep-warm.js";
+import { replacedLinkText, storesAt } from "./replaced-links.js";
 import { Metrics, MetricsFile } from "./metrics.js";
 import { Reporter } from "./reporter.js";
 import { Restarts } from "./restarts.js";
@@ -177,6 +178,7 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
   const onResult = async (result: ReconcileResult): Promise<{ lookAgain: boolean }> => {
     restarted = await restarts.storesToRetry(result.plan);
     reporter.report(result);
+    reportReplacedLinks(running, result);
     news.looked({ isDecided: result.writes.length === 0 && result.adoptions.length === 0 });
     last = result;
     const overwritten = overwrittenBy(result);
@@ -298,6 +300,14 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
     news.close();
     await Promise.all([warming, alerter.close(), ...reloaders.map((reloader) => reloader.idle())]);
     await leaving;
+  }
+}
+
+/** Once, when it is first seen: who follows what the link led to is left behind. */
+function reportReplacedLinks({ known, log }: Running, { observation }: ReconcileResult): void {
+  for (const link of known.takeNewlyReplaced()) {
+    const { what, why, fix } = replacedLinkText(link, storesAt(link.target, observation));
+    log.warn({ store: link.store, path: link.target, reason: what, why, hint: fix }, "link replaced by a file");
   }
 }
 

@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { readFile, utimes } from "node:fs/promises";
+import { lstat, readFile, rename, symlink, utimes } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/daemon/system.js";
@@ -44,14 +44,34 @@ describe.each(CLAUDE_VERSIONS)("with Claude Code %s", (version) => {
     test("does not lose the login where the server answers after 12 seconds", async () => {
       const host = await Host.make(version);
       await host.claude.ask();
+      const before = host.standIn.tokenRequests;
       host.standIn.tokenAnswerMs = 12_000;
       const daemon = await host.keepWarm();
       await host.bringNearItsEnd();
       await daemon.said("login kept warm");
+      expect(host.standIn.tokenRequests).toBe(before + 1);
       const { access, refresh } = host.standIn.current;
       expect(await host.login()).toMatchObject({ accessToken: access, refreshToken: refresh });
       host.standIn.tokenAnswerMs = 0;
       expect((await host.claude.ask()).stdout).toContain(`AUTH=${access}`);
+    });
+  });
+
+  describe.skipIf("missing" in program)("a linked login", () => {
+    test("is a file of its own after a refresh: that is the source, and the old one is reported", async () => {
+      const host = await Host.make(version, NEARLY_EXPIRED_SECONDS);
+      const { loginFile } = host.home;
+      const target = host.home.at("elsewhere.json");
+      await rename(loginFile, target);
+      await symlink(target, loginFile);
+      const before = await readFile(target, "utf8");
+      const daemon = await RunningDaemon.start(host.home, { patienceMs: PATIENCE_MS });
+      const { expiresAt } = await host.renewedByClaude();
+      expect(await daemon.said("link replaced by a file")).toMatchObject({ path: target });
+      expect((await lstat(loginFile)).isFile()).toBe(true);
+      expect(await readFile(target, "utf8")).toBe(before);
+      const pushed = daemon.lines.findLast(({ msg }) => msg === "credential pushed");
+      expect(pushed).toMatchObject({ reason: "rotation", expiresAt: new Date(expiresAt).toISOString() });
     });
   });
 
