@@ -47,11 +47,11 @@ export function keepWarmAdvice(
     });
   }
   if (source.kind === "claude-code" || isClaudeCommand(command)) {
-    for (const name of variablesAroundLogin(variables)) {
+    for (const name of variablesAroundLogin(variables, command)) {
       advice.push({
         what: `${name} is set: with it keepWarm's command does nothing`,
         why: "Claude Code then never renews its login file, and still reports success",
-        fix: `start the daemon without it: env -u ${name} credsyncd run - under systemd: UnsetEnvironment=${name} in its unit`,
+        fix: `run the command without it: put "env", "-u", "${name}" before the words of keepWarm.command`,
         explainsNoEffect: true,
       });
     }

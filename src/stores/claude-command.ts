@@ -34,12 +34,22 @@ export function isClaudeAuthStatus(command: readonly string[]): boolean {
   return rest.some((word, at) => word === "auth" && rest[at + 1] === "status");
 }
 
-/** The names of the variables that keep Claude Code away from its own login. */
-export function variablesAroundLogin(variables: Readonly<Record<string, string | undefined>>): string[] {
+/**
+ * The names of the variables that keep Claude Code away from its own login.
+ *
+ * @param command what it is run by, in which `env -u NAME` takes one away
+ */
+export function variablesAroundLogin(
+  variables: Readonly<Record<string, string | undefined>>,
+  command: readonly string[],
+): string[] {
+  const words = wordsOf(command);
+  const isUnset = (name: string): boolean =>
+    words.some((word, at) => word === `--unset=${name}` || word === `-u${name}` || (word === name && words[at - 1] === "-u"));
   return [
     ...TOKENS.filter((name) => (variables[name] ?? "").trim() !== ""),
     ...SWITCHES.filter((name) => YES.test((variables[name] ?? "").trim())),
-  ];
+  ].filter((name) => !isUnset(name));
 }
 
 /** What a shell would take for words, roughly: a path with spaces falls apart, and its last part is still the program. */

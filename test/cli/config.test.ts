@@ -26,7 +26,7 @@ describe("config check", () => {
     expect({ code, stdout }).toEqual({ code: 0, stdout: `${home.configFile} is good\n` });
     expect(stderr).toMatch(/^credsyncd: warning: keepWarm\.command is claude auth status.*\ncredsyncd: hint: .*claude mcp list/);
     expect(stderr).toMatch(
-      /credsyncd: warning: CLAUDE_CODE_OAUTH_TOKEN is set.*\ncredsyncd: hint: .*env -u CLAUDE_CODE_OAUTH_TOKEN/,
+      /credsyncd: warning: CLAUDE_CODE_OAUTH_TOKEN is set.*\ncredsyncd: hint: .*"env", "-u", "CLAUDE_CODE_OAUTH_TOKEN"/,
     );
     const { stdout: json } = await credsyncd(home, ["config", "check", "--json"], variables);
     expect(JSON.parse(json)).toMatchObject({ valid: true, keepWarm: [{ why: expect.any(String) as string }, {}] });

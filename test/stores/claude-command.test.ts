@@ -42,11 +42,17 @@ describe("claude auth status", () => {
 describe("the variables that keep Claude Code away from its login", () => {
   test("are named, where they say something", () => {
     const variables = { CLAUDE_CODE_OAUTH_TOKEN: "made-up", CLAUDE_CODE_USE_BEDROCK: "1", CLAUDE_CODE_USE_VERTEX: "True" };
-    expect(variablesAroundLogin(variables)).toEqual(Object.keys(variables));
+    expect(variablesAroundLogin(variables, ["claude"])).toEqual(Object.keys(variables));
+  });
+
+  test("do not count where the command takes them away", () => {
+    const variables = { CLAUDE_CODE_OAUTH_TOKEN: "made-up", CLAUDE_CODE_USE_BEDROCK: "1", CLAUDE_CODE_SIMPLE: "1" };
+    const command = ["env", "-u", "CLAUDE_CODE_OAUTH_TOKEN", "--unset=CLAUDE_CODE_USE_BEDROCK", "claude", "mcp", "list"];
+    expect(variablesAroundLogin(variables, command)).toEqual(["CLAUDE_CODE_SIMPLE"]);
   });
 
   test("do not count where they are blank or say no", () => {
     const variables = { CLAUDE_CODE_OAUTH_TOKEN: "", CLAUDE_CODE_USE_BEDROCK: "0", CLAUDE_CODE_USE_VERTEX: "off" };
-    expect(variablesAroundLogin({ ...variables, ANTHROPIC_API_KEY: "made-up" })).toEqual([]);
+    expect(variablesAroundLogin({ ...variables, ANTHROPIC_API_KEY: "made-up" }, ["claude"])).toEqual([]);
   });
 });
