@@ -1,8 +1,11 @@
+import type { Config } from "../config/config.js";
 import { configPath, loadConfig } from "../config/load.js";
 import { configJsonSchema } from "../config/schema.js";
 import { compose } from "../daemon/compose.js";
+import { keepWarmAdvice, type KeepWarmAdvice } from "../daemon/keep-warm-advice.js";
 import { systemEnvironment } from "../daemon/system.js";
-import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
+import type { Environment } from "../stores/environment.js";
+import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
 import { warnOfUnmatched } from "./unmatched.js";
 
 /** `credsyncd config check`. */
@@ -12,9 +15,23 @@ export async function checkConfig(options: CommonOptions): Promise<ExitCode> {
   const { path } = config;
   const output = openOutput(options);
   const unmatchedAgents = await warnOfUnmatched(await compose(config, environment, "look"), output);
+  const keepWarm = warnOfKeepWarm(config, environment.variables, output);
   const text = path === null ? "no configuration file: the defaults hold" : `${path} is good`;
-  output.result(text, { schemaVersion: 1, path, valid: true, unmatchedAgents });
+  output.result(text, { schemaVersion: 1, path, valid: true, unmatchedAgents, keepWarm });
   return exitCodes.done;
+}
+
+/** Warns of what keeps keepWarm from renewing the login. @returns the same for the command's JSON */
+function warnOfKeepWarm(
+  config: Config,
+  variables: Environment["variables"],
+  output: Output,
+): readonly Pick<KeepWarmAdvice, "what" | "why" | "fix">[] {
+  return keepWarmAdvice(config, variables).map(({ what, why, fix }) => {
+    output.say(`credsyncd: warning: ${what}: ${why}`);
+    output.say(`credsyncd: hint: ${fix}`);
+    return { what, why, fix };
+  });
 }
 
 /** `credsyncd config path`: where the configuration is, or would be. */

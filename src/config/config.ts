@@ -1,6 +1,7 @@
 import { Failure } from "../domain/errors.js";
 import type { Binding, Policy } from "../domain/observation.js";
 import type { Share } from "../domain/store.js";
+import { isClaudeCommand, REFRESHES_WITHIN_MS } from "../stores/claude-command.js";
 import { normalizeAgentId } from "../stores/openclaw-discovery.js";
 import type { OpenclawSpec } from "../stores/openclaw.js";
 import type { SourceSpec, TargetSpec } from "../stores/registry.js";
@@ -110,10 +111,7 @@ export function toConfig(path: string | null, written: ConfigFile, compileGlob: 
       repeatEveryMs: parseDurationMs(file.alerts.repeatEvery) ?? 0,
       command: file.alerts.command ?? null,
     },
-    keepWarm:
-      file.keepWarm === undefined
-        ? null
-        : { command: file.keepWarm.command, beforeMs: parseDurationMs(file.keepWarm.before) ?? 0 },
+    keepWarm: file.keepWarm === undefined ? null : { command: file.keepWarm.command, beforeMs: warmthMs(file.keepWarm) },
     metricsFile: file.metrics?.textfile ?? null,
     reload: file.reload.openclaw,
     log: file.log,
@@ -135,6 +133,12 @@ function withProfiles(file: ConfigFile, path: string | null): ConfigFile {
     throw new Failure("config", `${place}: nothing says which profiles of the openclaw source are followed`, hint);
   }
   return file;
+}
+
+/** Claude Code's own command changes nothing before the last minutes, and its runs would be used up by then. */
+function warmthMs({ command, before }: NonNullable<ConfigFile["keepWarm"]>): number {
+  const beforeMs = parseDurationMs(before) ?? 0;
+  return isClaudeCommand(command) ? Math.min(beforeMs, REFRESHES_WITHIN_MS) : beforeMs;
 }
 
 /** A store that is to be given a login in two ways would be written for ever. */

@@ -112,7 +112,7 @@ export const configShape = z.strictObject({
   /** The owner's own command, run shortly before the login ends, so that its owner renews it. Off unless given. */
   keepWarm: z.optional(
     z.strictObject({
-      command: command('["claude", "auth", "status"]'),
+      command: command('["claude", "mcp", "list"]'),
       before: z._default(durationOf(0, 'a duration with its unit, such as "4m"'), "4m"),
     }),
   ),

@@ -1,6 +1,7 @@
 import { formatDuration } from "../config/duration.js";
 import type { AlertKind, Condition } from "../domain/alerts.js";
 import { UNADOPTABLE } from "../domain/conditions.js";
+import { RENEWING_COMMAND } from "../stores/claude-command.js";
 import { fencedHint, holdHint, RESTORED, restoredHint, sourceHoldHint, SUSPECT, suspectHint } from "./reporter.js";
 
 /** What a person is told: what is wrong, since when, what it breaks, and what to do. */
@@ -106,7 +107,7 @@ function describe(condition: Condition, now: number): AlertWords {
     case "keep-warm-failed":
       return {
         message: `keepWarm did not renew the login: ${explanation ?? "its command had no effect"}`,
-        hint: hint ?? `run it by hand and see; any use of the login renews it, too: ${use(store)}`,
+        hint: hint ?? `run it by hand and see; a use of the login in its last 5 minutes, or later, renews it, too: ${use(store)}`,
       };
   }
 }
@@ -192,7 +193,7 @@ function isClaudeCode(store: string): boolean {
 }
 
 function use(store: string): string {
-  return isClaudeCode(store) ? "claude auth status (Claude Code 2.1.329 or later), or claude -p hi" : "any request with it";
+  return isClaudeCode(store) ? `${RENEWING_COMMAND} (no inference request), or claude -p hi` : "any request with it";
 }
 
 function newToken(store: string): string {

@@ -41,6 +41,7 @@ export interface Composition {
   /** Of switches that are under way. */
   readonly journal: SwitchJournal;
   readonly fingerprintOf: FingerprintOf;
+  readonly known: Pick<KnownPlaces, "replacedLinks" | "takeNewlyReplaced">;
   /** What works from a memory of the stores, and is told after a write. */
   readonly gateways: readonly Gateway[];
 }
@@ -75,7 +76,7 @@ export async function compose(config: Config, environment: Environment, access: 
   const journal = new SwitchJournalFile(join(stateDirectory, "journal"));
   const gateways = gatewaysFor(config, environment);
   const memory = { ledger, backups, lock, journal };
-  return { config, environment, stateDirectory, ...memory, takeInventory, reconciler, fingerprintOf, gateways };
+  return { config, environment, stateDirectory, ...memory, takeInventory, reconciler, fingerprintOf, known, gateways };
 }
 
 /**

@@ -22,7 +22,9 @@ import type { Lag } from "./lag.js";
 import { overwrittenBy, Reloader } from "./reload.js";
 import { factsOf, factsOfFailure, OWN_STATE, undecidedIn } from "./alert-facts.js";
 import { Alerter, alertWindows, type AlerterPorts } from "./alerter.js";
+import { keepWarmAdvice, type KeepWarmAdvice } from "./keep-warm-advice.js";
 import { KeepWarm, OwnerAtWork } from "./keep-warm.js";
+import { replacedLinkText, storesAt } from "./replaced-links.js";
 import { Metrics, MetricsFile } from "./metrics.js";
 import { Reporter } from "./reporter.js";
 import { Restarts } from "./restarts.js";
@@ -77,6 +79,7 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
   });
   const metrics = new Metrics(environment.clock.now());
   const owner = new OwnerAtWork();
+  warnOfKeepWarm(composition, log);
   try {
     await removeStateLeftovers(composition, stopping);
     for (;;) {
@@ -91,6 +94,7 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
       composition = next;
       log = options.openLog(composition.config);
       reporter = new Reporter(log);
+      warnOfKeepWarm(composition, log);
     }
     if (owner.isBusy) log.info("waiting for the end of keepWarm's command");
     await owner.idle();
@@ -103,6 +107,16 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
     await lock.release();
     await supervisor.close();
   }
+}
+
+/** Once for each configuration: what keeps keepWarm from renewing the login. */
+function warnOfKeepWarm({ config, environment }: Pick<Composition, "config" | "environment">, log: Logger): void {
+  for (const { what, why, fix } of keepWarmAdvice(config, environment.variables))
+    log.warn({ reason: what, why, hint: fix }, "keepWarm may not renew the login");
+}
+
+function obstacleOf({ config, environment }: Pick<Composition, "config" | "environment">): KeepWarmAdvice | null {
+  return keepWarmAdvice(config, environment.variables).find(({ explainsNoEffect }) => explainsNoEffect) ?? null;
 }
 
 /** Under the run lock and the state lock no other process writes there. */
@@ -164,6 +178,7 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
   const onResult = async (result: ReconcileResult): Promise<{ lookAgain: boolean }> => {
     restarted = await restarts.storesToRetry(result.plan);
     reporter.report(result);
+    reportReplacedLinks(running, result);
     news.looked({ isDecided: result.writes.length === 0 && result.adoptions.length === 0 });
     last = result;
     const overwritten = overwrittenBy(result);
@@ -258,7 +273,15 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
   const keepWarm =
     config.keepWarm === null
       ? null
-      : new KeepWarm({ ...config.keepWarm, owner, variables: environment.variables, clock, log, wake });
+      : new KeepWarm({
+          ...config.keepWarm,
+          owner,
+          variables: environment.variables,
+          obstacle: obstacleOf(running),
+          clock,
+          log,
+          wake,
+        });
   const onResync = (): void => {
     isResync = true;
     wake();
@@ -277,6 +300,14 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
     news.close();
     await Promise.all([warming, alerter.close(), ...reloaders.map((reloader) => reloader.idle())]);
     await leaving;
+  }
+}
+
+/** Once, when it is first seen: who follows what the link led to is left behind. */
+function reportReplacedLinks({ known, log }: Running, { observation }: ReconcileResult): void {
+  for (const link of known.takeNewlyReplaced()) {
+    const { what, why, fix } = replacedLinkText(link, storesAt(link.target, observation));
+    log.warn({ store: link.store, path: link.target, reason: what, why, hint: fix }, "link replaced by a file");
   }
 }
 

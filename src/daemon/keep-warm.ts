@@ -7,12 +7,11 @@ import type { ProfileId, StoreName } from "../domain/store.js";
 import { runCommand, type CommandOutcome } from "../io/run-command.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { failureText } from "./alerter.js";
+import { COMMAND_TIMEOUT_MS, FIRST_RETRY_MS, NO_EFFECT_HINT } from "./keep-warm-advice.js";
 import { sourceProfile } from "./reporter.js";
 
-/** The owner's command may wait for a lock and a server. */
-const COMMAND_TIMEOUT_MS = 60_000;
 /** After a run without effect: a busy owner skips a refresh now and then. */
-const RETRY_AFTER_MS = [30_000, 60_000, 120_000, 240_000, 480_000] as const;
+const RETRY_AFTER_MS = [FIRST_RETRY_MS, 60_000, 120_000, 240_000, 480_000] as const;
 /** As long as a timer can be. */
 const LONGEST_SLEEP_MS = 2 ** 31 - 1;
 
@@ -21,7 +20,12 @@ const LONGEST_SLEEP_MS = 2 ** 31 - 1;
  * server's answer and its own write it is the only one to know the next login.
  */
 export class OwnerAtWork {
+  readonly #timeoutMs: number;
   #outcome: Promise<CommandOutcome> | null = null;
+
+  constructor(timeoutMs = COMMAND_TIMEOUT_MS) {
+    this.#timeoutMs = timeoutMs;
+  }
 
   get isBusy(): boolean {
     return this.#outcome !== null;
@@ -29,7 +33,7 @@ export class OwnerAtWork {
 
   start(command: KeepWarmPorts["command"], variables: KeepWarmPorts["variables"]): Promise<CommandOutcome> {
     const { signal } = new AbortController();
-    const outcome = runCommand(command, { timeoutMs: COMMAND_TIMEOUT_MS, variables }, signal).finally(() => {
+    const outcome = runCommand(command, { timeoutMs: this.#timeoutMs, variables }, signal).finally(() => {
       this.#outcome = null;
     });
     this.#outcome = outcome;
@@ -48,6 +52,8 @@ export interface KeepWarmPorts {
   /** How long before the end (ms) the command runs first. */
   readonly beforeMs: number;
   readonly variables: Readonly<Record<string, string | undefined>>;
+  /** Why a run may have no effect, and what to do about it; null where nothing is known to stand in the way. */
+  readonly obstacle: { readonly what: string; readonly fix: string } | null;
   readonly clock: Clock;
   readonly log: Logger;
   /** Something changed that the next look should see. */
@@ -177,7 +183,7 @@ export class KeepWarm {
       else this.#logins.set(key, this.#afterFailure(renewed, soonOver));
     } else {
       this.runs.unchanged += 1;
-      this.#logins.set(key, this.#afterFailure(attempts, failureOf(outcome)));
+      this.#logins.set(key, this.#afterFailure(attempts, failureOf(outcome, this.#ports.obstacle)));
     }
     wake();
   }
@@ -242,13 +248,15 @@ const soonOver: FailedRun = {
   isFinal: false,
 };
 
-function failureOf(outcome: CommandOutcome): FailedRun {
+/** The login is the same as before, whatever the exit code says. */
+function failureOf(outcome: CommandOutcome, obstacle: KeepWarmPorts["obstacle"]): FailedRun {
+  if (outcome.kind === "not-found") {
+    const hint = "put it on the daemon's PATH, or name it with its whole path: keepWarm.command in the config";
+    return { reason: failureText(outcome), hint, isFinal: true };
+  }
   const reason = outcome.kind === "done" ? "it ended well, but the login is the same as before" : failureText(outcome);
-  const isFinal = outcome.kind === "not-found";
-  const hint = isFinal
-    ? "put it on the daemon's PATH, or name it with its whole path: keepWarm.command in the config"
-    : "run it by hand; claude auth status renews a login from Claude Code 2.1.329 on, and only in its last 5 minutes or later";
-  return { reason, hint, isFinal };
+  if (obstacle !== null) return { reason: `${reason}: ${obstacle.what}`, hint: obstacle.fix, isFinal: false };
+  return { reason, hint: NO_EFFECT_HINT, isFinal: false };
 }
 
 function warmLogins({ plan }: ReconcileResult): WarmLogin[] {

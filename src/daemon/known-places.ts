@@ -1,9 +1,9 @@
-import { statSync } from "node:fs";
+import { lstatSync, realpathSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as z from "zod/mini";
 import { Failure } from "../domain/errors.js";
 import type { StateLock } from "../domain/memory.js";
-import type { StoreName } from "../domain/store.js";
+import type { CredentialStore, StoreName } from "../domain/store.js";
 import { readOwnFileNow, replaceOwnFile } from "../io/own-file.js";
 import { errnoOf } from "../io/system-error.js";
 import { Reconciler, type ReconcileResult, type ReconcilerPorts } from "../reconcile/reconciler.js";
@@ -18,21 +18,35 @@ const shape = z.object({
   agents: z.record(z.string(), z.array(z.object({ id: z.string(), directory: z.string() }))),
   /** By the store's name: which directory it was in when it last held a login. */
   directories: z.record(z.string(), z.string()),
+  /** By the path of a source's file: where it led while it was a link. */
+  links: z._default(z.record(z.string(), z.object({ store: z.string(), target: z.string(), isReplaced: z.boolean() })), {}),
 });
 
 type Known = z.infer<typeof shape>;
+type Places = Omit<Known, "schemaVersion">;
+
+/** A link in the place of a source's file that a program replaced by a file; what it led to keeps the old login. */
+export interface ReplacedLink {
+  readonly store: StoreName;
+  readonly path: string;
+  /** The file that it led to. */
+  readonly target: string;
+}
 
 /**
  * What is remembered of places, in the state directory.
  *
  * The agents that each `openclaw.json` named when it was last understood: a process that starts while the file is half saved
  * still knows which directory a pinned agent's is. The directories of stores that credsyncd makes: one that was removed and
- * made again is a new one, in which nobody logged out.
+ * made again is a new one, in which nobody logged out. The links in the place of a source's file: whoever follows the file that
+ * such a link led to is left behind when Claude Code replaces the link.
  */
 export class KnownPlaces {
   readonly #stateDirectory: string;
   readonly #environment: Environment;
   readonly #directories = new Map<StoreName, string>();
+  readonly #links = new Map<string, Known["links"][string]>();
+  #newlyReplaced: ReplacedLink[] = [];
   #kept: string | null = null;
 
   constructor(stateDirectory: string, environment: Environment) {
@@ -43,13 +57,14 @@ export class KnownPlaces {
   /** Reads them, for this process; what it found out itself is newer. */
   recall(): void {
     this.#kept = readOwnFileNow(this.#path);
-    const { agents, directories } = parse(this.#kept);
+    const { agents, directories, links } = parse(this.#kept);
     const { lastAgents } = this.#environment;
     for (const [path, places] of Object.entries(agents)) {
       const known = places.map((place) => ({ ...place, refusal: null }));
       if (!lastAgents.has(path)) lastAgents.set(path, known);
     }
     for (const [store, directory] of Object.entries(directories)) this.#directories.set(store, directory);
+    for (const [path, link] of Object.entries(links)) this.#links.set(path, link);
   }
 
   /**
@@ -59,7 +74,8 @@ export class KnownPlaces {
   async keep(lock: StateLock, signal: AbortSignal): Promise<void> {
     const agents = Object.fromEntries([...this.#environment.lastAgents].map(([path, places]) => [path, places.flatMap(plain)]));
     const directories = Object.fromEntries(this.#directories);
-    const text = `${JSON.stringify({ schemaVersion: 1, agents, directories } satisfies Known)}\n`;
+    const links = Object.fromEntries(this.#links);
+    const text = `${JSON.stringify({ schemaVersion: 1, agents, directories, links } satisfies Known)}\n`;
     if (text === this.#kept) return;
     try {
       await lock.withLock(signal, () => replaceOwnFile(this.#path, text, this.#environment.predecessors.leftovers));
@@ -76,8 +92,21 @@ export class KnownPlaces {
     return before !== undefined && now !== null && isAnother(before, now);
   }
 
-  /** Remembers the directories of the stores that are made, and that hold something now. */
+  /** The links that were replaced by a file, while what they led to is still another file. */
+  replacedLinks(): ReplacedLink[] {
+    return [...this.#links].flatMap(([path, { store, target }]) => (isReplaced(path, target) ? [{ store, path, target }] : []));
+  }
+
+  /** Those that were replaced since this was last asked for. */
+  takeNewlyReplaced(): ReplacedLink[] {
+    const taken = this.#newlyReplaced;
+    this.#newlyReplaced = [];
+    return taken;
+  }
+
+  /** Remembers the directories of the stores that are made, and that hold something now, and the links of the sources. */
   note({ observation, writes }: ReconcileResult): void {
+    for (const { store } of observation.sourceReads) this.#noteLink(store);
     const written = new Set(writes.flatMap(({ store, error }) => (error === null ? [store] : [])));
     for (const { target, snapshot } of observation.reads) {
       const { store, single, creation } = target;
@@ -86,6 +115,18 @@ export class KnownPlaces {
       const identity = directoryIdentity(dirname(store.path), this.#stateDirectory);
       if (identity !== null) this.#directories.set(store.name, identity);
     }
+  }
+
+  #noteLink({ name: store, path }: Pick<CredentialStore, "name" | "path">): void {
+    const target = targetOf(path);
+    if (target !== null) {
+      this.#links.set(path, { store, target, isReplaced: false });
+      return;
+    }
+    const known = this.#links.get(path);
+    if (known === undefined || known.isReplaced || !isReplaced(path, known.target)) return;
+    this.#links.set(path, { ...known, isReplaced: true });
+    this.#newlyReplaced.push({ store, path, target: known.target });
   }
 
   get #path(): string {
@@ -118,12 +159,34 @@ function plain({ id, directory, refusal }: AgentPlace): { readonly id: string; r
   return refusal?.code === "malformed" ? [] : [{ id, directory }];
 }
 
-function parse(text: string | null): Pick<Known, "agents" | "directories"> {
+/** The file that a link leads to; null for what is no link, or leads nowhere. */
+function targetOf(path: string): string | null {
+  try {
+    return lstatSync(path).isSymbolicLink() ? realpathSync.native(path) : null;
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    return null;
+  }
+}
+
+/** Whether a file of its own is now where a link was; a link that leads the other way is as good as the old one. */
+function isReplaced(path: string, target: string): boolean {
+  try {
+    if (!lstatSync(path).isFile()) return false;
+    const [now, then] = [statSync(path), statSync(target)];
+    return now.dev !== then.dev || now.ino !== then.ino;
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    return false;
+  }
+}
+
+function parse(text: string | null): Places {
   try {
     const parsed = shape.safeParse(JSON.parse(text ?? "null"));
-    return parsed.success ? parsed.data : { agents: {}, directories: {} };
+    return parsed.success ? parsed.data : { agents: {}, directories: {}, links: {} };
   } catch (error) {
-    if (error instanceof SyntaxError) return { agents: {}, directories: {} };
+    if (error instanceof SyntaxError) return { agents: {}, directories: {}, links: {} };
     throw error;
   }
 }

@@ -18,6 +18,20 @@ describe("config check", () => {
     expect(await credsyncd(home, ["config", "check"])).toMatchObject({ code: 0, stdout: `${home.configFile} is good\n` });
   });
 
+  test("accepts a keepWarm that may not renew the login, and warns of it without a value", async () => {
+    const home = await TemporaryHome.create();
+    await home.writeConfig('{ keepWarm: { command: ["claude", "auth", "status"] } }');
+    const variables = { CLAUDE_CODE_OAUTH_TOKEN: home.token("access", 3) };
+    const { code, stdout, stderr } = await credsyncd(home, ["config", "check"], variables);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `${home.configFile} is good\n` });
+    expect(stderr).toMatch(/^credsyncd: warning: keepWarm\.command is claude auth status.*\ncredsyncd: hint: .*claude mcp list/);
+    expect(stderr).toMatch(
+      /credsyncd: warning: CLAUDE_CODE_OAUTH_TOKEN is set.*\ncredsyncd: hint: .*"env", "-u", "CLAUDE_CODE_OAUTH_TOKEN"/,
+    );
+    const { stdout: json } = await credsyncd(home, ["config", "check", "--json"], variables);
+    expect(JSON.parse(json)).toMatchObject({ valid: true, keepWarm: [{ why: expect.any(String) as string }, {}] });
+  });
+
   test("refuses a bad file in one line that names it, the key and its place, with a hint, and exits 78", async () => {
     const home = await TemporaryHome.create();
     await home.writeConfig(`{ settle: { quietMS: 1 } }`);

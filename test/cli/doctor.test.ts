@@ -182,6 +182,26 @@ describe("doctor", () => {
     expect(of("strays")).toMatchObject([{ what: "CLAUDE_CODE_OAUTH_TOKEN is set in this environment" }]);
   });
 
+  test("finds what keeps keepWarm from renewing the login, also in the environment of the daemon that runs", async () => {
+    const home = await TemporaryHome.create({ agents });
+    await home.writeConfig('{ keepWarm: { command: ["/opt/claude", "auth", "status", "--json"] } }');
+    const variables = { CLAUDE_CODE_USE_BEDROCK: "1" };
+    const daemon = await RunningDaemon.start(home, { variables });
+    const { of } = await examine(home);
+    expect(of("keepWarm")).toMatchObject([
+      { level: "warning", fix: expect.stringContaining("claude mcp list") as string },
+      { level: "warning", what: expect.stringContaining("CLAUDE_CODE_USE_BEDROCK is set") as string },
+    ]);
+    const said = daemon.lines.filter(({ msg }) => msg === "keepWarm may not renew the login");
+    expect(said.map(({ reason }) => reason)).toEqual(of("keepWarm").map(({ what }) => what));
+
+    await home.writeConfig('{ keepWarm: { command: ["claude", "mcp", "list"] } }');
+    daemon.signal("SIGHUP");
+    await daemon.said("configuration reloaded");
+    await daemon.stop();
+    expect((await examine(home)).of("keepWarm")).toEqual([]);
+  });
+
   test("says whether a daemon runs, and whether another one does", async () => {
     const home = await TemporaryHome.create({ agents });
     expect((await examine(home)).of("daemons")[0]).toMatchObject({ level: "warning", what: "no daemon runs" });

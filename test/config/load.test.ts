@@ -199,14 +199,23 @@ describe("a configuration", () => {
     });
     const text = `{
       alerts: { command: ["notify-send", "credsyncd"] },
-      keepWarm: { command: ["claude", "auth", "status"] },
+      keepWarm: { command: ["claude", "mcp", "list"] },
       metrics: { textfile: "~/metrics/credsyncd.prom" },
     }`;
     expect(parseConfig(text, PATH)).toMatchObject({
       alerts: { command: ["notify-send", "credsyncd"] },
-      keepWarm: { command: ["claude", "auth", "status"], beforeMs: 240_000 },
+      keepWarm: { command: ["claude", "mcp", "list"], beforeMs: 240_000 },
       metricsFile: "~/metrics/credsyncd.prom",
     });
+  });
+
+  test.each([
+    ['command: ["claude", "mcp", "list"], before: "1h"', 300_000],
+    ['command: ["/opt/bin/claude", "auth", "status"], before: "5m 1s"', 300_000],
+    ['command: ["claude", "mcp", "list"], before: "3m"', 180_000],
+    ['command: ["my-own"], before: "1h"', 3_600_000],
+  ])("starts Claude Code no sooner than it renews a login: %s", (keepWarm, beforeMs) => {
+    expect(parseConfig(`{ keepWarm: { ${keepWarm} } }`, PATH).keepWarm).toMatchObject({ beforeMs });
   });
 
   test("gives another Claude Code directory no refresh token unless it is told to", () => {

@@ -143,7 +143,7 @@ describe.each(Object.keys(kinds))("%s", (kind) => {
 
 describe("what is said", () => {
   test.each([
-    ["expiring", /the access token ends in 23h and was not renewed yet;.* fail.* - .*claude auth status/],
+    ["expiring", /the access token ends in 23h and was not renewed yet;.* fail.* - .*claude mcp list/],
     ["expired", /ended 1h ago for want of use; the sign-in still holds, so that one use renews it.* - no new sign-in is needed/],
     [
       "sign-in-ends",

@@ -1,7 +1,8 @@
 import { getEventListeners } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { KeepWarm, OwnerAtWork } from "../../src/daemon/keep-warm.js";
+import { COMMAND_TIMEOUT_MS, FIRST_RETRY_MS } from "../../src/daemon/keep-warm-advice.js";
+import { KeepWarm, OwnerAtWork, type KeepWarmPorts } from "../../src/daemon/keep-warm.js";
 import { composeIn, rememberingLog } from "../support/composed-daemon.js";
 import { becomes } from "../support/condition.js";
 import { ManualClock, settled } from "../support/manual-clock.js";
@@ -27,7 +28,7 @@ interface Warmed {
 }
 
 /** A login that ends in an hour, and a command that does what the script says; it runs 4 minutes before. */
-async function warmed(script: string, login: LoginOptions = {}, command?: readonly [string, ...string[]]): Promise<Warmed> {
+async function warmed(script: string, login: LoginOptions = {}, ports: Partial<KeepWarmPorts> = {}): Promise<Warmed> {
   const home = await TemporaryHome.create();
   const expiresAt = NOW + HOUR_MS;
   await home.writeLogin(1, { expiresAt, ...login });
@@ -42,14 +43,16 @@ async function warmed(script: string, login: LoginOptions = {}, command?: readon
   let woken = 0;
   const warm = new KeepWarm({
     owner: new OwnerAtWork(),
-    command: command ?? [home.at("owner")],
+    command: [home.at("owner")],
     beforeMs: 4 * MINUTE_MS,
     variables: home.environment(),
+    obstacle: null,
     clock,
     log,
     wake: () => {
       woken += 1;
     },
+    ...ports,
   });
   const stop = new AbortController();
   const running = warm.run(stop.signal);
@@ -155,7 +158,7 @@ describe("keepWarm", () => {
   });
 
   test("stops at once where there is no such command", async () => {
-    const { clock, warm, woken } = await warmed("", {}, ["/nowhere/claude"]);
+    const { clock, warm, woken } = await warmed("", {}, { command: ["/nowhere/claude"] });
     await clock.pass(56 * MINUTE_MS);
     await becomes(
       () => warm.conditions.map(({ explanation }) => explanation),
@@ -170,6 +173,44 @@ describe("keepWarm", () => {
     await becomes(() => warm.runs.unchanged, 1);
     expect(lines).toMatchObject([{ level: "debug", reason: "exit code 9" }]);
     expect(JSON.stringify(lines)).not.toContain("some words");
+  });
+
+  test.each([
+    ["ends with a failure", "ROTATE; exit 9"],
+    ["does not end in time", "ROTATE; sleep 60"],
+  ])("goes by the login, not by a command that %s", async (_name, script) => {
+    const { clock, warm, lines } = await warmed(script, {}, { owner: new OwnerAtWork(500) });
+    await clock.pass(57 * MINUTE_MS);
+    await becomes(() => warm.runs, { renewed: 1, unchanged: 0 });
+    expect(lines.map(({ msg }) => msg)).toEqual(["login kept warm"]);
+  });
+
+  test("starts early enough for a slow answer that has no effect and one more", async () => {
+    const slow = `echo run >> "$0.log"; n="$(wc -l < "$0.log")"; while [ ! -e "$0.$((n))" ]; do sleep 0.02; done; [ $n -ge 2 ] && ROTATE`;
+    const { home, clock, warm } = await warmed(`${slow}; exit 0`);
+    await clock.pass(56 * MINUTE_MS);
+    for (const run of ["1", "2"]) {
+      await becomes(async () => (await readFile(home.at("owner.log"), "utf8").catch(() => "")).length, 4 * Number(run));
+      await clock.pass(COMMAND_TIMEOUT_MS);
+      await writeFile(home.at(`owner.${run}`), "");
+      await becomes(() => warm.runs.unchanged + warm.runs.renewed, Number(run));
+      if (run === "1") await clock.pass(FIRST_RETRY_MS);
+    }
+    expect(warm.runs).toEqual({ renewed: 1, unchanged: 1 });
+    expect(clock.now()).toBeLessThan(NOW + HOUR_MS - MINUTE_MS);
+  });
+
+  test("names what is known to keep the command from renewing the login", async () => {
+    const obstacle = { what: "CLAUDE_CODE_USE_BEDROCK is set", fix: "start the daemon without it" };
+    const { clock, warm } = await warmed("exit 0", {}, { obstacle });
+    await clock.pass(56 * MINUTE_MS);
+    for (let run = 1; run <= 6; run++) {
+      await becomes(() => warm.runs.unchanged, run);
+      await clock.pass(10 * MINUTE_MS);
+    }
+    expect(warm.conditions).toMatchObject([
+      { explanation: expect.stringContaining(obstacle.what) as string, hint: obstacle.fix },
+    ]);
   });
 
   test("runs at once for a login that has ended while nobody was there", async () => {

@@ -5,8 +5,9 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-/** The Claude Code that is tried. */
-export const CLAUDE_VERSION = "2.1.329";
+/** The Claude Codes that are tried; the first is the one beside OpenClaw. */
+export const CLAUDE_VERSIONS = ["2.1.332", "2.1.329"] as const;
+export const CLAUDE_VERSION = CLAUDE_VERSIONS[0];
 /** Every OpenClaw that is tried needs a Node with `node:sqlite`; they run on this one, whatever runs the tests. */
 const NODE_VERSION = "24";
 
@@ -41,7 +42,7 @@ export interface OpenclawProgram {
 
 /** Where the real programs are. */
 export interface Clients {
-  readonly claude: Found<{ readonly binary: string }>;
+  readonly claude: Readonly<Record<(typeof CLAUDE_VERSIONS)[number], Found<{ readonly binary: string }>>>;
   readonly openclaw: Readonly<Record<OpenclawRelease["version"], Found<OpenclawProgram>>>;
 }
 
@@ -54,13 +55,16 @@ const CLAUDE_PACKAGE = `@anthropic-ai/claude-code-${PLATFORM}`;
 
 /** Installs the real programs, each into a folder of its own in the cache, unless they are there. */
 export async function installClients(): Promise<Clients> {
-  const claude = await found(async () => {
-    const directory = await install("claude", CLAUDE_VERSION, `${CLAUDE_PACKAGE}@${CLAUDE_VERSION}`);
-    return { binary: join(directory, "node_modules", CLAUDE_PACKAGE, "claude") };
-  });
+  const claude: Record<string, Found<{ readonly binary: string }>> = {};
+  for (const version of CLAUDE_VERSIONS) {
+    claude[version] = await found(async () => {
+      const directory = await install("claude", version, `${CLAUDE_PACKAGE}@${version}`);
+      return { binary: join(directory, "node_modules", CLAUDE_PACKAGE, "claude") };
+    });
+  }
   const openclaw: Record<string, Found<OpenclawProgram>> = {};
   for (const { version } of OPENCLAWS) openclaw[version] = await found(() => installOpenclaw(version));
-  return { claude, openclaw: openclaw as Clients["openclaw"] };
+  return { claude: claude as Clients["claude"], openclaw: openclaw as Clients["openclaw"] };
 }
 
 async function found<Program>(installation: () => Promise<Program>): Promise<Found<Program>> {

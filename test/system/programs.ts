@@ -220,6 +220,21 @@ export class RealClaude {
     return ended(this.#spawn(["auth", "status"]));
   }
 
+  /** `claude mcp list`, which renews a login that is near its end. */
+  async mcpList(): Promise<Ended> {
+    return ended(this.#spawn(["mcp", "list"]));
+  }
+
+  /** The same, killed as soon as a condition holds. */
+  async mcpListKilledWhen(condition: () => boolean): Promise<void> {
+    const child = this.#spawn(["mcp", "list"]);
+    child.stdin.end();
+    const closed = once(child, "close");
+    await expect.poll(condition, { timeout: PATIENCE_MS, interval: 15 }).toBe(true);
+    child.kill("SIGKILL");
+    await closed;
+  }
+
   /** A session that stays open; it is ended with the test. */
   session(): ClaudeSession {
     const streams = ["--input-format", "stream-json", "--output-format", "stream-json", "--verbose"];

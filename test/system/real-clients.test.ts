@@ -15,7 +15,7 @@ const EIGHT_HOURS_SECONDS = 28_800;
 const KEEP_WARM_PATIENCE_MS = 600_000;
 
 const OPENCLAW_VERSION = "2026.4.15";
-const claude = inject("clients").claude;
+const claude = inject("clients").claude[CLAUDE_VERSION];
 const openclaw = inject("clients").openclaw[OPENCLAW_VERSION];
 const isMissing = "missing" in claude || "missing" in openclaw;
 
@@ -53,10 +53,9 @@ describe.skipIf(isMissing)(`with Claude Code ${CLAUDE_VERSION} and OpenClaw ${OP
     const host = await Host.make(NEARLY_EXPIRED_SECONDS);
     const { current: before, tokenRequests } = host.standIn;
     host.standIn.lifetimeSeconds = EIGHT_HOURS_SECONDS;
-    const command = JSON.stringify([host.claude.binary, "auth", "status"]);
+    const command = JSON.stringify([host.claude.binary, "mcp", "list"]);
     await host.home.writeConfig(`{ keepWarm: { before: "4m", command: ${command} } }`);
 
-    // On a busy machine Claude Code gives up the refresh now and then; the next run follows after half a minute or more.
     const { variables } = host.claude;
     const daemon = await RunningDaemon.start(host.home, { variables, patienceMs: KEEP_WARM_PATIENCE_MS });
 

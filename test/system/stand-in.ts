@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { json } from "node:stream/consumers";
+import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { onTestFinished } from "vitest";
 import type { AtEnd } from "../support/temporary-home.js";
@@ -49,6 +50,8 @@ interface Answer {
 export class StandIn {
   /** How long the next access tokens live. */
   lifetimeSeconds = 28_800;
+  /** How long the token endpoint takes to answer; a refresh token is spent when it is asked. */
+  tokenAnswerMs = 0;
   readonly requests: SeenRequest[] = [];
   /** The refresh token that a sign-in can be made with, once. */
   readonly invitation = "sk-ant-ort01-TEST-INVITATION";
@@ -152,6 +155,7 @@ export class StandIn {
     const body = await bodyOf(request);
     const { status, body: answer } = this.#answer(request.method ?? "", path, bearer, body);
     this.requests.push({ method: request.method ?? "", path, bearer, status });
+    if (path === TOKEN_PATH && this.tokenAnswerMs > 0) await setTimeout(this.tokenAnswerMs);
     if (status === 200 && body["stream"] === true) {
       streamTurn(response, answer);
       return;

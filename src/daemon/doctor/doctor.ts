@@ -1,18 +1,22 @@
 import type { DoctorFinding, Patient } from "./finding.js";
 import { clock, hardLinks, locks, permissions, strays, symlinks } from "./files.js";
+import { keepWarm } from "./keep-warm.js";
 import { agents, alerts, eras, gateways, overrides, stores, whitelists } from "./openclaw.js";
+import { replacedLinks } from "./replaced-links.js";
 import { config, daemons, inotify, keychain, ledger, node, state } from "./system.js";
 
 /** In the order in which they are told: what everything stands on comes first. */
 const checks = [
   node,
   config,
+  keepWarm,
   daemons,
   permissions,
   stores,
   agents,
   alerts,
   symlinks,
+  replacedLinks,
   hardLinks,
   keychain,
   strays,

@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink, statfs } from "node:fs/promises";
+import { readdir, readFile, readlink, realpath, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { isAbsent, errnoOf } from "../../io/system-error.js";
 import { KEYCHAIN } from "../../stores/claude-keychain.js";
@@ -157,6 +157,24 @@ export const keychain: Check = ({ platform, result }) => {
       : `in the Keychain, and served from there: ${kept.join(", ")}`;
   return Promise.resolve([ok("keychain", what)]);
 };
+
+/** This user's programs whose Claude Code directory is this one, by their environment, as `name (pid 1)`. */
+export async function programsWith(directory: string): Promise<string[]> {
+  const programs: string[] = [];
+  for (const pid of await processIds()) {
+    if (pid === String(process.pid)) continue;
+    const entries = (await tolerant(() => readFile(`/proc/${pid}/environ`, "utf8"), "")).split("\0");
+    const value = (name: string): string | undefined =>
+      entries.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
+    const moved = value("CLAUDE_SECURESTORAGE_CONFIG_DIR") ?? value("CLAUDE_CONFIG_DIR");
+    const home = value("HOME");
+    const used = moved ?? (home === undefined ? undefined : join(home, ".claude"));
+    if (used === undefined || used === "" || (await realpath(used).catch(() => used)) !== directory) continue;
+    const name = (await tolerant(() => readFile(`/proc/${pid}/comm`, "utf8"), "")).trim();
+    if (moved !== undefined || /^claude/.test(name)) programs.push(`${name} (pid ${pid})`);
+  }
+  return programs;
+}
 
 async function processIds(): Promise<string[]> {
   return (await tolerant(() => readdir("/proc"), [])).filter((name) => /^\d+$/.test(name));

@@ -1,0 +1,66 @@
+import { basename } from "node:path";
+
+/** Claude Code refreshes an access token in its last five minutes, never before. */
+export const REFRESHES_WITHIN_MS = 300_000;
+
+/** The command that has Claude Code renew its login, without an inference request (seen with 2.1.197, 2.1.329 and 2.1.332). */
+export const RENEWING_COMMAND = "claude mcp list";
+
+/** With one of these (seen with 2.1.332) Claude Code neither reads nor renews its login, whatever their text. */
+const TOKENS = ["CLAUDE_CODE_OAUTH_TOKEN"] as const;
+/** The same, for these where they say yes. */
+const SWITCHES = [
+  "CLAUDE_CODE_USE_BEDROCK",
+  "CLAUDE_CODE_USE_VERTEX",
+  "CLAUDE_CODE_USE_FOUNDRY",
+  "CLAUDE_CODE_USE_MANTLE",
+  "CLAUDE_CODE_USE_ANTHROPIC_AWS",
+  "CLAUDE_CODE_USE_ANTHROPIC_GOOGLE_CLOUD",
+  "CLAUDE_CODE_SIMPLE",
+] as const;
+const YES = /^(?:1|true|yes|on)$/i;
+
+/** Whether a command runs Claude Code, as far as its words show. */
+export function isClaudeCommand(command: readonly string[]): boolean {
+  return wordsOf(command).some(isClaudeCode);
+}
+
+/** Whether a command runs `claude auth status`, behind a path, other programs (`nice`, `sh -c`) or options, too. */
+export function isClaudeAuthStatus(command: readonly string[]): boolean {
+  const words = wordsOf(command);
+  const claude = words.findIndex(isClaudeCode);
+  if (claude === -1) return false;
+  const rest = words.slice(claude + 1).filter((word) => !word.startsWith("-"));
+  return rest.some((word, at) => word === "auth" && rest[at + 1] === "status");
+}
+
+/**
+ * The names of the variables that keep Claude Code away from its own login.
+ *
+ * @param command what it is run by, in which `env -u NAME` takes one away
+ */
+export function variablesAroundLogin(
+  variables: Readonly<Record<string, string | undefined>>,
+  command: readonly string[],
+): string[] {
+  const words = wordsOf(command);
+  const isUnset = (name: string): boolean =>
+    words.some((word, at) => word === `--unset=${name}` || word === `-u${name}` || (word === name && words[at - 1] === "-u"));
+  return [
+    ...TOKENS.filter((name) => (variables[name] ?? "").trim() !== ""),
+    ...SWITCHES.filter((name) => YES.test((variables[name] ?? "").trim())),
+  ].filter((name) => !isUnset(name));
+}
+
+/** What a shell would take for words, roughly: a path with spaces falls apart, and its last part is still the program. */
+function wordsOf(command: readonly string[]): string[] {
+  return command.flatMap((argument) => argument.split(/[\s'"`;&|()]+/)).filter((word) => word !== "");
+}
+
+/** By its usual name, its npm package, or the path of one of its installed versions. */
+function isClaudeCode(word: string): boolean {
+  return (
+    /^claude(?:-code)?(?:@.*)?(?:\.exe|\.cmd)?$/i.test(basename(word.replaceAll("\\", "/"))) ||
+    /[\\/]claude-code[\\/]cli\.m?js$|[\\/]claude[\\/]versions[\\/][\d.]+$/i.test(word)
+  );
+}
