@@ -238,6 +238,8 @@ function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, sig
     }
     case "fenced": {
       const { reason, explanation } = source;
+      if (adoption !== null) break;
+      if (restoration?.share === "full") return { reason, explanation, hint: doneBy(daemon, "puts it back from a copy") };
       if (restoration === null) return { reason, explanation, hint: fencedHint(head.store, source, signIn) };
       return { reason, explanation, hint: doneBy(daemon, "puts its access token back from a copy") };
     }

@@ -13,6 +13,8 @@ export interface SeenFence extends Fence {
 }
 
 interface Context {
+  /** Every profile that was read, whatever its binding. */
+  readonly read: readonly ObservedProfile[];
   readonly ledger: LedgerState;
   readonly now: number;
   /** The clock jumped since the last look, so that it does not tell how long a claim has lasted: the wait begins again. */
@@ -48,9 +50,26 @@ export class Fences {
     return times.length === 0 ? null : Math.max(...times);
   }
 
-  /** A failed refresh that was to spend a generation, or null. */
-  failedToSpend(generation: Fingerprint): SeenFence | null {
-    return this.#all().find((fence) => fence.spends === generation && this.busyUntil(fence) === null) ?? null;
+  /** A failed refresh that may have spent a generation, with the answer lost, or null. */
+  mayHaveSpent(generation: Fingerprint): SeenFence | null {
+    const failed = this.#all().filter((fence) => fence.spends === generation && this.busyUntil(fence) === null);
+    return failed.find((fence) => !this.wasNeverSent(fence)) ?? null;
+  }
+
+  /**
+   * Whether a failed refresh never reached a server. Its program marks every profile of this id that has the login before it
+   * asks one, so that a profile without a mark proves it; but it also marks without asking in the login's last five minutes.
+   */
+  wasNeverSent({ place, spends, since }: SeenFence): boolean {
+    const { read, ledger } = this.#context;
+    if (spends === null || place.marksWith === undefined) return false;
+    return read.some(({ store, profile, provider, marksWith, held }) => {
+      if (marksWith !== place.marksWith || profile !== place.profile || provider !== place.provider) return false;
+      if (held.kind !== "credential" || held.generation !== spends) return false;
+      // What came there after the mark was not there to be marked.
+      const placement = ledger.placements.get(placementKey(store, profile));
+      return placement?.generation !== spends || placement.at <= since;
+    });
   }
 
   /** When (epoch ms) the refreshes under way count as failed; also those that no target waits for may make live suspect. */
