@@ -196,7 +196,7 @@ function isMember(generation: Fingerprint | null, live: Live, ledger: LedgerStat
  */
 function laterThanSource(held: HeldCredential, target: ObservedTarget, live: Live, { ledger, verdict, ends }: Context): boolean {
   const end = endOf(held, target, ends);
-  if (!isNewer(end, latestEnd(ledger, live, ends), ends)) return false;
+  if (!isNewer(end, latestEnd(ledger, live, ends, "all"), ends)) return false;
   switch (verdict.kind) {
     case "live":
     case "becomes-live":

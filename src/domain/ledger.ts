@@ -220,6 +220,12 @@ export interface Placement {
   readonly fence: Fence | null;
 }
 
+/** The newest expiries of a chain, and those of them that the source's own next rotation is compared with. */
+export interface ChainEnds {
+  readonly all: readonly StatedEnd[];
+  readonly sinceReissue: readonly StatedEnd[];
+}
+
 /** Everything the ledger knows, folded from its events. */
 export interface LedgerState {
   readonly keyId: string | null;
@@ -231,8 +237,8 @@ export interface LedgerState {
   readonly chainAccounts: ReadonlyMap<ChainId, Account | null>;
   /** Why the first generation of every chain became live. */
   readonly chainOrigins: ReadonlyMap<ChainId, LiveReason>;
-  /** The newest expiries of every chain that a new one is compared with. */
-  readonly chainEnds: ReadonlyMap<ChainId, readonly StatedEnd[]>;
+  /** The newest expiries of every chain. */
+  readonly chainEnds: ReadonlyMap<ChainId, ChainEnds>;
   /** The flows that every chain was live in. */
   readonly chainFlows: ReadonlyMap<ChainId, ReadonlySet<FlowId>>;
   /** By flow, as it brought it itself; see `liveOf`. */
@@ -447,14 +453,17 @@ function takeOut({ chainLengths }: Mutable<LedgerState>, { chain, sequence }: Ge
 const KEPT_ENDS = 64;
 
 /**
- * What the user accepted, and what the owner's own reissue shortened, is not compared with what came before: the earlier
- * expiries would hold up every later rotation.
+ * What the source brings after the owner's own reissue, which may have shortened what a token lasts, or after a login that
+ * the user accepted is not compared with what came before: the earlier expiries would hold up every later rotation.
  */
 function foldEnds(state: Mutable<LedgerState>, event: LiveEvent): void {
   const end = { expiresAt: event.expiresAt, recordedAt: event.at };
+  const { all, sinceReissue } = state.chainEnds.get(event.chain) ?? { all: [], sinceReissue: [] };
   const beginsAgain = event.reason === "accepted" || event.reason === "reissue";
-  const before = beginsAgain ? [] : (state.chainEnds.get(event.chain) ?? []);
-  state.chainEnds.set(event.chain, [...before, end].slice(-KEPT_ENDS));
+  state.chainEnds.set(event.chain, {
+    all: [...all, end].slice(-KEPT_ENDS),
+    sinceReissue: [...(beginsAgain ? [] : sinceReissue), end].slice(-KEPT_ENDS),
+  });
 }
 
 function foldPlacement(state: Mutable<LedgerState>, event: PlacedEvent): void {
@@ -585,9 +594,13 @@ export function isDoubtfullySuperseded(state: LedgerState, generation: Generatio
   return false;
 }
 
-/** The latest known end of a chain, which every new generation of it ends after; null where none is known. */
-export function latestEnd({ chainEnds }: LedgerState, { chain }: Live, ends: Ends): End {
-  return ends.latestOf(chainEnds.get(chain) ?? []);
+/**
+ * The latest known end of a chain, which every new generation of it ends after; null where none is known.
+ *
+ * @param which `sinceReissue` for what the source's own program brings; what an agent has may be older than a reissue
+ */
+export function latestEnd({ chainEnds }: LedgerState, { chain }: Live, ends: Ends, which: keyof ChainEnds): End {
+  return ends.latestOf(chainEnds.get(chain)?.[which] ?? []);
 }
 
 /** When the live access token ends. */

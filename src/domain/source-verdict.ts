@@ -333,7 +333,7 @@ function judgeUnknown(
     };
   }
   const end = ends.of(held.expiresAt, firstSeenAt(source, held, context.ledger) ?? context.now);
-  const before = latestEnd(context.ledger, live, ends);
+  const before = latestEnd(context.ledger, live, ends, "sinceReissue");
   const fresh = before === null ? !ends.isOver(end) : isLater(end, before);
   // Of the very same sign-in an older copy is no switch, whoever the account file names.
   const differs = account === "different" && (fresh || !isSameSignIn(signInEndsAt, live));
@@ -347,7 +347,9 @@ function judgeUnknown(
   }
   // An order changes nothing about what follows from the chain: a rotation stays a member, so that the older one is known.
   if (held.credential.type !== "oauth" || fresh) {
-    const isOfAccount = isSameSignIn(signInEndsAt, live) || (source.accountInCredential && !signInMoved(signInEndsAt, live));
+    const isNamed = account === "same" || (source.observed.account === null && live.account === null);
+    const isOfAccount =
+      isSameSignIn(signInEndsAt, live) || (source.accountInCredential && isNamed && !signInMoved(signInEndsAt, live));
     return becomeLive("rotation", live.chain, { unproven: isOauth(live) && (before === null || !isOfAccount) });
   }
   if (accepted) return accept();

@@ -80,6 +80,15 @@ describe("an agent that rotated (R5)", () => {
       expect(adoptionOf(targetWith(refreshed, { account: anna }), { source: sourceWith(held) }).adoption).toBeNull();
   });
 
+  test("is not taken for newer than what its chain had before a reissue that ends earlier: it may be an old copy", () => {
+    const ledger = knownChain(becameLive("live", { issue: "live/2", endsInHours: 1, reason: "reissue" }));
+    const source = sourceWith(login("live", { issue: "live/2", endsInHours: 1 }));
+    const old = targetWith(login("before-the-ledger", { endsInHours: 3 }), { account: anna });
+    const plan = adoptionOf(old, { source, ledger });
+    expect(plan.adoption).toBeNull();
+    expect(plan.reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "target-newer" });
+  });
+
   test("is not taken for newer than a source whose end is unknown where its own is over", () => {
     const ahead = { endsInHours: 24 * 40 };
     const ledger = knownChain(becameLive("ahead", { ...ahead, chain: "ahead", reason: "accepted" }), wasSeen("ahead"));

@@ -10,6 +10,7 @@ import {
   latestEnd,
   liveOf,
   placementKey,
+  type ChainEnds,
   type LedgerEvent,
   type LedgerState,
 } from "../../src/domain/ledger.js";
@@ -149,16 +150,19 @@ describe("the ledger", () => {
   });
 
   test("compares a new end with what came since the owner's last reissue, or since the user accepted one", () => {
-    const latest = (...events: readonly LedgerEvent[]) => {
+    const latestIn = (which: keyof ChainEnds, events: readonly LedgerEvent[]) => {
       const ledger = knownChain(...events);
       const live = liveOf(ledger, SOURCE_PROFILE);
-      return live === null ? null : latestEnd(ledger, live, new Ends(NOW, longestLifeMs(null)));
+      return live === null ? null : latestEnd(ledger, live, new Ends(NOW, longestLifeMs(null)), which);
     };
+    const latest = (...events: readonly LedgerEvent[]) => latestIn("sinceReissue", events);
     expect(latest()).toBe(NOW + 4 * HOUR_MS);
     expect(latest(becameLive("live", { issue: "live/2", endsInHours: 2, reason: "reissue" }))).toBe(NOW + 2 * HOUR_MS);
     expect(latest(becameLive("chosen", { chain: "chosen", endsInHours: 1, reason: "accepted" }))).toBe(NOW + HOUR_MS);
     expect(latest(becameLive("next", { endsInHours: 3 }))).toBe(NOW + 4 * HOUR_MS);
     expect(latest(becameLive("ahead", { endsInHours: 24 * 30 }))).toBe(NOW + 4 * HOUR_MS);
+    const reissued = becameLive("live", { issue: "live/2", endsInHours: 2, reason: "reissue" });
+    expect(latestIn("all", [reissued])).toBe(NOW + 4 * HOUR_MS);
   });
 
   test("knows nothing any more once the fingerprints are made with another key", () => {

@@ -212,6 +212,11 @@ describe("what an unfamiliar source credential is (R4)", () => {
     };
     expect(unproven(SIGN_IN_END - 900)).toBe(false);
     expect(unproven(SIGN_IN_END - 14 * 24 * HOUR_MS)).toBe(true);
+    const unnamed = foldLedger(emptyLedger, [becameLive("live", { signInEndsAt: SIGN_IN_END, account: null })]);
+    const named = login("next", { endsInHours: 8, signInEndsAt: SIGN_IN_END - 900 });
+    expect(planFor({ source: sourceWith(named, { accountInCredential: true }), ledger: unnamed }).source).toMatchObject({
+      unproven: true,
+    });
   });
 
   test("an end is judged by when it was first seen: what is no end does not become one by mere waiting", () => {

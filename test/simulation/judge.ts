@@ -153,7 +153,7 @@ export class Judge {
       const switched = event.reason === "account-switch" || (event.reason === "sign-in" && this.#world.acceptsAccountChange);
       if (ordered || switched) this.#noteOrder(event.generation);
       if (ordered && live !== null && event.chain !== live.chain) this.#beganAgain = true;
-      if (live !== null) this.#judgeLive(event, live);
+      if (live !== null) this.#judgeLive(event, live, before);
       live = { ...event, profile: event.sourceProfile, since: event.at };
     }
   }
@@ -168,7 +168,7 @@ export class Judge {
     if (at >= 0) this.accuse("I6", `${where} holds a part of a token: …${text.slice(Math.max(0, at - 20), at + 12)}…`);
   }
 
-  #judgeLive(event: LiveEvent, live: Omit<Live, "since">): void {
+  #judgeLive(event: LiveEvent, live: Omit<Live, "since">, before: LedgerState): void {
     const from = this.#chainOf(live.generation);
     const to = this.#chainOf(event.generation);
     if (from === null || to === null) return;
@@ -177,9 +177,11 @@ export class Judge {
     if (event.reason === "sign-in" && from === to && named !== "different" && rise !== null && rise <= SLIP_MS)
       this.accuse("R4", `a copy of the same sign-in was taken for a new one (${String(rise)} ms later)`);
     if (event.chain !== live.chain) return;
+    // R4: where nothing was compared, what is replaced does not count as spent.
+    const isCompared = event.reason !== "rotation" || hasPlausibleEnd(before, live, event.at);
     if (from === to) {
       // Where expiries lie, a copy from before the ledger looks like a rotation, and its successor spent.
-      if (!this.#expiryIsOrder) from.continued ||= this.#isOlder(event.generation, live.generation);
+      if (!this.#expiryIsOrder && isCompared) from.continued ||= this.#isOlder(event.generation, live.generation);
       return;
     }
     if (event.reason !== "rotation" && this.#accepted.has(event.generation)) return;
@@ -189,7 +191,7 @@ export class Judge {
     const roseOrAppeared = event.signInEndsAt !== null && (rise === null || rise > SLIP_MS);
     if (event.reason === "rotation" && roseOrAppeared) {
       this.accuse("R4", "a new sign-in, told by its later end, was taken for a rotation");
-    } else if (event.reason === "adoption" ? ownersSame : this.#isProven(event, live)) {
+    } else if (event.reason === "adoption" ? ownersSame : isCompared && this.#isProven(event, live)) {
       from.continued = true;
     }
   }
@@ -379,6 +381,11 @@ export class Judge {
     if (followed && (acceptsAccountChange || this.#accountAccepted)) return;
     this.accuse("I4", `${store} ${was.profile} names ${named.email ?? named.uuid ?? "?"} and was overwritten`);
   }
+}
+
+function hasPlausibleEnd({ chainEnds }: LedgerState, { chain }: Pick<Live, "chain">, now: number): boolean {
+  const stated = chainEnds.get(chain)?.sinceReissue ?? [];
+  return stated.some(({ expiresAt, recordedAt }) => recordedAt <= now && isPlausible(expiresAt, recordedAt));
 }
 
 function isPair(access: TokenTruth, refresh: TokenTruth): boolean {

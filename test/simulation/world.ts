@@ -143,6 +143,8 @@ export class World {
     for (let second = 0; second < seconds; second++) {
       if (file.content !== null) file.replace(edited(file.content), this.#now);
       result = await this.#reconcile(this.#daemon, []);
+      // What could not be recorded is new at the next look.
+      if (result === null) return;
       this.#now += 1000;
     }
     const source = result?.plan.flows[0].source;
@@ -555,12 +557,13 @@ export class World {
   }
 
   /** R4, R7a: what the source's owner did counts, and another account is noticed. */
-  #checkSource({ plan, observation }: ReconcileResult): void {
+  #checkSource({ plan, observation, startedAt }: ReconcileResult): void {
     const [{ source, live }] = plan.flows;
     if (live === null || (source.kind !== "held" && source.kind !== "live")) return;
     const { held } = source;
     if (held.credential.type !== "oauth" || held.generation === null) return;
-    const now = this.#credsyncdNow;
+    // Its clock may have been set back in the middle of it.
+    const now = Math.max(this.#credsyncdNow, startedAt);
     const isOver = isPlausible(held.expiresAt, now) && held.expiresAt <= now;
     const isOld = this.#ledger.state.issues.has(held.issue) || isOver;
     if (source.kind === "held" && source.reason === "source-rolled-back" && !isOld) {
