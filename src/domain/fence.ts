@@ -60,15 +60,18 @@ export class Fences {
    * Whether a failed refresh never reached a server. Its program marks every profile of this id that has the login before it
    * asks one, so that a profile without a mark proves it; but it also marks without asking in the login's last five minutes.
    */
-  wasNeverSent({ place, spends, since }: SeenFence): boolean {
+  wasNeverSent({ place, claim, failed, spends, since }: SeenFence): boolean {
     const { read, ledger } = this.#context;
-    if (spends === null || place.marksWith === undefined) return false;
+    // A program that died in the middle of it never said that it failed.
+    if (!failed || spends === null || place.marksWith === undefined) return false;
     return read.some(({ store, profile, provider, marksWith, held }) => {
       if (marksWith !== place.marksWith || profile !== place.profile || provider !== place.provider) return false;
       if (held.kind !== "credential" || held.generation !== spends) return false;
-      // What came there after the mark was not there to be marked.
       const placement = ledger.placements.get(placementKey(store, profile));
-      return placement?.generation !== spends || placement.at <= since;
+      // What was marked, and is there again, was brought back by someone.
+      if (placement?.fence?.claim === claim) return false;
+      // What came there at the same scan as the mark, or later, was not there to be marked: credsyncd itself may have written it.
+      return placement?.generation !== spends || placement.at < since;
     });
   }
 

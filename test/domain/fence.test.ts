@@ -229,7 +229,13 @@ describe("a failed refresh of the live login, while a row that its program would
   test("is not told by a row that was given the login after the mark, but by one that had it before", () => {
     const since = wasFenced("live", MINUTE_MS, { failed: true });
     expect(plan([marked, unmarked], since, wasPlaced(NOW - MINUTE_MS / 2)).suspect).toBe(true);
+    expect(plan([marked, unmarked], since, wasPlaced(NOW - MINUTE_MS)).suspect).toBe(true);
     expect(plan([marked, unmarked], since, wasPlaced(NOW - HOUR_MS)).suspect).toBe(false);
+  });
+
+  test("is not told by a row that was marked as well, and was given the login again by hand", () => {
+    const marks = [wasFenced("live", MINUTE_MS, { failed: true }), wasFenced("live", MINUTE_MS, { failed: true, ...OPS })];
+    expect(plan([marked, unmarked], wasPlaced(NOW - HOUR_MS), ...marks).suspect).toBe(true);
   });
 
   test("does not make good what an earlier one made suspect", () => {
