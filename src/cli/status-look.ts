@@ -1,4 +1,5 @@
 import type { Composition } from "../daemon/compose.js";
+import { absentGateways } from "../daemon/absent-gateway.js";
 import { stillLagging } from "../daemon/lag.js";
 import { alertsNow } from "../daemon/status-alerts.js";
 import type { StatusReport } from "../daemon/status-report.js";
@@ -27,6 +28,11 @@ export async function lookNow(composition: Composition, files: FilesOfALook): Pr
   const alerts = await alertsNow(result, config, stateDirectory, daemon.running, ledger, now);
   const splitBrain = await findSplitBrains(composition, result.observation.inventory);
   const lagging = await stillLagging(lags, gateways, now);
-  const report = await statusOf(result, config, { daemon, lags: lagging, alerts, splitBrain }, now);
+  const report = await statusOf(
+    result,
+    config,
+    { daemon, lags: lagging, absentGateways: await absentGateways(gateways), alerts, splitBrain },
+    now,
+  );
   return { result, report, now };
 }

@@ -132,6 +132,7 @@ function notesOf(report: StatusReport, now: number, { paint }: Output): string[]
     );
   for (const { provider, explanation, hint } of report.splitBrain) say(`split brain for ${provider}`, explanation, hint);
   for (const gateway of report.gateways) say(gateway.gateway, lagLine(gateway, now), gateway.hint);
+  for (const { gateway, explanation, hint } of report.absentGateways) say(gateway, explanation, hint);
   const found = { unconfigured: report.unconfigured, retired: report.retired, inherits: report.inherits };
   for (const [kind, paths] of Object.entries(found) as [Finding["kind"], typeof report.retired][]) {
     for (const { store, path } of paths) notes.push(paint("dim", `${store} ${findingText(kind)}: ${path}`));

@@ -262,6 +262,7 @@ function sourceOf(
   command: string,
 ): Pick<SourceReport, "state" | "explanation" | "hint"> {
   const signIn = `sign in: ${command}`;
+  if (restoration?.share === "full" && !suspect) return { state: "restores", explanation: null, hint: null };
   if (restoration?.share === "full") return { state: "suspect", explanation: SUSPECT, hint: suspectHint(command) };
   if (restoration !== null || source.kind === "restored")
     return { state: "source-refresh-failed", explanation: RESTORED, hint: restoredHint(head.store, command) };

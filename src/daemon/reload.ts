@@ -5,6 +5,7 @@ import type { Plan } from "../domain/plan.js";
 import type { CommandOutcome } from "../io/run-command.js";
 import type { WriteOutcome } from "../reconcile/apply.js";
 import type { Gateway } from "../stores/openclaw-gateway.js";
+import { absentText, ABSENT_HINT } from "./absent-gateway.js";
 import { isOver, lagHint, lagText, type Lag, type LagReason } from "./lag.js";
 
 const FIRST_RETRY_MS = 15_000;
@@ -36,6 +37,8 @@ export class Reloader {
   #running: Promise<void> | null = null;
   /** The last failure that was said; it is said again only after a success. */
   #said: LagReason | null = null;
+  /** Whether it was said that nobody listens where the gateway should. */
+  #saidAbsent = false;
   #lag: Lag | null = null;
   /** Cuts short how long a gateway that could not be told is left alone. */
   #hurry = new AbortController();
@@ -111,6 +114,7 @@ export class Reloader {
   async #reloadOnce(signal: AbortSignal): Promise<boolean> {
     const { clock, log, gateway } = this.#ports;
     const listener = await gateway.listener();
+    await this.#sayWhetherAbsent(listener);
     if (this.#lag === null || listener === null || isOver(this.#lag, listener, clock.now())) {
       this.#become(null);
       return true;
@@ -129,6 +133,14 @@ export class Reloader {
     }
     const exitCode = outcome.kind === "failed" ? { exitCode: outcome.exitCode } : {};
     return this.#failed(reasonOf(outcome), outcome.kind === "not-found", exitCode);
+  }
+
+  async #sayWhetherAbsent(listener: string | null): Promise<void> {
+    const { gateway, log } = this.#ports;
+    const expected = listener === null ? ((await gateway.expected?.()) ?? null) : null;
+    if (expected !== null && !this.#saidAbsent)
+      log.info({ gateway: gateway.name, port: expected.port, why: absentText(expected), hint: ABSENT_HINT }, "gateway not found");
+    this.#saidAbsent = expected !== null;
   }
 
   #failed(reason: LagReason, isFinal: boolean, fields: { readonly exitCode?: number | null } = {}): boolean {

@@ -80,6 +80,14 @@ export interface GatewayStatus {
   readonly hint: string;
 }
 
+/** A gateway that is configured or ran, while nobody listens where it should. */
+export interface AbsentGateway {
+  readonly gateway: string;
+  readonly port: number;
+  readonly explanation: string;
+  readonly hint: string;
+}
+
 /** An alert that holds now. */
 export interface StatusAlert extends Omit<ToldAlert, "since"> {
   /** Null where nobody saw it begin. */
@@ -107,6 +115,8 @@ export interface StatusReport {
   readonly inherits: readonly (FoundPath & { readonly from: string | null; readonly profiles: readonly string[] })[];
   /** Running gateways that may still use a login that was replaced. */
   readonly gateways: readonly GatewayStatus[];
+  /** Gateways that are configured or ran, and that do not listen: nothing reloads them. */
+  readonly absentGateways: readonly AbsentGateway[];
   /** Agents that use different or broken profiles for one provider. */
   readonly splitBrain: readonly SplitBrain[];
   readonly alerts: readonly StatusAlert[];

@@ -14,6 +14,7 @@ import type { Leftovers } from "../io/temporary-file.js";
 import { mapConcurrently } from "../reconcile/concurrency.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import type {
+  AbsentGateway,
   DaemonStatus,
   FoundPath,
   ProfileStatus,
@@ -91,6 +92,7 @@ interface Surroundings {
   readonly splitBrain: StatusReport["splitBrain"];
   readonly daemon: DaemonStatus;
   readonly lags: readonly Lag[];
+  readonly absentGateways?: readonly AbsentGateway[];
   readonly alerts: readonly StatusAlert[];
 }
 
@@ -98,7 +100,7 @@ interface Surroundings {
 export async function statusOf(
   result: ReconcileResult,
   config: Config,
-  { daemon, lags, alerts, splitBrain }: Surroundings,
+  { daemon, lags, absentGateways = [], alerts, splitBrain }: Surroundings,
   now: number,
 ): Promise<StatusReport> {
   const stores: StoreStatus[] = [];
@@ -166,6 +168,7 @@ export async function statusOf(
       kind === "inherits" ? [{ store, path, from: inheritsFrom, profiles: servedProfiles(shown, inheritsFrom) }] : [],
     ),
     gateways: lags.map(gatewayStatus),
+    absentGateways,
     splitBrain,
     alerts,
     summary: summarize(shown),
@@ -238,6 +241,8 @@ function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, sig
     }
     case "fenced": {
       const { reason, explanation } = source;
+      if (adoption !== null) break;
+      if (restoration?.share === "full") return { reason, explanation, hint: doneBy(daemon, "puts it back from a copy") };
       if (restoration === null) return { reason, explanation, hint: fencedHint(head.store, source, signIn) };
       return { reason, explanation, hint: doneBy(daemon, "puts its access token back from a copy") };
     }

@@ -124,9 +124,13 @@ export function holdsOwnChain({ held, account }: ObservedTarget, live: Live, led
 }
 
 function asDescendant(target: ObservedTarget, held: HeldCredential, generation: Fingerprint, context: Context): Candidate | null {
-  const { ledger, live } = context;
-  if (live === null) return null;
+  const { ledger, live, verdict } = context;
   const candidate = { target, held, generation, ordered: false, descends: true };
+  // The very login that the source is marked for, before the ledger knew anything.
+  if (live === null) {
+    const isLost = verdict.kind === "fenced" && verdict.neverSent && verdict.until === null && verdict.lost === generation;
+    return isLost && target.related ? { ...candidate, descends: false, proof: "live-generation" } : null;
+  }
   if (generation === live.generation) {
     return outdatesSource(held, live, target, context) ? { ...candidate, proof: "live-generation" } : null;
   }
@@ -169,7 +173,9 @@ function outdatesSource(held: HeldCredential, live: Live, target: ObservedTarget
     case "logged-out":
       return !verdict.timeLimit && verdict.replaced !== live.generation && isMember(verdict.replaced, live, ledger);
     case "fenced":
-      return verdict.until === null && verdict.lost !== live.generation && isMember(verdict.lost, live, ledger);
+      if (verdict.until !== null || !isMember(verdict.lost, live, ledger)) return false;
+      // What was never sent is put back from a copy, or else from here.
+      return verdict.lost !== live.generation || (verdict.neverSent && verdict.copy === null);
     // What an agent still has of it may be spent.
     case "restored":
     case "missing":

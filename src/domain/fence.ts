@@ -13,6 +13,8 @@ export interface SeenFence extends Fence {
 }
 
 interface Context {
+  /** Every profile that was read, whatever its binding. */
+  readonly read: readonly ObservedProfile[];
   readonly ledger: LedgerState;
   readonly now: number;
   /** The clock jumped since the last look, so that it does not tell how long a claim has lasted: the wait begins again. */
@@ -48,9 +50,29 @@ export class Fences {
     return times.length === 0 ? null : Math.max(...times);
   }
 
-  /** A failed refresh that was to spend a generation, or null. */
-  failedToSpend(generation: Fingerprint): SeenFence | null {
-    return this.#all().find((fence) => fence.spends === generation && this.busyUntil(fence) === null) ?? null;
+  /** A failed refresh that may have spent a generation, with the answer lost, or null. */
+  mayHaveSpent(generation: Fingerprint): SeenFence | null {
+    const failed = this.#all().filter((fence) => fence.spends === generation && this.busyUntil(fence) === null);
+    return failed.find((fence) => !this.wasNeverSent(fence)) ?? null;
+  }
+
+  /**
+   * Whether a failed refresh never reached a server. Its program marks every profile of this id that has the login before it
+   * asks one, so that a profile without a mark proves it; but it also marks without asking in the login's last five minutes.
+   */
+  wasNeverSent({ place, claim, failed, spends, since }: SeenFence): boolean {
+    const { read, ledger } = this.#context;
+    // A program that died in the middle of it never said that it failed.
+    if (!failed || spends === null || place.marksWith === undefined) return false;
+    return read.some(({ store, profile, provider, marksWith, held }) => {
+      if (marksWith !== place.marksWith || profile !== place.profile || provider !== place.provider) return false;
+      if (held.kind !== "credential" || held.generation !== spends) return false;
+      const placement = ledger.placements.get(placementKey(store, profile));
+      // What was marked, and is there again, was brought back by someone.
+      if (placement?.fence?.claim === claim) return false;
+      // What came there at the same scan as the mark, or later, was not there to be marked: credsyncd itself may have written it.
+      return placement?.generation !== spends || placement.at < since;
+    });
   }
 
   /** When (epoch ms) the refreshes under way count as failed; also those that no target waits for may make live suspect. */

@@ -35,6 +35,8 @@ export interface ObservedProfile {
   readonly account: Account | null;
   /** Of the profile's other fields. */
   readonly surroundings: () => Fingerprint;
+  /** As its store has it. */
+  readonly marksWith?: string | undefined;
 }
 
 /** A profile of a target, with what the configuration says of it. */

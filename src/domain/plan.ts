@@ -77,7 +77,7 @@ export interface Adoption {
 export interface Restoration {
   readonly into: Place;
   readonly credential: OauthCredential;
-  /** The refresh token may be spent, so that it is put back by the user's order only. */
+  /** Without the refresh token where that may be spent, unless the user ordered it. */
   readonly share: Share;
   readonly expiryMarginMs: number;
   readonly generation: Fingerprint;
@@ -116,10 +116,11 @@ export interface Plan {
 /** Decides everything in one flow: what the source's content means, which agent's rotation to adopt, what each target is given. */
 export function planSync(input: PlanInput): Plan {
   const { source, targets, policy, orders, now } = input;
-  const fences = new Fences(
-    [...(source.state === "present" ? [source.observed] : []), ...targets.filter(({ binding }) => binding === "follow")],
-    input,
-  );
+  const own = source.state === "present" ? [source.observed] : [];
+  const fences = new Fences([...own, ...targets.filter(({ binding }) => binding === "follow")], {
+    ...input,
+    read: [...own, ...targets],
+  });
   const ends = new Ends(now, longestLifeMs(providerOf(source, targets)));
   const verdict = judgeSource(source, { ...input, fences, ends });
   const liveBefore = liveOf(input.ledger, source.flow);
@@ -139,10 +140,10 @@ export function planSync(input: PlanInput): Plan {
   const liveEvents = [...becoming, ...adopting];
   const ledger = adopting.length === 0 ? known : foldLedger(known, adopting);
   const live = liveOf(ledger, source.flow);
-  const restoration = adoption === null && live !== null ? restore(verdict, source, live, orders) : null;
-  const carried = carriedCredential(verdict, adoption, restoration);
   const suspicion = live === null || ledger.suspects.has(live.generation) ? [] : suspectEvents(live, fences, now);
   const suspect = live !== null && (suspicion.length > 0 || ledger.suspects.has(live.generation));
+  const restoration = adoption === null && live !== null ? restore(verdict, source, live, { orders, suspect }) : null;
+  const carried = carriedCredential(verdict, adoption, restoration);
 
   const context = {
     source: verdict,
@@ -245,9 +246,9 @@ function placeOf({ store, profile }: Place): Place {
   return { store, profile };
 }
 
-/** After R5: a refresh that was to spend what is live now failed, so that nobody knows whether it is spent. */
+/** After R5: a refresh of what is live now failed and may have been sent, so that nobody knows whether it is spent. */
 function suspectEvents({ generation }: Live, fences: Fences, at: number): SuspectEvent[] {
-  const fence = fences.failedToSpend(generation);
+  const fence = fences.mayHaveSpent(generation);
   if (fence === null) return [];
   return [{ kind: "suspect", at, generation, store: fence.place.store, profile: fence.place.profile }];
 }
@@ -325,22 +326,27 @@ function adoptionEvents(adoption: Adoption, source: ObservedSource, ledger: Ledg
 }
 
 /**
- * What a failed refresh took from the source is put back from the kept copy: by itself the access token alone, and once;
- * the whole of it by the user's order, which says that it is not spent.
+ * What a failed refresh took from the source is put back from the kept copy: the whole of it where it was never sent, or by the
+ * user's order, which says that it is not spent; else the access token alone, and once.
  */
-function restore(verdict: SourceVerdict, source: ObservedSource, live: Live, orders: Orders): Restoration | null {
+function restore(
+  verdict: SourceVerdict,
+  source: ObservedSource,
+  live: Live,
+  { orders, suspect }: { readonly orders: Orders; readonly suspect: boolean },
+): Restoration | null {
   if (source.state !== "present" || (verdict.kind !== "fenced" && verdict.kind !== "restored")) return null;
   if (verdict.kind === "fenced" && verdict.until !== null) return null;
   const { copy } = verdict;
   if (copy?.credential.type !== "oauth") return null;
-  const ordered = orders.force.has(source.store);
-  if (!ordered && (verdict.kind === "restored" || verdict.wasRestored)) return null;
-  const share: Share = ordered ? "full" : "access-only";
-  const expiryMarginMs = ordered ? 0 : (source.kept?.expiryMarginMs ?? 0);
+  const whole = orders.force.has(source.store) || (verdict.kind === "fenced" && verdict.neverSent && !suspect);
+  if (!whole && (verdict.kind === "restored" || verdict.wasRestored)) return null;
+  const share: Share = whole ? "full" : "access-only";
+  const expiryMarginMs = whole ? 0 : (source.kept?.expiryMarginMs ?? 0);
   const expiresAt = live.expiresAt === null ? null : live.expiresAt + expiryMarginMs;
   return {
     into: placeOf(source),
-    credential: { ...copy.credential, refresh: ordered ? copy.credential.refresh : null, expiresAt },
+    credential: { ...copy.credential, refresh: whole ? copy.credential.refresh : null, expiresAt },
     share,
     expiryMarginMs,
     generation: live.generation,

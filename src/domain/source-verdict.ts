@@ -39,8 +39,10 @@ export type SourceVerdict =
       /** The generation that it was to spend, as the fence says, else what it was last known to hold. */
       readonly lost: Fingerprint | null;
       readonly until: number | null;
-      /** The kept copy of the live issue, where that is what was lost. */
+      /** A copy of the live issue, where that is what was lost. */
       readonly copy: HeldCredential | null;
+      /** The failed refresh never reached a server, so that what it lost is not spent. */
+      readonly neverSent: boolean;
       /** It was put back once already, and its program marked it again: another time is the user's own choice. */
       readonly wasRestored: boolean;
     }
@@ -126,7 +128,9 @@ function judgeFence(source: PresentSource, { fences, ledger }: Context): SourceV
   const mayRestore = lostLive && relateAccounts(source.observed.account, live.account) !== "different";
   const copy = mayRestore ? copyOf(source, live) : null;
   const wasRestored = live !== null && placement !== undefined && wasGivenBack(placement, live);
-  const fenced = { kind: "fenced", lost: fence?.spends ?? (placement?.generation || null), until, copy, wasRestored } as const;
+  const lost = fence?.spends ?? (placement?.generation || null);
+  const neverSent = fence !== null && fences.wasNeverSent(fence);
+  const fenced = { kind: "fenced", lost, until, copy, neverSent, wasRestored } as const;
   if (until !== null) return { ...fenced, reason: "source-refreshing", explanation: "its program is refreshing it" };
   const explanation = "its program failed to refresh it, and put a mark in the place of its tokens";
   return { ...fenced, reason: "source-refresh-failed", explanation };

@@ -84,6 +84,11 @@ export interface StoreDescription {
  * - puts no content of the store into an error.
  */
 export interface CredentialStore extends StoreDescription {
+  /**
+   * Names the installation whose stores its program marks together before it refreshes a login that several of them hold;
+   * absent where it marks none.
+   */
+  readonly marksWith?: string;
   /** Where it is, told without reading its content; empty where nothing is there, or it cannot be told. */
   places(): readonly Place[];
   /** @throws StoreError */

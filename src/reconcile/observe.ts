@@ -61,8 +61,7 @@ export async function observe(
   };
   const reads = markDuplicates(found, source.reads).map((read): ReadTarget => {
     if (read.snapshot === null || read.sameAs !== null) return { ...read, profiles: [] };
-    const store = read.target.store.name;
-    return { ...read, profiles: read.snapshot.profiles.map((stored) => observeProfile(store, stored, names)) };
+    return { ...read, profiles: read.snapshot.profiles.map((stored) => observeProfile(read.target.store, stored, names)) };
   });
   const snapshots = [...source.reads, ...reads].map(({ snapshot }) => snapshot);
   const storeFiles = [
@@ -189,7 +188,7 @@ function profilesOf(
   for (const { store, snapshot } of reads) {
     for (const stored of snapshot.profiles) {
       if (profiles.has(stored.id)) continue;
-      const observed = observeProfile(store.name, stored, names);
+      const observed = observeProfile(store, stored, names);
       const { accountInCredential } = stored;
       const kept = keptLogin(stored.id, copies.get(placementKey(store.name, stored.id)), from, names);
       profiles.set(stored.id, { observed, accountInCredential, changedAt: snapshot.changedAt ?? 0, kept });
@@ -290,15 +289,16 @@ function overruled(read: Found, claim: Claim<Found>, holding: Holding<Found> | n
   return { ...read, snapshot: null, error, sameAs };
 }
 
-function observeProfile(store: StoreName, stored: StoredProfile, names: Names): ObservedProfile {
+function observeProfile({ name, marksWith }: CredentialStore, stored: StoredProfile, names: Names): ObservedProfile {
   const { fingerprintOf } = names;
   return {
-    store,
+    store: name,
     profile: stored.id,
     provider: stored.provider,
     held: toHeld(stored.id, stored.content, names),
     account: fingerprinted(stored.account, fingerprintOf),
     surroundings: () => fingerprintOf(stored.surroundings()),
+    marksWith,
   };
 }
 

@@ -5,6 +5,7 @@ import { runCommand, type CommandOutcome } from "../io/run-command.js";
 import { errnoOf } from "../io/system-error.js";
 import { expandHome, variable, type Environment } from "./environment.js";
 import { profileOf, profileVariables, readOpenclawConfig, withoutGateway, type OpenclawConfig } from "./openclaw-config.js";
+import { readGatewayLock } from "./openclaw-gateway-lock.js";
 import type { Variables } from "./openclaw-variables.js";
 
 /** OpenClaw's own default. */
@@ -23,6 +24,15 @@ export interface Gateway {
   readonly listener: () => Promise<string | null>;
   /** Null where the user wants it not to be told. */
   readonly reload: ((signal: AbortSignal) => Promise<CommandOutcome>) | null;
+  /** Where it should listen; null where none is configured and none is known to have run. */
+  readonly expected?: () => Promise<ExpectedGateway | null>;
+}
+
+/** Where a gateway should listen. */
+export interface ExpectedGateway {
+  readonly port: number;
+  /** `ran`: its lock is still there. `configured`: OpenClaw's files or variables name it. */
+  readonly because: "ran" | "configured";
 }
 
 /** A reload's limit: a gateway that is busy answers late, one that hangs not at all. */
@@ -32,14 +42,33 @@ export const RELOAD_TIMEOUT_MS = 30_000;
 export function openclawGateway(stateDir: string | null, reloads: boolean, environment: Environment): Gateway {
   return {
     name: `the gateway of ${stateDir ?? variable(environment, "OPENCLAW_STATE_DIR") ?? "~/.openclaw"}`,
-    listener: async () => listenerOf(gatewayPort(await readOpenclawConfig(environment, stateDir))),
+    listener: async () => listenerOf(await portInUse(await readOpenclawConfig(environment, stateDir))),
     reload: reloads
       ? async (signal) => {
-          const variables = await reloadVariables(stateDir, environment);
+          const config = await readOpenclawConfig(environment, stateDir);
+          const port = await portInUse(config);
+          // One that was started on another port than its files name: `openclaw` asks no lock.
+          const named = port === gatewayPort(config) ? {} : { OPENCLAW_GATEWAY_PORT: String(port) };
+          const variables = { ...(await reloadVariables(stateDir, environment)), ...named };
           return runCommand(["openclaw", "secrets", "reload"], { timeoutMs: RELOAD_TIMEOUT_MS, variables }, signal);
         }
       : null,
+    expected: async () => expectedIn(await readOpenclawConfig(environment, stateDir)),
   };
+}
+
+/** The port of the gateway that runs from these files, else the one that they name. */
+async function portInUse(config: OpenclawConfig): Promise<number> {
+  const lock = await readGatewayLock(config);
+  return lock?.isAlive === true && (await listenerOf(lock.port)) !== null ? lock.port : gatewayPort(config);
+}
+
+async function expectedIn(config: OpenclawConfig): Promise<ExpectedGateway | null> {
+  const lock = await readGatewayLock(config);
+  if (lock !== null) return { port: lock.port, because: "ran" };
+  const { gateway } = config.value;
+  const isLocal = isJsonObject(gateway) && gateway["mode"] !== "remote";
+  return isLocal || namedPort(config) !== null ? { port: gatewayPort(config), because: "configured" } : null;
 }
 
 /** The variables by which `openclaw` finds the gateway of a state directory. */
@@ -55,8 +84,9 @@ async function reloadVariables(stateDir: string | null, environment: Environment
 }
 
 /** The port that the gateway of an OpenClaw listens on (openclaw/openclaw, src/config/paths.ts). */
-export function gatewayPort({ value, variables, versionHint }: OpenclawConfig): number {
-  const named = portIn(variables["OPENCLAW_GATEWAY_PORT"]) ?? portIn(variables["CLAWDBOT_GATEWAY_PORT"]);
+export function gatewayPort(config: OpenclawConfig): number {
+  const { value, variables, versionHint } = config;
+  const named = namedPort(config);
   const { gateway } = value;
   const port = isJsonObject(gateway) ? gateway["port"] : null;
   if (named !== null) return named;
@@ -66,7 +96,11 @@ export function gatewayPort({ value, variables, versionHint }: OpenclawConfig): 
   return isNamed && hasProfilePorts(versionHint) ? profilePort(profile) : DEFAULT_PORT;
 }
 
-/** Up to 2026.7 profiles have no ports of their own. */
+function namedPort({ variables }: OpenclawConfig): number | null {
+  return portIn(variables["OPENCLAW_GATEWAY_PORT"]) ?? portIn(variables["CLAWDBOT_GATEWAY_PORT"]);
+}
+
+/** Up to 2026.7 profiles have no ports of their own; a config that names no version is taken for one of today. */
 function hasProfilePorts(versionHint: string | null): boolean {
   const [, year, month] = /^(\d+)\.(\d+)\./.exec(versionHint ?? "") ?? [];
   return year === undefined || Number(year) * 12 + Number(month) >= 2026 * 12 + 8;

@@ -81,6 +81,7 @@ export class OpenclawSqliteStore implements CredentialStore {
   readonly format = "openclaw-sqlite";
   readonly name: StoreName;
   readonly path: string;
+  readonly marksWith: string;
   readonly #options: SqliteStoreOptions;
   readonly #environment: Environment;
   readonly #confinement: Confinement;
@@ -89,6 +90,7 @@ export class OpenclawSqliteStore implements CredentialStore {
   constructor(options: SqliteStoreOptions, environment: Environment) {
     this.name = options.name;
     this.path = options.path;
+    this.marksWith = options.stateDirectory;
     this.#confinement = options.confinement ?? unconfined;
     this.#guard = new GuardedPath(options.path, this.#confinement);
     this.#options = options;

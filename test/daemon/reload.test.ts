@@ -42,8 +42,8 @@ async function reloading(outcomes: CommandOutcome[] = []) {
       return outcome === undefined ? new Promise((resolve) => (gateway.pending = resolve)) : Promise.resolve(outcome);
     },
   };
-  const reloader = (reload = port.reload): Reloader =>
-    new Reloader({ gateway: { ...port, reload }, clock, log, onChange: () => (gateway.changes += 1) });
+  const reloader = (reload = port.reload, expected: Gateway["expected"] = () => Promise.resolve(null)): Reloader =>
+    new Reloader({ gateway: { ...port, reload, expected }, clock, log, onChange: () => (gateway.changes += 1) });
   const news = (): unknown[] => lines.map(({ level, msg, reason }) => [level, msg, ...(reason === undefined ? [] : [reason])]);
   return { clock, gateway, reloader, lines, news };
 }
@@ -64,6 +64,28 @@ describe("a gateway whose stores were written", () => {
     await own.idle();
     expect([own.lag, gateway.reloads, news()]).toEqual([null, 1, [["info", "gateway reloaded"]]]);
     expect(gateway.changes).toBeGreaterThanOrEqual(2);
+  });
+
+  test("is said once not to be found where it should listen, and again once it was there", async () => {
+    const { reloader, gateway, lines, news } = await reloading([done]);
+    const own = reloader(undefined, () => Promise.resolve({ port: 18999, because: "configured" as const }));
+    const missing = ["info", "gateway not found"];
+    for (const [listener, said] of [
+      [null, [missing]],
+      [null, [missing]],
+      ["1", [missing, ["info", "gateway reloaded"]]],
+      [null, [missing, ["info", "gateway reloaded"], missing]],
+    ] as const) {
+      gateway.listener = listener;
+      own.request(endsIn(HOUR_MS), signal);
+      await own.idle();
+      expect(news()).toEqual(said);
+    }
+    expect(lines[0]).toMatchObject({
+      gateway: "the gateway",
+      port: 18999,
+      hint: expect.stringContaining("gateway.port") as string,
+    });
   });
 
   test("is not told where none listens", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { foldLedger, placementKey, type LedgerEvent } from "../../src/domain/ledger.js";
-import type { ObservedTarget } from "../../src/domain/observation.js";
+import { emptyLedger, foldLedger, placementKey, type LedgerEvent } from "../../src/domain/ledger.js";
+import type { KeptLogin, ObservedTarget } from "../../src/domain/observation.js";
 import { Secret } from "../../src/domain/secret.js";
 import type { Share } from "../../src/domain/store.js";
 import {
@@ -183,6 +183,99 @@ describe("a profile whose refresh failed (R16a)", () => {
     );
     expect(judged(targetWith(fence("old", "failed")), { ledger })).toMatchObject({ kind: "hold", reason: "reverting" });
     expect(judged(targetWith(fence("live", "failed")), { ledger })).toMatchObject({ kind: "write", share: "access-only" });
+  });
+});
+
+describe("a failed refresh of the live login, while a row that its program would have marked too has it unmarked (R16a)", () => {
+  const ROW = { marksWith: "the OpenClaw" } as const;
+  const marked = targetWith(fence("live", "failed"), ROW);
+  const unmarked = targetWith(login("live"), { ...OPS, ...ROW });
+  const plan = (targets: readonly ObservedTarget[], ...events: LedgerEvent[]) =>
+    planFor({ source, ledger: knownChain(...events), targets: [...targets] });
+  const wasPlaced = (at: number) => wasSeen("live", { ...OPS, at });
+
+  test("was never sent: nothing is suspect, and it is healed with the whole login", () => {
+    const { suspect, record, writes } = plan([marked, unmarked]);
+    expect(suspect).toBe(false);
+    expect(record.map(({ kind }) => kind)).not.toContain("suspect");
+    expect(writes).toMatchObject([{ target: { store: "openclaw:main" }, share: "full", backup: false }]);
+  });
+
+  test.each([
+    ["a pinned agent's", { binding: "pinned" }],
+    ["one that is given the access token alone, and still has all of it", { share: "access-only" }],
+  ] as const)("is told by %s row as well", (_whose, options) => {
+    expect(plan([marked, { ...unmarked, ...options }]).suspect).toBe(false);
+  });
+
+  test("is told by the source's row", () => {
+    const row = { ...unmarked, store: SOURCE };
+    const openclaw = { ...sourceWith(login("live")), observed: row } as typeof source;
+    expect(planFor({ source: openclaw, ledger: knownChain(), targets: [marked] }).suspect).toBe(false);
+  });
+
+  test.each([
+    ["another profile's", { profile: "anthropic:default" }],
+    ["another provider's", { provider: "claude-cli" }],
+    ["another OpenClaw's", { marksWith: "the box's" }],
+    ["no OpenClaw's that marks", { marksWith: undefined }],
+    ["an older login's", { held: login("old") }],
+    ["an access token's alone", { held: login(null, { issue: "live/1" }) }],
+    ["a marked", { held: fence("live", "failed") }],
+  ])("is not told by %s row, which would not have been marked", (_whose, options) => {
+    expect(plan([marked, { ...unmarked, ...options }]).suspect).toBe(true);
+  });
+
+  test("is not told by a row that was given the login after the mark, but by one that had it before", () => {
+    const since = wasFenced("live", MINUTE_MS, { failed: true });
+    expect(plan([marked, unmarked], since, wasPlaced(NOW - MINUTE_MS / 2)).suspect).toBe(true);
+    expect(plan([marked, unmarked], since, wasPlaced(NOW - MINUTE_MS)).suspect).toBe(true);
+    expect(plan([marked, unmarked], since, wasPlaced(NOW - HOUR_MS)).suspect).toBe(false);
+  });
+
+  test("is not told by a row that was marked as well, and was given the login again by hand", () => {
+    const marks = [wasFenced("live", MINUTE_MS, { failed: true }), wasFenced("live", MINUTE_MS, { failed: true, ...OPS })];
+    expect(plan([marked, unmarked], wasPlaced(NOW - HOUR_MS), ...marks).suspect).toBe(true);
+  });
+
+  test("does not make good what an earlier one made suspect", () => {
+    const { suspect, writes } = plan([marked, unmarked], suspected);
+    expect(suspect).toBe(true);
+    expect(writes).toMatchObject([{ share: "access-only" }]);
+  });
+
+  describe("in the source", () => {
+    const lost = (kept: KeptLogin | null) => {
+      const openclaw = sourceWith(fence("live", "failed"), { kept });
+      const observed = { ...marked, store: SOURCE, profile: LISTED_PROFILE };
+      return { ...openclaw, observed } as typeof openclaw;
+    };
+    const kept = { copies: [login("live")], expiryMarginMs: 5 * MINUTE_MS };
+
+    test("is put back whole from the copy, and pushed whole", () => {
+      const { restoration, suspect, writes } = planFor({
+        source: lost(kept),
+        ledger: knownChain(),
+        targets: [unmarked, targetWith(login("old"), { store: "openclaw:dev" })],
+      });
+      expect(suspect).toBe(false);
+      expect(restoration).toMatchObject({ share: "full", expiryMarginMs: 0, credential: { refresh: new Secret("live") } });
+      expect(writes).toMatchObject([{ target: { store: "openclaw:dev" }, share: "full" }]);
+    });
+
+    test("is put back whole from the row that has it, where there is no copy, or no ledger", () => {
+      for (const ledger of [knownChain(), foldLedger(emptyLedger, [])]) {
+        const { adoption, restoration, suspect } = planFor({ source: lost(null), ledger, targets: [unmarked] });
+        expect(suspect).toBe(false);
+        expect(restoration).toBeNull();
+        expect(adoption).toMatchObject({ generation: "live", candidate: { target: { store: OPS.store } } });
+      }
+    });
+
+    test("is put back without its refresh token where an earlier refresh may have spent it", () => {
+      const { restoration } = planFor({ source: lost(kept), ledger: knownChain(suspected), targets: [unmarked] });
+      expect(restoration).toMatchObject({ share: "access-only", credential: { refresh: null } });
+    });
   });
 });
 

@@ -146,9 +146,9 @@ describe("a source whose program failed to refresh it, and erased it everywhere"
 
   test("is put back once; a mark that comes again stays, and is told", async () => {
     const openclaw = await fencingSource();
-    const { source } = openclaw;
+    const { source, stores } = openclaw;
     await sync(openclaw);
-    await failRefresh([source]);
+    await failRefresh(stores);
     const mark = await source.readProfile();
     await sync(openclaw);
     expect(await source.readProfile()).toEqual(bare(openclaw, 1, MARGIN_MS));
@@ -172,9 +172,9 @@ describe("a source whose program failed to refresh it, and erased it everywhere"
     ["and the mark of that still stands there", 69, LOST, () => Promise.resolve()],
   ])("is told how all of it is put back after the ledger was lost, %s", async (_when, code, state, before) => {
     const openclaw = await fencingSource();
-    const { home, source } = openclaw;
+    const { home, source, stores } = openclaw;
     await sync(openclaw);
-    await failRefresh([source]);
+    await failRefresh(stores);
     await before(openclaw);
     await rm(join(home.stateDirectory, "ledger.jsonl"));
     const told = await sync(openclaw);
@@ -190,13 +190,47 @@ describe("a source whose program failed to refresh it, and erased it everywhere"
 
   test("is given the newest access token of its login, of which the refresh token stayed the same", async () => {
     const openclaw = await fencingSource();
-    const { home, source } = openclaw;
+    const { home, source, stores } = openclaw;
     await sync(openclaw);
     const reissued: Json = { ...home.profile(1), access: home.token("access", 2), expires: endOf(2) };
     await source.writeProfile(reissued);
     await sync(openclaw);
-    await failRefresh([source]);
+    await failRefresh(stores);
     await sync(openclaw);
     expect(await source.readProfile()).toEqual(alone(reissued, endOf(2) + MARGIN_MS));
+  });
+});
+
+describe("a source that its program marked without asking a server, while another row has the login unmarked", () => {
+  test("is given all of it back, nothing is taken from anyone, and nothing is suspect", async () => {
+    const openclaw = await fencingSource();
+    const { home, source, stores } = openclaw;
+    await sync(openclaw);
+    await failRefresh([source]);
+    expect(await sync(openclaw)).toMatchObject({ code: 0, source: { state: "restores" } });
+    expect(await profiles(stores)).toEqual(stores.map(() => home.profile(1)));
+    expect(await sync(openclaw)).toMatchObject({ code: 0, writes: [], source: { state: "live" } });
+    const { alerts } = await statusOf(openclaw);
+    expect(alerts.map(({ kind }) => kind)).not.toContain("suspect");
+  });
+
+  test("is given it back, however often", async () => {
+    const openclaw = await fencingSource();
+    const { home, source } = openclaw;
+    await sync(openclaw);
+    for (let times = 0; times < 3; times++) {
+      await failRefresh([source]);
+      expect(await sync(openclaw)).toMatchObject({ code: 0, source: { state: "restores" } });
+      expect(await source.readProfile()).toEqual(home.profile(1));
+    }
+  });
+
+  test("is given it from that row, where credsyncd never saw the source before", async () => {
+    const openclaw = await fencingSource();
+    const { home, source, stores } = openclaw;
+    await failRefresh([source]);
+    expect(await sync(openclaw)).toMatchObject({ code: 0, source: { state: "adopts" } });
+    expect(await profiles(stores)).toEqual(stores.map(() => home.profile(1)));
+    expect(await sync(openclaw)).toMatchObject({ code: 0, writes: [], source: { state: "live" } });
   });
 });

@@ -165,6 +165,32 @@ describe.each(["2026.9.6", "2026.5.28"] as const)("where a refresh in an OpenCla
   });
 });
 
+describe("where OpenClaw 2026.9.6 marked a login in its last five minutes, without asking a server", () => {
+  test.each(["before", "after"])(
+    "the row is healed with all of it, %s credsyncd knew it, as often as that happens",
+    async (when) => {
+      const openclaw = await openclawHome("2026.9.6");
+      const { home, stores, store } = openclaw;
+      const own = stores.filter(({ name }) => name !== "openclaw:shared").slice(0, 1);
+      const daemon = await startDaemon(openclaw, new MovedClock());
+      if (when === "after") await daemon.reconcile();
+      for (let times = 0; times < 5; times++) {
+        await fence(own, { failed: true, claim: String(times).padStart(32, "0") });
+        expect((await daemon.reconcile()).plan).toMatchObject({ flows: [{ suspect: false }] });
+        expect(await profiles(openclaw)).toEqual(everywhere(openclaw, home.profile(1)));
+      }
+      expect(await ledgerEvents(openclaw)).not.toContain("suspect");
+
+      // Of a refresh that was sent every row is marked.
+      await fence([store("openclaw:shared"), ...own], { failed: true, claim: "f".repeat(32) });
+      const rest = stores.filter((each) => each.name !== "openclaw:shared" && !own.includes(each));
+      await fence(rest, { failed: true, claim: "f".repeat(32) });
+      expect((await daemon.reconcile()).plan).toMatchObject({ flows: [{ suspect: true }] });
+      expect(await profiles(openclaw)).toEqual(everywhere(openclaw, bare(openclaw, 1)));
+    },
+  );
+});
+
 describe.each(["2026.9.6", "2026.6.11"] as const)(
   "where an OpenClaw %s is the source, and every store is fenced at once",
   (version) => {

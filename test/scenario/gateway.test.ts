@@ -54,6 +54,21 @@ describe("a running gateway", () => {
     expect(await gateways()).toEqual([]);
   });
 
+  test("that does not listen where it should is in status and doctor, with what to do", async () => {
+    const { home, server, port, variables } = await homeWithGateway("exit 0");
+    const absent = async (): Promise<unknown> =>
+      (JSON.parse((await credsyncd(home, ["status", "--json"], variables)).stdout) as Record<string, unknown>)["absentGateways"];
+    expect(await absent()).toEqual([]);
+    server.close();
+    await once(server, "close");
+    expect(await absent()).toMatchObject([{ gateway: "the gateway of ~/.openclaw", port }]);
+    for (const command of ["status", "doctor"]) {
+      const { stdout } = await credsyncd(home, [command], variables);
+      expect(stdout).toContain(`nothing listens on port ${String(port)}`);
+      expect(stdout).toContain("gateway.port");
+    }
+  });
+
   test("that wants to be paired is in status: since when, until when, why, and what to do", async () => {
     const { home, variables, gateways } = await homeWithGateway(
       "echo scope upgrade pending approval: pairing required >&2; exit 1",

@@ -2,7 +2,7 @@ import { Secret } from "../../src/domain/secret.js";
 import { fenced } from "../support/openclaw-fence.js";
 import { ModelAgent, wordsOf, type ActorWorld, type AgentSetting, type RefreshChoice } from "./actors.js";
 import { fenceIn, type ModelFence } from "./model-fence.js";
-import type { AgentContent, AgentProfile, ModelFile } from "./model-file.js";
+import type { AgentContent, AgentProfile, ClaudeContent, ModelFile } from "./model-file.js";
 import type { RefreshAnswer } from "./model-server.js";
 
 interface Peer {
@@ -23,11 +23,35 @@ interface Claim {
 /** The agents of one OpenClaw, which fence each other's stores. */
 export class FencingHome {
   readonly agents: FencingAgent[] = [];
+  readonly #spent = new Set<string>();
+  readonly #broughtBack = new Set<string>();
   #claims = 0;
 
   nextClaim(): string {
     this.#claims += 1;
     return this.#claims.toString(16).padStart(32, "0");
+  }
+
+  noteSpent(claim: string): void {
+    this.#spent.add(claim);
+  }
+
+  /** A person put a login into a store, marked or not. */
+  noteBroughtBack(refresh: string): void {
+    this.#broughtBack.add(refresh);
+  }
+
+  /** Whether the refresh of a claim spent a refresh token that nobody has brought back by hand. */
+  hasSpent(claim: string, refresh: string): boolean {
+    return this.#spent.has(claim) && !this.#broughtBack.has(refresh);
+  }
+
+  /** Whether another store than this one has a login unmarked that a refresh would have marked there. */
+  hasUnmarked(refresh: string, profile: string, besides: AgentContent): boolean {
+    return this.agents.some(({ file: { content } }) => {
+      const held = content === besides ? undefined : content?.profiles[profile];
+      return held?.type === "oauth" && held.refresh === refresh;
+    });
   }
 
   /** When the refresh of a claim began that is still under way; null where its program is done or dead. */
@@ -39,7 +63,8 @@ export class FencingHome {
 /**
  * A model of one agent of OpenClaw 2026.9.4 and later: while it refreshes, marks stand in the place of the tokens in every
  * store that holds them, and they stay where the refresh fails, for whatever reason (2026.9.5, `fenceOAuthRefreshPeers`,
- * `settleOAuthRefreshPeerClaims`).
+ * `settleOAuthRefreshPeerClaims`). In the last five minutes of an access token it asks no server, and marks its own store all
+ * the same once the shared one has the login (2026.9.6, as it runs).
  */
 export class FencingAgent extends ModelAgent {
   readonly #home: FencingHome;
@@ -77,6 +102,8 @@ export class FencingAgent extends ModelAgent {
     if (!forced && !due && !this.world.refuses(original.access)) return "needs no refresh yet";
     if (!this.file.tryLock(this.name, now(), 30_000)) return "finds its lock busy";
     this.file.unlock(this.name);
+    const isOver = this.clock() >= (original.expires ?? Infinity);
+    if (!forced && !isOver && !this.world.refuses(original.access)) return this.#passLastMinutes(profile, original);
     const inherited = this.fresherInMain(profile, original);
     if (inherited !== null) {
       put(this.file, profile, { ...original, ...inherited }, now());
@@ -92,6 +119,7 @@ export class FencingAgent extends ModelAgent {
     });
     for (const file of [this.file, ...peers.map((peer) => peer.file)]) put(file, profile, mark, now());
     const answer = network === "down" ? "no-answer" : this.#spend(original.refresh, reissue);
+    if (typeof answer !== "string" && answer.refresh !== original.refresh) this.#home.noteSpent(claim);
     const heard = network === "answer-lost" ? "no-answer" : answer;
     this.claim = { profile, claim, begunAt: now(), fence: mark, original, peers, answer: heard };
     return `fences ${[this.file, ...peers.map((peer) => peer.file)].map((file) => file.name).join(", ")} and spends ${original.refresh}: ${
@@ -128,9 +156,31 @@ export class FencingAgent extends ModelAgent {
     return `saves ${answer.access}`;
   }
 
+  override copyByHand(profile: string, claude: ClaudeContent | null): string {
+    const refresh = claude?.claudeAiOauth?.refreshToken;
+    if (refresh !== undefined) this.#home.noteBroughtBack(refresh);
+    return super.copyByHand(profile, claude);
+  }
+
   override crash(): string {
     this.claim = null;
     return super.crash();
+  }
+
+  /** It goes on with what it has, and asks no server: the first time the shared store is given it, the next its own is marked. */
+  #passLastMinutes(profile: string, original: AgentProfile): string {
+    const { now } = this.world;
+    const goesOn = `goes on with ${original.access ?? "?"} in its last minutes`;
+    if (this.main === null || this.main.content === null) return goesOn;
+    const shared = this.main.content.profiles[profile];
+    if (shared === undefined) {
+      put(this.main, profile, { ...original }, now());
+      return `${goesOn}, and gives it to main`;
+    }
+    if (shared.type !== "oauth" || shared.refresh !== original.refresh) return goesOn;
+    const claim = this.#home.nextClaim();
+    put(this.file, profile, failed(fenced({ ...original }, { profile, failed: false, claim }) as unknown as AgentProfile), now());
+    return `${goesOn}, which main has, and leaves a failed fence of its own without asking a server`;
   }
 
   #spend(refresh: string, reissue: boolean): RefreshAnswer {

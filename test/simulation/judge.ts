@@ -5,7 +5,7 @@ import { noOrders, type Orders } from "../../src/domain/observation.js";
 import type { ProfilePatch, StoredProfile, StoreName } from "../../src/domain/store.js";
 import { isPlausible } from "./model-end.js";
 import { fenceIn } from "./model-fence.js";
-import { slotsOf, type FileContent, type ModelFile, type Slot } from "./model-file.js";
+import { slotsOf, type AgentContent, type FileContent, type ModelFile, type Slot } from "./model-file.js";
 import type { DurableBackups, DurableLedger } from "./model-memory.js";
 import { TOKEN_MARK, type Chain, type ModelServer, type TokenTruth } from "./model-server.js";
 import type { Names } from "./names.js";
@@ -40,6 +40,10 @@ export interface JudgeWorld {
   readonly acceptsAccountChange: boolean;
   /** Whether the refresh of a claim is under way, and not for too long. */
   readonly isRefreshing: (claim: string) => boolean;
+  /** Whether the refresh of a claim spent a refresh token that nobody has brought back by hand. */
+  readonly hasSpent: (claim: string, refresh: string) => boolean;
+  /** Whether another store than this one has a login unmarked that a refresh would have marked there. */
+  readonly hasUnmarked: (refresh: string, profile: string, besides: AgentContent) => boolean;
   /** The time (epoch ms) by credsyncd's own clock. */
   readonly credsyncdNow: () => number;
   readonly note: (words: string) => void;
@@ -292,7 +296,10 @@ export class Judge {
     const ordered = orders.force.has(store) || after === null || this.#isAccepted(after);
     if (!ordered && before !== null && this.#ledgerOrders(after, before))
       this.accuse("I2", `${store} ${slot.profile} went from the fence of ${spent ?? "?"} back to ${slot.access ?? "?"}`);
-    if (orders === noOrders && spent !== null && slot.refresh === spent)
+    if (orders !== noOrders || spent === null || slot.refresh !== spent || content === null || !("profiles" in content)) return;
+    if (this.#world.hasSpent(fence.claim, spent))
+      this.accuse("R16a", `${store} ${slot.profile} was given ${spent} whole, which a refresh had spent`);
+    else if (!this.#world.hasUnmarked(spent, slot.profile, content))
       this.accuse("R16a", `${store} ${slot.profile} was given ${spent} whole, of which a refresh had failed there`);
   }
 

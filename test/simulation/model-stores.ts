@@ -218,6 +218,7 @@ function readLogin(login: ClaudeLogin): ProfileContent {
 }
 
 export class ModelAgentStore extends ModelStore<AgentContent> {
+  readonly marksWith = "the model OpenClaw";
   readonly format = "openclaw-json";
   protected readonly ownerStaleMs = 30_000;
 

@@ -2,7 +2,7 @@ import { Failure } from "../../src/domain/errors.js";
 import { noOrigin, type Inventory, type SourceStore, type TargetStore } from "../../src/domain/inventory.js";
 import { relateAccounts } from "../../src/domain/credential.js";
 import { flowId, liveOf, placementKey } from "../../src/domain/ledger.js";
-import { noOrders, type Binding, type HeldCredential, type Orders } from "../../src/domain/observation.js";
+import { noOrders, type Binding, type Held, type HeldCredential, type Orders } from "../../src/domain/observation.js";
 import type { CredentialStore } from "../../src/domain/store.js";
 import { isUnfinished, Reconciler, type ReconcileResult } from "../../src/reconcile/reconciler.js";
 import { ModelAgent, ModelClaude, type ActorWorld } from "./actors.js";
@@ -104,6 +104,8 @@ export class World {
         setting.agents.every(({ expiryMarginMs }) => expiryMarginMs === 0),
       acceptsAccountChange: setting.policy.onAccountChange === "push",
       isRefreshing: (claim) => this.#isRefreshing(claim),
+      hasSpent: (...what) => this.#home.hasSpent(...what),
+      hasUnmarked: (...what) => this.#home.hasUnmarked(...what),
       note: this.#note,
     });
     this.#populate();
@@ -616,16 +618,22 @@ export class World {
   }
 
   /** R16a: while a failed refresh may have spent what is live, nobody who lacks it is given the whole of it. */
-  #checkSuspect({ reports, writes, adoption }: ReconcileResult["plan"]["flows"][number], orders: Orders): void {
+  #checkSuspect({ head, reports, writes, adoption }: ReconcileResult["plan"]["flows"][number], orders: Orders): void {
     if (orders !== noOrders || adoption !== null) return;
-    const fences = reports.flatMap(({ target, verdict }) =>
-      verdict !== null && target.held.kind === "fence" ? [target.held] : [],
+    const read = [...(head.state === "present" ? [head.observed] : []), ...reports.map(({ target }) => target)];
+    const fences = reports.flatMap(({ target: { held, profile }, verdict }) =>
+      verdict !== null && held.kind === "fence" ? [{ ...held, profile }] : [],
     );
     if (fences.some(({ failed }) => !failed)) return;
+    const maySpend = (generation: string): boolean =>
+      fences.some(({ spends, profile }) => {
+        const isUnmarked = read.some((other) => other.profile === profile && holdsGeneration(other.held, generation));
+        return spends === generation && !isUnmarked;
+      });
     for (const { target, credential, generation } of writes) {
       const whole = credential.type === "oauth" && credential.refresh !== null;
       const had = target.held.kind === "credential" && target.held.generation === generation;
-      if (whole && !had && fences.some(({ spends }) => spends === generation))
+      if (whole && !had && maySpend(generation))
         this.judge.accuse("R16a", `${target.store} ${target.profile} was given the whole of a suspect login`);
     }
   }
@@ -860,4 +868,8 @@ function edited(content: FileContent): FileContent {
   if (!("profiles" in content)) return { ...content, mcpOAuth: content.mcpOAuth + 1 };
   const profiles = Object.entries(content.profiles).map(([id, fields]) => [id, { ...fields, note: fields.note + 1 }]);
   return { ...content, profiles: Object.fromEntries(profiles) as Record<string, AgentProfile> };
+}
+
+function holdsGeneration(held: Held, generation: string): boolean {
+  return held.kind === "credential" && held.generation === generation;
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo, type Server } from "node:net";
@@ -63,6 +64,15 @@ describe("who listens on a port", () => {
   });
 });
 
+/** The lock that a gateway of the usual OpenClaw takes. */
+async function leaveLock(home: string, payload: object | string): Promise<void> {
+  const state = join(home, ".openclaw");
+  const hash = createHash("sha256").update(join(state, "openclaw.json")).digest("hex").slice(0, 8);
+  const directory = join(state, "tmp", `openclaw-${String(process.getuid?.())}`);
+  await mkdir(directory, { recursive: true });
+  await leaveFile(join(directory, `gateway.${hash}.lock`), typeof payload === "string" ? payload : JSON.stringify(payload));
+}
+
 describe("the gateway of an OpenClaw", () => {
   test("is looked for on the port of its config, else of the variable before that", async () => {
     const { home, variables } = await homeWithProgram("");
@@ -85,6 +95,51 @@ describe("the gateway of an OpenClaw", () => {
       expect(await openclawGateway(null, true, environmentIn(home, variables)).listener()).toBe(await listenerOf(18789));
     },
   );
+
+  test("that was started on another port than its files name is found by its lock, and reloaded there", async () => {
+    const { home, variables } = await homeWithProgram('echo "$OPENCLAW_GATEWAY_PORT"');
+    const named = await listenOn(0, "127.0.0.1");
+    await leaveFile(join(home, ".openclaw", "openclaw.json"), JSON.stringify({ gateway: { port: 1 } }));
+    const gateway = openclawGateway(null, true, environmentIn(home, variables));
+    expect(await gateway.expected?.()).toEqual({ port: 1, because: "configured" });
+    await leaveLock(home, { pid: process.pid, port: named.port });
+    expect(await gateway.listener()).toBe(await listenerOf(named.port));
+    expect(await gateway.reload?.(signal)).toEqual({ kind: "done", output: `${String(named.port)}\n` });
+
+    await closed(named.server);
+    expect(await gateway.listener()).toBeNull();
+    expect(await gateway.expected?.()).toEqual({ port: named.port, because: "ran" });
+    expect(await gateway.reload?.(signal)).toEqual({ kind: "done", output: "\n" });
+  });
+
+  test.each([
+    ["no more lives", { pid: 2 ** 30, port: 0 }],
+    ["is another program of OpenClaw", { pid: process.pid, port: 0, role: "embedded" }],
+  ])("is not taken for one that %s, whoever listens on that port now", async (_who, payload) => {
+    const { home, variables } = await homeWithProgram("");
+    const other = await listenOn(0, "127.0.0.1");
+    await leaveFile(join(home, ".openclaw", "openclaw.json"), JSON.stringify({ gateway: { port: 1 } }));
+    await leaveLock(home, { ...payload, port: other.port });
+    expect(await openclawGateway(null, true, environmentIn(home, variables)).listener()).toBeNull();
+  });
+
+  test.each(["", "{", "[]", `{"pid":"1","port":1}`, `{"pid":1,"port":65536}`])(
+    "is expected where its config has it, whatever its lock says (%s)",
+    async (text) => {
+      const { home, variables } = await homeWithProgram("");
+      await leaveLock(home, text);
+      const gateway = openclawGateway(null, true, environmentIn(home, variables));
+      expect(await gateway.expected?.()).toBeNull();
+      await leaveFile(join(home, ".openclaw", ".env"), "OPENCLAW_GATEWAY_PORT=127.0.0.1:18999\n");
+      expect(await gateway.expected?.()).toEqual({ port: 18999, because: "configured" });
+    },
+  );
+
+  test("is not expected on this host where OpenClaw uses one elsewhere", async () => {
+    const { home, variables } = await homeWithProgram("");
+    await leaveFile(join(home, ".openclaw", "openclaw.json"), JSON.stringify({ gateway: { mode: "remote" } }));
+    expect(await openclawGateway(null, true, environmentIn(home, variables)).expected?.()).toBeNull();
+  });
 
   test("is reloaded by the program on the PATH, for its own state directory", async () => {
     const { home, variables, note } = await homeWithProgram("echo reloaded");

@@ -1,5 +1,6 @@
 import { openclawAuthRules, overriddenAgentDirectory, type AuthRules } from "../../stores/openclaw-discovery.js";
 import { RELOAD_TIMEOUT_MS } from "../../stores/openclaw-gateway.js";
+import { absentGateways } from "../absent-gateway.js";
 import { failureText } from "../alerter.js";
 import { lagLine } from "../lag.js";
 import { NO_STORE_HINT } from "../reporter.js";
@@ -95,8 +96,19 @@ export const gateways: Check = async ({ composition, report, now, signal }) => {
   const findings: DoctorFinding[] = report.gateways.map((lag) =>
     found("gateways", "warning", { what: `${lag.gateway} ${lagLine(lag, now)}`, why: lag.explanation, fix: lag.hint }),
   );
+  const absent = new Map((await absentGateways(composition.gateways)).map((each) => [each.gateway, each]));
   for (const { name, listener, reload } of composition.gateways) {
-    if ((await listener()) === null) {
+    const missing = absent.get(name);
+    if (missing !== undefined) {
+      const what = `${name}: ${missing.explanation}`;
+      findings.push(
+        found("gateways", "info", {
+          what,
+          why: "one that runs elsewhere uses the old login until its next turn",
+          fix: missing.hint,
+        }),
+      );
+    } else if ((await listener()) === null) {
       findings.push(ok("gateways", `${name} does not run: nobody needs to be told`));
     } else if (reload === null) {
       const why = "it uses the old login until its next turn or restart";
