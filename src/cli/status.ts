@@ -62,7 +62,7 @@ function checkCode({ sources, stores, alerts, summary }: StatusReport, config: C
     state === "expiring" || (signInEndsAt !== null && Date.parse(signInEndsAt) - now <= config.alerts.signInWithinMs);
   if (sources.some(endsSoon)) return exitCodes.expiring;
   const isHeld = sources.some(({ state, reason }) => state === "refreshing" || reason !== null);
-  const isPartial = isHeld || summary.drift + summary.held + summary.errors + alerts.length > 0;
+  const isPartial = isHeld || summary.drift + summary.held + summary.errors + summary.unused + alerts.length > 0;
   return isPartial ? exitCodes.partial : exitCodes.done;
 }
 
@@ -181,7 +181,7 @@ function profileRow(store: string, profile: ProfileStatus, now: number, { paint 
   return [
     store,
     profile.profile,
-    paint(colourOf(profile.state), state),
+    paint(profile.used ? colourOf(profile.state) : "yellow", profile.used ? state : `${state}, not used`),
     profile.generation ?? "",
     expiry(profile.expiresAt, now),
   ];
@@ -221,7 +221,8 @@ function summaryLines({ stores, summary }: StatusReport, { paint }: Output): str
   if (summary.drift > 0) parts.push(`${String(summary.drift)} behind`);
   if (summary.held > 0) parts.push(`${String(summary.held)} held`);
   if (summary.errors > 0) parts.push(`${String(summary.errors)} with errors`);
-  const others = summary.stores - summary.inSync - summary.drift - summary.held - summary.errors;
+  if (summary.unused > 0) parts.push(`${String(summary.unused)} with profiles that OpenClaw does not use`);
+  const others = summary.stores - summary.inSync - summary.drift - summary.held - summary.errors - summary.unused;
   if (others > 0) parts.push(`${String(others)} without a profile that follows`);
   return [parts.join(", ")];
 }

@@ -9,6 +9,7 @@ import { agentId } from "../domain/switch.js";
 import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { shellWord } from "../domain/shell-word.js";
+import { unusedProfiles } from "./unused.js";
 import { unmatchedHint } from "./unmatched-agents.js";
 
 /** What a person does about what credsyncd is done with and cannot remove. */
@@ -141,6 +142,12 @@ function statesOf(result: ReconcileResult): Map<string, State> {
           })
         : storeErrorState(store, error),
     );
+  }
+  for (const { store, profile, hint } of unusedProfiles(result).values()) {
+    const unused = said("unused", (log) => {
+      log.info({ store, profile, hint }, "this OpenClaw does not use this profile");
+    });
+    states.set(`${store} ${profile} unused`, unused);
   }
   for (const unmatched of inventory.unmatchedAgents) {
     states.set(

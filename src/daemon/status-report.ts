@@ -35,6 +35,8 @@ export interface ProfileStatus {
   readonly expiresAt: string | null;
   /** The store whose login, in step with the source, this one keeps from its agent; null where it hides none. */
   readonly hides: string | null;
+  /** False where its program lists this profile and never sends it. */
+  readonly used: boolean;
 }
 
 /** What an agent uses of another store, because it has nothing of that id itself. */
@@ -116,6 +118,8 @@ export interface StatusReport {
     readonly drift: number;
     readonly held: number;
     readonly errors: number;
+    /** Stores all of whose profiles that follow are ones that their program never sends; not among `inSync`. */
+    readonly unused: number;
   };
 }
 

@@ -24,6 +24,7 @@ import type {
   StoreStatus,
 } from "./status-report.js";
 import { inheritedProfiles, servedProfiles, withInheritance } from "./inheritance.js";
+import { unusedProfiles, type UnusedProfile } from "./unused.js";
 import { gatewayStatus, lagReasons, leftBehind, type Lag } from "./lag.js";
 import { fencedHint, holdHint, RESTORED, restoredHint, sourceHoldHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
 import { shellWord } from "../domain/shell-word.js";
@@ -103,6 +104,7 @@ export async function statusOf(
 ): Promise<StatusReport> {
   const stores: StoreStatus[] = [];
   const byStore = groupByStore(result.plan.reports);
+  const unused = unusedProfiles(result);
   const [first, ...others] = result.plan.flows;
   const source = sourceStatus(first, result, { config, daemon }, now);
   const sources = [source, ...others.map((flow) => sourceStatus(flow, result, { config, daemon }, now))];
@@ -126,7 +128,9 @@ export async function statusOf(
       inherits: null,
       profiles: [
         ...sources.flatMap((source) => (source.store === store.name ? canonicalProfile(source) : [])),
-        ...(byStore.get(store.name) ?? []).flatMap((report) => profileStatus(report, result, daemon)),
+        ...(byStore.get(store.name) ?? []).flatMap((report) =>
+          profileStatus(report, result, daemon).map((status) => withUse(status, report, unused)),
+        ),
       ],
       active,
       error: failure?.message ?? null,
@@ -266,7 +270,7 @@ function doneBy({ running }: DaemonStatus, what: string): string {
 /** How a profile of the source stands among the others of its store. */
 function canonicalProfile({ profile, type, state, generation, expiresAt }: SourceStatus): ProfileStatus[] {
   if (state === "missing") return [];
-  const nothing = { reason: null, explanation: null, hint: null, hides: null };
+  const nothing = { reason: null, explanation: null, hint: null, hides: null, used: true };
   return [{ profile, type, binding: "follow", state: "source", generation, expiresAt, ...nothing }];
 }
 
@@ -299,6 +303,16 @@ function trueEnd({ target, verdict }: TargetReport, ledger: LedgerState): number
   return held.expiresAt - (verdict?.kind === "in-sync" ? target.expiryMarginMs : written);
 }
 
+/** Says of a profile that its program never sends it: being in sync is not enough. */
+function withUse(status: ProfileStatus, { target }: TargetReport, unused: ReadonlyMap<string, UnusedProfile>): ProfileStatus {
+  const found = unused.get(placementKey(target.store, target.profile));
+  if (found === undefined) return status;
+  const { explanation, hint } = found;
+  return status.state === "in-sync"
+    ? { ...status, used: false, reason: "unused", explanation, hint }
+    : { ...status, used: false };
+}
+
 function profileStatus(report: TargetReport, { ledger }: ReconcileResult, daemon: DaemonStatus): ProfileStatus[] {
   const { target, verdict } = report;
   if (verdict?.kind === "unrelated") return [];
@@ -312,6 +326,7 @@ function profileStatus(report: TargetReport, { ledger }: ReconcileResult, daemon
     generation: displayGeneration(ledger, known?.fingerprint ?? held?.generation ?? null),
     expiresAt: endsAt === null ? null : iso(endsAt),
     hides: null,
+    used: true,
   };
   if (verdict === null) return [{ ...common, state: "separate", reason: null, explanation: null, hint: null }];
   switch (verdict.kind) {
@@ -407,6 +422,7 @@ function removedProfile(store: StoreName, profile: ProfileId, era: string | null
     generation: null,
     expiresAt: null,
     hides: null,
+    used: true,
   };
 }
 
@@ -414,14 +430,15 @@ function summarize(stores: readonly StoreStatus[]): StatusReport["summary"] {
   const isTarget = ({ profiles }: StoreStatus): boolean =>
     profiles.length === 0 || profiles.some(({ state }) => state !== "source");
   const targets = stores.filter(isTarget);
-  const summary = { stores: targets.length, inSync: 0, drift: 0, held: 0, errors: 0 };
+  const summary = { stores: targets.length, inSync: 0, drift: 0, held: 0, errors: 0, unused: 0 };
   for (const { error, profiles, inherits } of targets) {
     const own = profiles.length > 0 || inherits === null ? profiles : inheritedProfiles(stores, inherits);
     const states = new Set(own.map(({ state }) => state));
     if (error !== null) summary.errors += 1;
     else if (states.has("held")) summary.held += 1;
     else if (states.has("drift")) summary.drift += 1;
-    else if (states.has("in-sync") || states.has("source")) summary.inSync += 1;
+    else if (own.some(({ state, used }) => used && (state === "in-sync" || state === "source"))) summary.inSync += 1;
+    else if (states.has("in-sync")) summary.unused += 1;
   }
   return summary;
 }

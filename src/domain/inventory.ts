@@ -1,5 +1,6 @@
 import type { Installation } from "./choice.js";
 import type { StoreError } from "./errors.js";
+import type { Terms } from "./ledger.js";
 import type { Binding } from "./observation.js";
 import type { Secret } from "./secret.js";
 import type { CredentialStore, ProfileContent, ProfileId, Share, StoreName } from "./store.js";
@@ -55,6 +56,9 @@ export interface SingleLogin {
   readonly creates: boolean;
 }
 
+/** Ids that a program lists and never uses, each with the one that it uses in its place. */
+export type UnusedIds = ReadonlyMap<ProfileId, ProfileId>;
+
 /** What a store's surroundings tell of the program that owns it. For reports only: it decides nothing. */
 export interface Origin {
   /** One word for the way in which that program keeps its stores, told from files; null where there is only one. */
@@ -75,7 +79,7 @@ export interface Creation {
   readonly inheritsFrom: StoreName | null;
   /** Whether the store itself is made where it is absent. */
   readonly fromNothing: boolean;
-  /** OpenClaw from 2026.8 leaves Claude Code's logins to Claude Code. */
+  /** Whether a profile of provider `claude-cli` is left to Claude Code itself (OpenClaw from 2026.8). */
   readonly exceptClaude: boolean;
 }
 
@@ -90,6 +94,10 @@ export interface TargetStore {
   /** Null where no profile is made. */
   readonly creation: Creation | null;
   readonly origin: Origin;
+  /** Absent: its program uses whatever it lists. */
+  readonly unused?: UnusedIds;
+  /** The terms for a profile that is made in the place of an unused one; absent: the store's own. */
+  readonly termsOfMade?: Terms;
   /** Whether its directory was removed and made again since it last held a login: what is not there now, nobody took out. */
   readonly renewed?: boolean;
 }

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { StoreError } from "../domain/errors.js";
-import type { Finding } from "../domain/inventory.js";
+import type { Finding, UnusedIds } from "../domain/inventory.js";
 import type { CredentialStore, ProfileId, StoreName } from "../domain/store.js";
 import type { Environment } from "./environment.js";
 import type { AgentIds, LocatedSource, LocatedStore, Location } from "./located-store.js";
@@ -57,17 +57,19 @@ export function openclawStores(
     const from = era === "json" || nameOf(agent.id) === inheritsFrom ? null : inheritsFrom;
     const origin = { era, versionHint: layout.versionHint, inheritsFrom: from };
     const creation = creationOf(agent, nameOf, inheritsFrom);
+    const unused = era === "json" ? nothingUnused : shared.unused;
     const store = openStore(agent, nameOf, layout, environment);
     const golden = goldenStore(agent, nameOf, layout, environment);
     return [
-      { store, agent: agent.id, doubt, single: null, creation, origin },
-      ...(golden === null ? [] : [{ store: golden, agent: agent.id, doubt, single: null, creation: null, origin }]),
+      { store, agent: agent.id, doubt, single: null, creation, origin, unused },
+      ...(golden === null ? [] : [{ store: golden, agent: agent.id, doubt, single: null, creation: null, origin, unused }]),
     ];
   });
   if (shared.store !== null) {
     const origin = { era: shared.era, versionHint: layout.versionHint, inheritsFrom: null };
     const creation = { inheritsFrom: null, fromNothing: false, exceptClaude: true };
-    stores.unshift({ store: shared.store, agent: SHARED, doubt: null, single: null, creation, origin });
+    const { store, unused } = shared;
+    stores.unshift({ store, agent: SHARED, doubt: null, single: null, creation, origin, unused });
   }
   const findings = [
     ...layoutFindings(layout, spec),
@@ -193,23 +195,31 @@ export interface Shared {
   readonly store: CredentialStore | null;
   /** Of the agents that have a database. */
   readonly era: Era;
+  /** Of the same agents. */
+  readonly unused: UnusedIds;
   readonly findings: readonly Finding[];
 }
+
+const nothingUnused: UnusedIds = new Map();
+/** From 2026.8.1 on OpenClaw leaves its own name for Claude Code's login to Claude Code, and sends none of that id. */
+const claudeCliUnused: UnusedIds = new Map([["anthropic:claude-cli", "anthropic:default"]]);
 
 async function findShared(
   { sharedDatabase: path, stateDirectory, confinement }: OpenclawLayout,
   name: StoreName,
   environment: Environment,
 ): Promise<Shared> {
-  if (path === null) return { store: null, era: "sqlite", findings: [] };
+  const none = { store: null, era: "sqlite", unused: nothingUnused, findings: [] } as const;
+  if (path === null) return none;
   try {
-    const { location, hasFences } = await sharedStorePlace(path, environment);
-    if (location === "legacy-main") return { store: null, era: "sqlite", findings: [] };
+    const { location, hasFences, sendsClaudeCli } = await sharedStorePlace(path, environment);
+    const unused = sendsClaudeCli ? nothingUnused : claudeCliUnused;
+    if (location === "legacy-main") return { ...none, unused };
     const store = new OpenclawSqliteStore({ name, path, layout: sharedLayout, stateDirectory, confinement }, environment);
-    return { store, era: hasFences ? "sqlite-fenced" : "sqlite-shared", findings: [] };
+    return { store, era: hasFences ? "sqlite-fenced" : "sqlite-shared", unused, findings: [] };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    return { store: null, era: "sqlite", findings: [{ store: name, path, kind: "error", error }] };
+    return { ...none, findings: [{ store: name, path, kind: "error", error }] };
   }
 }
 

@@ -1,6 +1,6 @@
 import type { DoctorFinding, Patient } from "./finding.js";
 import { clock, hardLinks, locks, permissions, strays, symlinks } from "./files.js";
-import { agents, alerts, eras, gateways, overrides, stores, whitelists } from "./openclaw.js";
+import { agents, alerts, eras, gateways, overrides, stores, unused, whitelists } from "./openclaw.js";
 import { config, daemons, inotify, keychain, ledger, node, state } from "./system.js";
 
 /** In the order in which they are told: what everything stands on comes first. */
@@ -23,6 +23,7 @@ const checks = [
   inotify,
   eras,
   overrides,
+  unused,
   whitelists,
   gateways,
 ] as const;
