@@ -49,7 +49,7 @@ function withWindow(config: Config, text: string | undefined): Config {
 }
 
 /** Expired or absent beats about to end, which beats drift. */
-function checkCode({ sources, stores, alerts, summary }: StatusReport, config: Config, now: number): ExitCode {
+function checkCode({ sources, stores, alerts, unused, summary }: StatusReport, config: Config, now: number): ExitCode {
   if (sources.some(({ state }) => !["ok", "expiring", "refreshing"].includes(state))) return exitCodes.failed;
   const expired = stores.some(({ profiles }) =>
     profiles.some(
@@ -62,7 +62,7 @@ function checkCode({ sources, stores, alerts, summary }: StatusReport, config: C
     state === "expiring" || (signInEndsAt !== null && Date.parse(signInEndsAt) - now <= config.alerts.signInWithinMs);
   if (sources.some(endsSoon)) return exitCodes.expiring;
   const isHeld = sources.some(({ state, reason }) => state === "refreshing" || reason !== null);
-  const isPartial = isHeld || summary.drift + summary.held + summary.errors + summary.unused + alerts.length > 0;
+  const isPartial = isHeld || summary.drift + summary.held + summary.errors + unused.length + alerts.length > 0;
   return isPartial ? exitCodes.partial : exitCodes.done;
 }
 
@@ -215,14 +215,14 @@ function ago(time: string, now: number): string {
   return `${formatDuration(now - Date.parse(time))} ago`;
 }
 
-function summaryLines({ stores, summary }: StatusReport, { paint }: Output): string[] {
+function summaryLines({ stores, unused, summary }: StatusReport, { paint }: Output): string[] {
   if (stores.length === 0) return ["there is no store but the source", `  ${paint("dim", NO_STORE_HINT)}`];
   const parts = [`${String(summary.inSync)} of ${String(summary.stores)} stores in sync`];
   if (summary.drift > 0) parts.push(`${String(summary.drift)} behind`);
   if (summary.held > 0) parts.push(`${String(summary.held)} held`);
   if (summary.errors > 0) parts.push(`${String(summary.errors)} with errors`);
-  if (summary.unused > 0) parts.push(`${String(summary.unused)} with profiles that OpenClaw does not use`);
-  const others = summary.stores - summary.inSync - summary.drift - summary.held - summary.errors - summary.unused;
+  if (unused.length > 0) parts.push(`${String(unused.length)} with profiles that OpenClaw does not use`);
+  const others = summary.stores - summary.inSync - summary.drift - summary.held - summary.errors - unused.length;
   if (others > 0) parts.push(`${String(others)} without a profile that follows`);
   return [parts.join(", ")];
 }

@@ -16,6 +16,7 @@ import { commandEnvironment } from "../daemon/system.js";
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
+import { refusedAgents } from "../daemon/refused.js";
 import { unusedProfiles, type UnusedProfile } from "../daemon/unused.js";
 import { noOrders, type Orders } from "../domain/observation.js";
 import type { Plan, TargetReport } from "../domain/plan.js";
@@ -184,7 +185,7 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
       const { reason, until } = verdict;
       return [{ store, profile, reason, explanation: waitText(reason), until: new Date(until).toISOString() }];
     }),
-    errors: [...readErrors, ...findings].map(({ store, error }) => ({ store, error: error.message, hint: error.hint })),
+    errors: [...readErrors, ...findings, ...refusedAgents(result)].map(({ store, error }) => ({ store, error: error.message, hint: error.hint })),
     unused: [...unusedProfiles(result).values()],
     source: sourceReport(source, result),
     sources: [source, ...others].map((flow) => sourceReport(flow, result)),

@@ -9,6 +9,7 @@ import { agentId } from "../domain/switch.js";
 import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { shellWord } from "../domain/shell-word.js";
+import { refusedAgents } from "./refused.js";
 import { unusedProfiles } from "./unused.js";
 import { unmatchedHint } from "./unmatched-agents.js";
 
@@ -143,6 +144,7 @@ function statesOf(result: ReconcileResult): Map<string, State> {
         : storeErrorState(store, error),
     );
   }
+  for (const { store, error } of refusedAgents(result)) states.set(`refused ${store}`, storeErrorState(store, error));
   for (const { store, profile, hint } of unusedProfiles(result).values()) {
     const unused = said("unused", (log) => {
       log.info({ store, profile, hint }, "this OpenClaw does not use this profile");

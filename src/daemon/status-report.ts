@@ -112,14 +112,14 @@ export interface StatusReport {
   /** Agents that use different or broken profiles for one provider. */
   readonly splitBrain: readonly SplitBrain[];
   readonly alerts: readonly StatusAlert[];
+  /** Stores all of whose profiles that follow are ones that their program never sends; not among `summary.inSync`. */
+  readonly unused: readonly string[];
   readonly summary: {
     readonly stores: number;
     readonly inSync: number;
     readonly drift: number;
     readonly held: number;
     readonly errors: number;
-    /** Stores all of whose profiles that follow are ones that their program never sends; not among `inSync`. */
-    readonly unused: number;
   };
 }
 

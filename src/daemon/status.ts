@@ -24,6 +24,7 @@ import type {
   StoreStatus,
 } from "./status-report.js";
 import { inheritedProfiles, servedProfiles, withInheritance } from "./inheritance.js";
+import { refusedAgents } from "./refused.js";
 import { unusedProfiles, type UnusedProfile } from "./unused.js";
 import { gatewayStatus, lagReasons, leftBehind, type Lag } from "./lag.js";
 import { fencedHint, holdHint, RESTORED, restoredHint, sourceHoldHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
@@ -105,6 +106,7 @@ export async function statusOf(
   const stores: StoreStatus[] = [];
   const byStore = groupByStore(result.plan.reports);
   const unused = unusedProfiles(result);
+  const refused = new Map(refusedAgents(result).map((agent) => [agent.store, agent]));
   const [first, ...others] = result.plan.flows;
   const source = sourceStatus(first, result, { config, daemon }, now);
   const sources = [source, ...others.map((flow) => sourceStatus(flow, result, { config, daemon }, now))];
@@ -118,7 +120,7 @@ export async function statusOf(
     // What is wrong with the source is said of the source.
     if (own.has(store.name) && error !== null) continue;
     const [active, activeError] = actives[index] ?? nothingActive;
-    const failure = error ?? activeError;
+    const failure = error ?? refused.get(store.name)?.error ?? activeError;
     stores.push({
       store: store.name,
       path: store.path,
@@ -139,7 +141,8 @@ export async function statusOf(
     });
   }
   const { findings, unmatchedAgents } = result.observation.inventory;
-  for (const { store, path, error } of findings) {
+  const unread = [...refused.values()].filter((agent) => stores.every(({ store }) => store !== agent.store));
+  for (const { store, path, error } of [...findings, ...unread]) {
     if (error === null) continue;
     stores.push({
       store,
@@ -167,12 +170,14 @@ export async function statusOf(
     retired: foundPaths(findings, "retired"),
     unmatchedAgents: unmatchedAgents.map(({ pattern }) => pattern),
     inherits: findings.flatMap(({ kind, store, path, inheritsFrom = null }) =>
-      kind === "inherits" ? [{ store, path, from: inheritsFrom, profiles: servedProfiles(shown, inheritsFrom) }] : [],
+      kind === "inherits" && !refused.has(store)
+        ? [{ store, path, from: inheritsFrom, profiles: servedProfiles(shown, inheritsFrom) }]
+        : [],
     ),
     gateways: lags.map(gatewayStatus),
     splitBrain,
     alerts,
-    summary: summarize(shown),
+    ...summarize(shown),
   };
 }
 
@@ -308,9 +313,9 @@ function withUse(status: ProfileStatus, { target }: TargetReport, unused: Readon
   const found = unused.get(placementKey(target.store, target.profile));
   if (found === undefined) return status;
   const { explanation, hint } = found;
-  return status.state === "in-sync"
-    ? { ...status, used: false, reason: "unused", explanation, hint }
-    : { ...status, used: false };
+  // What is wrong with the login itself comes first.
+  if (status.state !== "in-sync" || status.reason !== null) return { ...status, used: false };
+  return { ...status, used: false, reason: "unused", explanation, hint };
 }
 
 function profileStatus(report: TargetReport, { ledger }: ReconcileResult, daemon: DaemonStatus): ProfileStatus[] {
@@ -426,21 +431,22 @@ function removedProfile(store: StoreName, profile: ProfileId, era: string | null
   };
 }
 
-function summarize(stores: readonly StoreStatus[]): StatusReport["summary"] {
+function summarize(stores: readonly StoreStatus[]): Pick<StatusReport, "summary" | "unused"> {
   const isTarget = ({ profiles }: StoreStatus): boolean =>
     profiles.length === 0 || profiles.some(({ state }) => state !== "source");
   const targets = stores.filter(isTarget);
-  const summary = { stores: targets.length, inSync: 0, drift: 0, held: 0, errors: 0, unused: 0 };
-  for (const { error, profiles, inherits } of targets) {
+  const summary = { stores: targets.length, inSync: 0, drift: 0, held: 0, errors: 0 };
+  const unused: StoreName[] = [];
+  for (const { store, error, profiles, inherits } of targets) {
     const own = profiles.length > 0 || inherits === null ? profiles : inheritedProfiles(stores, inherits);
     const states = new Set(own.map(({ state }) => state));
     if (error !== null) summary.errors += 1;
     else if (states.has("held")) summary.held += 1;
     else if (states.has("drift")) summary.drift += 1;
     else if (own.some(({ state, used }) => used && (state === "in-sync" || state === "source"))) summary.inSync += 1;
-    else if (states.has("in-sync")) summary.unused += 1;
+    else if (states.has("in-sync")) unused.push(store);
   }
-  return summary;
+  return { summary, unused };
 }
 
 /** Enough of an address to know it again, too little to hand it on: `f***@example.com`. */

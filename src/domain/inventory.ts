@@ -114,6 +114,8 @@ export interface Finding {
   readonly error: StoreError | null;
   /** The store that an agent without one of its own inherits from, where that is known. */
   readonly inheritsFrom?: StoreName | null;
+  /** A retired file for which the program refuses its agent, unless that has a profile of its own elsewhere. */
+  readonly blocks?: true;
 }
 
 /** A name or a pattern in the configuration's `agents` that no agent has: what it says holds for nobody. */

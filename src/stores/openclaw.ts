@@ -74,7 +74,7 @@ export function openclawStores(
   const findings = [
     ...layoutFindings(layout, spec),
     ...shared.findings,
-    ...layout.agents.flatMap((agent) => agentFindings(agent, nameOf(agent.id), isServed(agent, shared), inheritsFrom)),
+    ...layout.agents.flatMap((agent) => agentFindings(agent, nameOf(agent.id), { shared, inheritsFrom })),
   ];
   return { stores, findings, agents: agentsOf(layout, shared), files: layout.files };
 }
@@ -197,6 +197,8 @@ export interface Shared {
   readonly era: Era;
   /** Of the same agents. */
   readonly unused: UnusedIds;
+  /** Whether this OpenClaw (2026.8.1 or later) refuses an agent with a file that it has not taken over. */
+  readonly refusesFiles: boolean;
   readonly findings: readonly Finding[];
 }
 
@@ -209,14 +211,15 @@ async function findShared(
   name: StoreName,
   environment: Environment,
 ): Promise<Shared> {
-  const none = { store: null, era: "sqlite", unused: nothingUnused, findings: [] } as const;
+  const none = { store: null, era: "sqlite", unused: nothingUnused, refusesFiles: false, findings: [] } as const;
   if (path === null) return none;
   try {
     const { location, hasFences, sendsClaudeCli } = await sharedStorePlace(path, environment);
     const unused = sendsClaudeCli ? nothingUnused : claudeCliUnused;
-    if (location === "legacy-main") return { ...none, unused };
+    const refusesFiles = !sendsClaudeCli;
+    if (location === "legacy-main") return { ...none, unused, refusesFiles };
     const store = new OpenclawSqliteStore({ name, path, layout: sharedLayout, stateDirectory, confinement }, environment);
-    return { store, era: hasFences ? "sqlite-fenced" : "sqlite-shared", unused, findings: [] };
+    return { store, era: hasFences ? "sqlite-fenced" : "sqlite-shared", unused, refusesFiles, findings: [] };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     return { ...none, findings: [{ store: name, path, kind: "error", error }] };
@@ -290,12 +293,20 @@ function layoutFindings({ problem }: OpenclawLayout, { label }: OpenclawSpec): F
   return problem === null ? [] : [{ store: label === null ? "openclaw" : `openclaw@${label}`, kind: "error", ...problem }];
 }
 
-function agentFindings(agent: OpenclawAgent, store: StoreName, served: boolean, inheritsFrom: StoreName | null): Finding[] {
+function agentFindings(
+  agent: OpenclawAgent,
+  store: StoreName,
+  { shared, inheritsFrom }: Pick<Surroundings, "shared" | "inheritsFrom">,
+): Finding[] {
+  const served = isServed(agent, shared);
   const path = join(agent.directory, PROFILES_FILE);
   if (!agent.configured && !served) return agent.hasFile ? [{ store, path, kind: "unconfigured", error: null }] : [];
   const findings: Finding[] = [];
   if (agent.keeps === "inherits") findings.push({ store, path: agent.directory, kind: "inherits", error: null, inheritsFrom });
-  if (agent.hasFile && agent.keeps !== "json") findings.push({ store, path, kind: "retired", error: null });
+  if (agent.hasFile && agent.keeps !== "json") {
+    const blocks = shared.refusesFiles ? { blocks: true as const } : {};
+    findings.push({ store, path, kind: "retired", error: null, ...blocks });
+  }
   if (agent.hasGolden && agent.keeps !== "json") {
     findings.push({ store: `${store}/provisioned`, path: join(agent.directory, GOLDEN_FILE), kind: "retired", error: null });
   }

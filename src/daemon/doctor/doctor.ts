@@ -1,6 +1,7 @@
 import type { DoctorFinding, Patient } from "./finding.js";
 import { clock, hardLinks, locks, permissions, strays, symlinks } from "./files.js";
 import { agents, alerts, eras, gateways, overrides, stores, unused, whitelists } from "./openclaw.js";
+import { deleted, expiredOwn, trash } from "./openclaw-rows.js";
 import { config, daemons, inotify, keychain, ledger, node, state } from "./system.js";
 
 /** In the order in which they are told: what everything stands on comes first. */
@@ -24,6 +25,9 @@ const checks = [
   eras,
   overrides,
   unused,
+  deleted,
+  expiredOwn,
+  trash,
   whitelists,
   gateways,
 ] as const;

@@ -162,7 +162,7 @@ export const whitelists: Check = async ({ composition, report, result }) => {
 
 /** Profiles that follow and that this OpenClaw never sends: their agents have no login, or another one. */
 export const unused: Check = ({ result }) => {
-  const why = "its agents have no login of this id at their turns, however well it is in sync";
+  const why = "its agents do not have it at their turns, however well it is in sync, and openclaw doctor --fix deletes it";
   const findings = [...unusedProfiles(result).values()].map(({ store, profile, explanation, hint }) =>
     found("unused", "warning", { what: `${store} ${profile}: ${explanation}`, why, fix: hint }),
   );
