@@ -115,8 +115,12 @@ function notesOf(report: StatusReport, now: number, { paint }: Output): string[]
   };
   for (const { store, profiles, error, hint } of report.stores) {
     if (error !== null) say(store, error, hint);
-    for (const { profile, explanation, hint: next, hides } of profiles) {
+    for (const { profile, explanation, hint: next, hides, sends, state } of profiles) {
       const about = `${store} ${profile}`;
+      if (state === "separate" && sends !== null && sends !== store) {
+        const fix = "sign in to that agent under a profile id that nobody else has: that one is always its own";
+        say(about, `its agent's next turn sends the later login in ${sends}, not this one`, fix);
+      }
       if (explanation !== null) say(about, explanation, next);
       if (hides !== null) {
         const fix = "settle it, or remove this one in OpenClaw: then the agent inherits the other";
@@ -218,11 +222,11 @@ function ago(time: string, now: number): string {
 function summaryLines({ stores, unused, summary }: StatusReport, { paint }: Output): string[] {
   if (stores.length === 0) return ["there is no store but the source", `  ${paint("dim", NO_STORE_HINT)}`];
   const parts = [`${String(summary.inSync)} of ${String(summary.stores)} stores in sync`];
+  if (unused.length > 0) parts.push(`${String(unused.length)} of them with profiles that OpenClaw does not use`);
   if (summary.drift > 0) parts.push(`${String(summary.drift)} behind`);
   if (summary.held > 0) parts.push(`${String(summary.held)} held`);
   if (summary.errors > 0) parts.push(`${String(summary.errors)} with errors`);
-  if (unused.length > 0) parts.push(`${String(unused.length)} with profiles that OpenClaw does not use`);
-  const others = summary.stores - summary.inSync - summary.drift - summary.held - summary.errors - unused.length;
+  const others = summary.stores - summary.inSync - summary.drift - summary.held - summary.errors;
   if (others > 0) parts.push(`${String(others)} without a profile that follows`);
   return [parts.join(", ")];
 }

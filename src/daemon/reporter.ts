@@ -10,7 +10,6 @@ import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { shellWord } from "../domain/shell-word.js";
 import { refusedAgents } from "./refused.js";
-import { unusedProfiles } from "./unused.js";
 import { unmatchedHint } from "./unmatched-agents.js";
 
 /** What a person does about what credsyncd is done with and cannot remove. */
@@ -145,12 +144,6 @@ function statesOf(result: ReconcileResult): Map<string, State> {
     );
   }
   for (const { store, error } of refusedAgents(result)) states.set(`refused ${store}`, storeErrorState(store, error));
-  for (const { store, profile, hint } of unusedProfiles(result).values()) {
-    const unused = said("unused", (log) => {
-      log.info({ store, profile, hint }, "this OpenClaw does not use this profile");
-    });
-    states.set(`${store} ${profile} unused`, unused);
-  }
   for (const unmatched of inventory.unmatchedAgents) {
     states.set(
       `agents ${unmatched.pattern}`,

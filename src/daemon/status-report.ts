@@ -37,6 +37,8 @@ export interface ProfileStatus {
   readonly hides: string | null;
   /** False where its program lists this profile and never sends it. */
   readonly used: boolean;
+  /** The store whose login of this id its agent's next turn sends; null for none, or where that is not known. */
+  readonly sends: string | null;
 }
 
 /** What an agent uses of another store, because it has nothing of that id itself. */
@@ -112,7 +114,7 @@ export interface StatusReport {
   /** Agents that use different or broken profiles for one provider. */
   readonly splitBrain: readonly SplitBrain[];
   readonly alerts: readonly StatusAlert[];
-  /** Stores all of whose profiles that follow are ones that their program never sends; not among `summary.inSync`. */
+  /** Of the stores in sync those whose program sends none of the profiles that follow. */
   readonly unused: readonly string[];
   readonly summary: {
     readonly stores: number;

@@ -25,6 +25,7 @@ import type {
 } from "./status-report.js";
 import { inheritedProfiles, servedProfiles, withInheritance } from "./inheritance.js";
 import { refusedAgents } from "./refused.js";
+import { turnsIn } from "./turns.js";
 import { unusedProfiles, type UnusedProfile } from "./unused.js";
 import { gatewayStatus, lagReasons, leftBehind, type Lag } from "./lag.js";
 import { fencedHint, holdHint, RESTORED, restoredHint, sourceHoldHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
@@ -106,6 +107,7 @@ export async function statusOf(
   const stores: StoreStatus[] = [];
   const byStore = groupByStore(result.plan.reports);
   const unused = unusedProfiles(result);
+  const sendsFrom = turnsIn(result, now);
   const refused = new Map(refusedAgents(result).map((agent) => [agent.store, agent]));
   const [first, ...others] = result.plan.flows;
   const source = sourceStatus(first, result, { config, daemon }, now);
@@ -131,7 +133,7 @@ export async function statusOf(
       profiles: [
         ...sources.flatMap((source) => (source.store === store.name ? canonicalProfile(source) : [])),
         ...(byStore.get(store.name) ?? []).flatMap((report) =>
-          profileStatus(report, result, daemon).map((status) => withUse(status, report, unused)),
+          profileStatus(report, result, daemon).map((status) => withUse({ ...status, sends: sendsFrom(report) }, report, unused)),
         ),
       ],
       active,
@@ -275,7 +277,7 @@ function doneBy({ running }: DaemonStatus, what: string): string {
 /** How a profile of the source stands among the others of its store. */
 function canonicalProfile({ profile, type, state, generation, expiresAt }: SourceStatus): ProfileStatus[] {
   if (state === "missing") return [];
-  const nothing = { reason: null, explanation: null, hint: null, hides: null, used: true };
+  const nothing = { reason: null, explanation: null, hint: null, hides: null, used: true, sends: null };
   return [{ profile, type, binding: "follow", state: "source", generation, expiresAt, ...nothing }];
 }
 
@@ -314,8 +316,8 @@ function withUse(status: ProfileStatus, { target }: TargetReport, unused: Readon
   if (found === undefined) return status;
   const { explanation, hint } = found;
   // What is wrong with the login itself comes first.
-  if (status.state !== "in-sync" || status.reason !== null) return { ...status, used: false };
-  return { ...status, used: false, reason: "unused", explanation, hint };
+  if (status.state !== "in-sync" || status.reason !== null) return { ...status, used: false, sends: null };
+  return { ...status, used: false, sends: null, reason: "unused", explanation, hint };
 }
 
 function profileStatus(report: TargetReport, { ledger }: ReconcileResult, daemon: DaemonStatus): ProfileStatus[] {
@@ -332,6 +334,7 @@ function profileStatus(report: TargetReport, { ledger }: ReconcileResult, daemon
     expiresAt: endsAt === null ? null : iso(endsAt),
     hides: null,
     used: true,
+    sends: null,
   };
   if (verdict === null) return [{ ...common, state: "separate", reason: null, explanation: null, hint: null }];
   switch (verdict.kind) {
@@ -428,6 +431,7 @@ function removedProfile(store: StoreName, profile: ProfileId, era: string | null
     expiresAt: null,
     hides: null,
     used: true,
+    sends: null,
   };
 }
 
@@ -443,8 +447,10 @@ function summarize(stores: readonly StoreStatus[]): Pick<StatusReport, "summary"
     if (error !== null) summary.errors += 1;
     else if (states.has("held")) summary.held += 1;
     else if (states.has("drift")) summary.drift += 1;
-    else if (own.some(({ state, used }) => used && (state === "in-sync" || state === "source"))) summary.inSync += 1;
-    else if (states.has("in-sync")) unused.push(store);
+    else if (states.has("in-sync") || states.has("source")) {
+      summary.inSync += 1;
+      if (own.every(({ state, used }) => !used || (state !== "in-sync" && state !== "source"))) unused.push(store);
+    }
   }
   return { summary, unused };
 }

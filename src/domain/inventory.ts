@@ -67,6 +67,8 @@ export interface Origin {
   readonly versionHint: string | null;
   /** The store whose profiles count where this one has none of that id. */
   readonly inheritsFrom: StoreName | null;
+  /** The store whose later OAuth login its agent sends in the place of one of the same id here; absent: none. */
+  readonly overruledBy?: StoreName | null;
 }
 
 export const noOrigin: Origin = { era: null, versionHint: null, inheritsFrom: null };

@@ -55,7 +55,10 @@ export function openclawStores(
   const stores = agents.flatMap((agent): LocatedStore[] => {
     const era = agent.keeps === "json" ? "json" : shared.era;
     const from = era === "json" || nameOf(agent.id) === inheritsFrom ? null : inheritsFrom;
-    const origin = { era, versionHint: layout.versionHint, inheritsFrom: from };
+    // Each version has such a store: main's in the era of files, too, though none is read through to it there.
+    const common = inheritsFrom ?? nameOf(MAIN_AGENT);
+    const overruledBy = nameOf(agent.id) === common ? null : common;
+    const origin = { era, versionHint: layout.versionHint, inheritsFrom: from, overruledBy };
     const creation = creationOf(agent, nameOf, inheritsFrom);
     const unused = era === "json" ? nothingUnused : shared.unused;
     const store = openStore(agent, nameOf, layout, environment);
