@@ -29,10 +29,7 @@ export function unusedProfiles(result: ReconcileResult): Map<string, UnusedProfi
 function hintFor(store: StoreName, instead: ProfileId, { observation, plan, ledger }: ReconcileResult): string {
   const { inventory, reads } = observation;
   const from = reads.find(({ target }) => target.store.name === store)?.target.origin.inheritsFrom ?? null;
-  const used = plan.reports.find(
-    ({ target }) =>
-      target.profile === instead && target.held.kind !== "absent" && (target.store === store || target.store === from),
-  );
+  const used = plan.reports.find(({ target }) => target.profile === instead && (target.store === store || target.store === from));
   switch (used?.verdict?.kind) {
     case "in-sync":
     case "write":
