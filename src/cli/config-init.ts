@@ -8,8 +8,10 @@ import { configTemplate, type Choices } from "../config/template.js";
 import { compose } from "../daemon/compose.js";
 import { findingText, sourceProfile } from "../daemon/reporter.js";
 import { maskEmail } from "../daemon/status.js";
+import { unusedProfiles } from "../daemon/unused.js";
 import { commandEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
+import { placementKey } from "../domain/ledger.js";
 import { noOrders, type Binding } from "../domain/observation.js";
 import type { Plan, TargetReport } from "../domain/plan.js";
 import type { Share } from "../domain/store.js";
@@ -67,12 +69,15 @@ async function create(path: string, text: string): Promise<void> {
 /** A table of every store and profile, and what would be done with each. */
 function overview(result: ReconcileResult, { paint }: Output): string {
   const { observation, plan } = result;
+  const unused = unusedProfiles(result);
   const rows = [["STORE", "PROFILE", "TYPE", "ACCOUNT", "WITH THIS CONFIGURATION"].map((title) => paint("dim", title))];
   for (const flow of plan.flows) rows.push([flow.head.store, sourceProfile(flow), "", "", sourceLine(flow)]);
   for (const report of plan.reports) {
     const { target } = report;
     const type = target.held.kind === "credential" ? target.held.credential.type : target.held.kind;
-    rows.push([target.store, target.profile, type, accountOf(report, result), intention(report)]);
+    const isUnused = unused.has(placementKey(target.store, target.profile));
+    const what = isUnused ? `${intention(report)}; this OpenClaw does not use it` : intention(report);
+    rows.push([target.store, target.profile, type, accountOf(report, result), what]);
   }
   const reported = new Set(plan.reports.map(({ target }) => target.store));
   for (const { target, error, sameAs } of observation.reads) {
@@ -132,14 +137,14 @@ function intention({ verdict }: TargetReport): string {
 
 /** Nothing that is not certain follows: what is of unknown origin stays held. */
 function safeChoices(config: Config): Choices {
-  return { share: "full", profiles: config.file.profiles ?? [], agents: {} };
+  return { share: null, profiles: config.file.profiles ?? [], agents: {} };
 }
 
 async function askAll(result: ReconcileResult, config: Config): Promise<Choices> {
   const profiles = new Set(config.file.profiles);
   const agents: Record<string, Binding> = {};
   const questioner = new Questioner();
-  let share: Share = "full";
+  let share: Share | null = null;
   try {
     for (const { target, verdict } of result.plan.reports) {
       if (verdict?.kind !== "hold" || profiles.has(target.profile)) continue;

@@ -49,7 +49,7 @@ function withWindow(config: Config, text: string | undefined): Config {
 }
 
 /** Expired or absent beats about to end, which beats drift. */
-function checkCode({ sources, stores, alerts, summary }: StatusReport, config: Config, now: number): ExitCode {
+function checkCode({ sources, stores, alerts, unused, summary }: StatusReport, config: Config, now: number): ExitCode {
   if (sources.some(({ state }) => !["ok", "expiring", "refreshing"].includes(state))) return exitCodes.failed;
   const expired = stores.some(({ profiles }) =>
     profiles.some(
@@ -62,7 +62,7 @@ function checkCode({ sources, stores, alerts, summary }: StatusReport, config: C
     state === "expiring" || (signInEndsAt !== null && Date.parse(signInEndsAt) - now <= config.alerts.signInWithinMs);
   if (sources.some(endsSoon)) return exitCodes.expiring;
   const isHeld = sources.some(({ state, reason }) => state === "refreshing" || reason !== null);
-  const isPartial = isHeld || summary.drift + summary.held + summary.errors + alerts.length > 0;
+  const isPartial = isHeld || summary.drift + summary.held + summary.errors + unused.length + alerts.length > 0;
   return isPartial ? exitCodes.partial : exitCodes.done;
 }
 
@@ -115,8 +115,12 @@ function notesOf(report: StatusReport, now: number, { paint }: Output): string[]
   };
   for (const { store, profiles, error, hint } of report.stores) {
     if (error !== null) say(store, error, hint);
-    for (const { profile, explanation, hint: next, hides } of profiles) {
+    for (const { profile, explanation, hint: next, hides, sends, state } of profiles) {
       const about = `${store} ${profile}`;
+      if (state === "separate" && sends !== null && sends !== store) {
+        const fix = "sign in to that agent under a profile id that nobody else has: that one is always its own";
+        say(about, `its agent's next turn sends the later login in ${sends}, not this one`, fix);
+      }
       if (explanation !== null) say(about, explanation, next);
       if (hides !== null) {
         const fix = "settle it, or remove this one in OpenClaw: then the agent inherits the other";
@@ -182,7 +186,7 @@ function profileRow(store: string, profile: ProfileStatus, now: number, { paint 
   return [
     store,
     profile.profile,
-    paint(colourOf(profile.state), state),
+    paint(profile.used ? colourOf(profile.state) : "yellow", profile.used ? state : `${state}, not used`),
     profile.generation ?? "",
     expiry(profile.expiresAt, now),
   ];
@@ -216,9 +220,10 @@ function ago(time: string, now: number): string {
   return `${formatDuration(now - Date.parse(time))} ago`;
 }
 
-function summaryLines({ stores, summary }: StatusReport, { paint }: Output): string[] {
+function summaryLines({ stores, unused, summary }: StatusReport, { paint }: Output): string[] {
   if (stores.length === 0) return ["there is no store but the source", `  ${paint("dim", NO_STORE_HINT)}`];
   const parts = [`${String(summary.inSync)} of ${String(summary.stores)} stores in sync`];
+  if (unused.length > 0) parts.push(`${String(unused.length)} of them with profiles that OpenClaw does not use`);
   if (summary.drift > 0) parts.push(`${String(summary.drift)} behind`);
   if (summary.held > 0) parts.push(`${String(summary.held)} held`);
   if (summary.errors > 0) parts.push(`${String(summary.errors)} with errors`);

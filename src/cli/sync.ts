@@ -16,6 +16,8 @@ import { commandEnvironment } from "../daemon/system.js";
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
+import { refusedAgents } from "../daemon/refused.js";
+import { unusedProfiles, type UnusedProfile } from "../daemon/unused.js";
 import { noOrders, type Orders } from "../domain/observation.js";
 import type { Plan, TargetReport } from "../domain/plan.js";
 import type { StoreName } from "../domain/store.js";
@@ -54,7 +56,7 @@ export async function sync(options: SyncOptions, signal: AbortSignal): Promise<E
   );
   const gateways = await tellGateways(overwrittenBy(result), composition, { output, signal });
   const report = { ...syncReport(result, options.dryRun === true), unmatchedAgents, gateways };
-  output.result([describe(report, output), ...notForced(force, result)].join("\n"), report);
+  output.result([describe(report, output), ...unusedLines(report, output), ...notForced(force, result)].join("\n"), report);
   const isCutShort = signal.aborted && (isUnfinished(result) || isSettling(result));
   return isCutShort ? exitCodes.busy : exitCodeOf(result, report);
 }
@@ -132,6 +134,8 @@ interface SyncReport {
     readonly until: string;
   }[];
   readonly errors: readonly { readonly store: string; readonly error: string; readonly hint: string }[];
+  /** Profiles that their program lists and never uses, however well they are in sync. */
+  readonly unused: readonly UnusedProfile[];
   /** The first of `sources`. */
   readonly source: SourceReport;
   readonly sources: readonly SourceReport[];
@@ -181,7 +185,12 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
       const { reason, until } = verdict;
       return [{ store, profile, reason, explanation: waitText(reason), until: new Date(until).toISOString() }];
     }),
-    errors: [...readErrors, ...findings].map(({ store, error }) => ({ store, error: error.message, hint: error.hint })),
+    errors: [...readErrors, ...findings, ...refusedAgents(result)].map(({ store, error }) => ({
+      store,
+      error: error.message,
+      hint: error.hint,
+    })),
+    unused: [...unusedProfiles(result).values()],
     source: sourceReport(source, result),
     sources: [source, ...others].map((flow) => sourceReport(flow, result)),
     following: plan.reports.filter(follows).length,
@@ -193,6 +202,13 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
 
 function follows({ verdict }: TargetReport): boolean {
   return verdict !== null && verdict.kind !== "absent" && verdict.kind !== "unrelated";
+}
+
+function unusedLines({ unused }: SyncReport, { paint }: Output): string[] {
+  return unused.flatMap(({ store, profile, explanation, hint }) => [
+    `${paint("yellow", "note")}  ${store}  ${profile}: ${explanation}`,
+    `  ${paint("dim", hint)}`,
+  ]);
 }
 
 /** Stores that were named and hold nothing to write to: what was ordered is not done, though all that follows is in sync. */

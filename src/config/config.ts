@@ -1,4 +1,5 @@
 import { Failure } from "../domain/errors.js";
+import type { Terms } from "../domain/ledger.js";
 import type { Binding, Policy } from "../domain/observation.js";
 import type { Share } from "../domain/store.js";
 import { isClaudeCommand, REFRESHES_WITHIN_MS } from "../stores/claude-command.js";
@@ -8,7 +9,7 @@ import type { SourceSpec, TargetSpec } from "../stores/registry.js";
 import { parseDurationMs } from "./duration.js";
 import type { ConfigFile } from "./schema.js";
 
-/** OpenClaw's own name for a copy of Claude Code's login. */
+/** OpenClaw's own name for a copy of Claude Code's login; a version that uses another id has it in its stores' `unused`. */
 const CLAUDE_COPIES = ["anthropic:claude-cli"];
 /** OpenClaw stops using a token five minutes before the end that it reads, which is made up for where it cannot refresh. */
 const DEFAULT_MARGIN: Readonly<Record<Share, string>> = { full: "0s", "access-only": "5m" };
@@ -18,6 +19,8 @@ export interface Target {
   readonly spec: TargetSpec;
   readonly share: Share;
   readonly expiryMarginMs: number;
+  /** For a profile that is made in the place of one that its program does not use: the access token alone by default. */
+  readonly termsOfMade: Terms;
 }
 
 /** A program and its arguments, run without a shell. */
@@ -65,7 +68,7 @@ export interface AgentPattern {
 /** What an empty file says. */
 export const defaults: ConfigFile = {
   source: { kind: "claude-code" },
-  targets: [{ kind: "openclaw", share: "full" }],
+  targets: [{ kind: "openclaw" }],
   bind: "matching",
   create: "never",
   agentDirs: [],
@@ -184,15 +187,20 @@ function openclawOf(stateDir: string | undefined, file: ConfigFile): OpenclawSpe
 
 function toTarget(target: ConfigFile["targets"][number], file: ConfigFile): Target {
   switch (target.kind) {
-    case "openclaw":
-      return {
-        spec: { kind: "openclaw", openclaw: openclawOf(target.stateDir, file) },
-        share: target.share,
-        expiryMarginMs: parseDurationMs(target.expiryMargin ?? DEFAULT_MARGIN[target.share]) ?? 0,
-      };
-    case "claude-code":
-      return { spec: { kind: "claude-code", dir: target.dir }, share: target.share, expiryMarginMs: 0 };
+    case "openclaw": {
+      const { share, expiryMargin } = target;
+      const spec = { kind: "openclaw", openclaw: openclawOf(target.stateDir, file) } as const;
+      return { spec, ...termsOf(share ?? "full", expiryMargin), termsOfMade: termsOf(share ?? "access-only", expiryMargin) };
+    }
+    case "claude-code": {
+      const terms: Terms = { share: target.share, expiryMarginMs: 0 };
+      return { spec: { kind: "claude-code", dir: target.dir }, ...terms, termsOfMade: terms };
+    }
   }
+}
+
+function termsOf(share: Share, margin: string = DEFAULT_MARGIN[share]): Terms {
+  return { share, expiryMarginMs: parseDurationMs(margin) ?? 0 };
 }
 
 /** A decision as it is matched: by the id that a name stands for, or by a pattern. */

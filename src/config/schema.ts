@@ -37,7 +37,8 @@ const openclawTarget = z.strictObject({
   kind: z.literal("openclaw"),
   /** Default: OPENCLAW_STATE_DIR, else ~/.openclaw. */
   stateDir: z.optional(text),
-  share: z._default(share, "full"),
+  /** Default: full; access-only for a profile that is made in the place of one that this OpenClaw does not use. */
+  share: z.optional(share),
   /** Added to every expiry that is written there. Default: 5m for access-only, else 0s. */
   expiryMargin: z.optional(margin),
 });
@@ -69,7 +70,7 @@ export const configShape = z.strictObject({
   ),
   targets: z._default(
     z.array(z.discriminatedUnion("kind", [openclawTarget, claudeCodeTarget], { error: kinds('"openclaw" or "claude-code"') })),
-    [{ kind: "openclaw", share: "full" }],
+    [{ kind: "openclaw" }],
   ),
   /** Ids that follow the source. With an openclaw source: which of its profiles, as ids or globs. */
   profiles: z.optional(z.array(text)),

@@ -3,11 +3,22 @@ import type { Share } from "../domain/store.js";
 
 /** What `config init` asks about; everything else has a default. */
 export interface Choices {
-  /** How much of the login OpenClaw's agents are given. */
-  readonly share: Share;
+  /** How much of the login OpenClaw's agents get; null where the user did not say. */
+  readonly share: Share | null;
   /** Profile ids that follow the source by name. */
   readonly profiles: readonly string[];
   readonly agents: Readonly<Record<string, Binding>>;
+}
+
+function targetText(share: Share | null): string {
+  switch (share) {
+    case null:
+      return '{ kind: "openclaw" }';
+    case "full":
+      return '{ kind: "openclaw", share: "full" }';
+    case "access-only":
+      return '{ kind: "openclaw", share: "access-only", expiryMargin: "5m" }';
+  }
 }
 
 /** A commented configuration file that says what holds. */
@@ -24,11 +35,12 @@ export function configTemplate({ share, profiles, agents }: Choices): string {
     '  //   { kind: "claude-code", dir: "/srv/box/.claude", share: "access-only" }',
     "  // full: an agent may refresh the login, too; access-only: only the source's program does, so that no race is left,",
     "  // and agents wait for it when the access token ends (expiryMargin lets OpenClaw use the token to its real end)",
-    share === "full"
-      ? '  targets: [{ kind: "openclaw", share: "full" }],'
-      : '  targets: [{ kind: "openclaw", share: "access-only", expiryMargin: "5m" }],',
+    `  targets: [${targetText(share)}],`,
     "",
     "  // profiles that follow the source by their name; others follow once they are seen holding its login",
+    "  // OpenClaw 2026.8.1 and later never sends anthropic:claude-cli, its old name for this login, but anthropic:default",
+    "  // there anthropic:default follows in its place, once it is seen holding this login",
+    "  // where `create` allows it, it is made: with your e-mail, and with the access token alone unless `share` says more",
     `  profiles: ${JSON.stringify(profiles)},`,
     "",
     "  // whether an agent that lacks such a profile is given it: never, when-provider-missing or always",

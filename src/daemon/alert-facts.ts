@@ -3,6 +3,7 @@ import type { Facts, FlowFacts } from "../domain/conditions.js";
 import type { SourceVerdict } from "../domain/source-verdict.js";
 import type { StoreName } from "../domain/store.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
+import { refusedAgents } from "./refused.js";
 import { sourceProfile } from "./reporter.js";
 
 /** credsyncd's own state, where an alert is about no other store. */
@@ -14,6 +15,7 @@ export function factsOf(result: ReconcileResult): Facts {
   const outcomes = [...writes, ...adoptions].filter(({ store }) => !brieflyBusy.has(store));
   const attempts = [
     ...observation.inventory.findings,
+    ...refusedAgents(result),
     ...observation.reads.map(({ target, error }) => ({ store: target.store.name, error })),
     ...outcomes,
   ];

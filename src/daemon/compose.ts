@@ -154,7 +154,7 @@ function inventoryTaker(config: Config, environment: Environment, known: KnownPl
     const agents: AgentIds[] = [source.agents];
     // The same program may serve several targets.
     const programs = new Map<string | null, () => Promise<Installation>>();
-    for (const { spec, share, expiryMarginMs } of config.targets) {
+    for (const { spec, share, expiryMarginMs, termsOfMade } of config.targets) {
       const located = await locateTarget(spec, environment);
       findings.push(...located.findings);
       agents.push(located.agents);
@@ -168,7 +168,7 @@ function inventoryTaker(config: Config, environment: Environment, known: KnownPl
         const creation = canCreate ? { policy: config.create, ...possible } : null;
         const isMade = creation !== null || found.single?.creates === true;
         const renewed = isMade && known.isRenewed(store.name, store.path);
-        targets.push({ ...found, store, binding, share, expiryMarginMs, creation, renewed });
+        targets.push({ ...found, store, binding, share, expiryMarginMs, termsOfMade, creation, renewed });
       }
     }
     const unmatchedAgents = unmatchedIn(config, agents);

@@ -9,6 +9,7 @@ import { agentId } from "../domain/switch.js";
 import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { shellWord } from "../domain/shell-word.js";
+import { refusedAgents } from "./refused.js";
 import { unmatchedHint } from "./unmatched-agents.js";
 
 /** What a person does about what credsyncd is done with and cannot remove. */
@@ -142,6 +143,7 @@ function statesOf(result: ReconcileResult): Map<string, State> {
         : storeErrorState(store, error),
     );
   }
+  for (const { store, error } of refusedAgents(result)) states.set(`refused ${store}`, storeErrorState(store, error));
   for (const unmatched of inventory.unmatchedAgents) {
     states.set(
       `agents ${unmatched.pattern}`,

@@ -1,6 +1,7 @@
 import { formatDuration } from "../config/duration.js";
 import type { Plan } from "../domain/plan.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
+import { refusedAgents } from "./refused.js";
 
 /** What a reconcile left, in one line of words: `12 stores in sync, next expiry in 3 h 12 min`. */
 export function statusLine(result: ReconcileResult, now: number): string {
@@ -47,7 +48,8 @@ function storeWords(result: ReconcileResult): string {
 }
 
 /** A store is as its worst profile is; what was just written is in sync. */
-function storeStates({ plan, observation, writes }: ReconcileResult): StoreState[] {
+function storeStates(result: ReconcileResult): StoreState[] {
+  const { plan, observation, writes } = result;
   const byStore = new Map<string, StoreState>();
   const note = (store: string, state: StoreState): void => {
     const known = byStore.get(store) ?? "separate";
@@ -55,6 +57,7 @@ function storeStates({ plan, observation, writes }: ReconcileResult): StoreState
   };
   for (const { store, error } of observation.inventory.findings) if (error !== null) note(store, "error");
   for (const { target, error } of observation.reads) if (error !== null) note(target.store.name, "error");
+  for (const { store } of refusedAgents(result)) note(store, "error");
   const outcomes = new Map(writes.map(({ store, error }) => [store, error]));
   for (const { target, verdict } of plan.reports) {
     switch (verdict?.kind) {

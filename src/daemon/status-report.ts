@@ -35,6 +35,10 @@ export interface ProfileStatus {
   readonly expiresAt: string | null;
   /** The store whose login, in step with the source, this one keeps from its agent; null where it hides none. */
   readonly hides: string | null;
+  /** False where its program lists this profile and never sends it. */
+  readonly used: boolean;
+  /** The store whose login of this id its agent's next turn sends; null for none, or where that is not known. */
+  readonly sends: string | null;
 }
 
 /** What an agent uses of another store, because it has nothing of that id itself. */
@@ -120,6 +124,8 @@ export interface StatusReport {
   /** Agents that use different or broken profiles for one provider. */
   readonly splitBrain: readonly SplitBrain[];
   readonly alerts: readonly StatusAlert[];
+  /** Of the stores in sync those whose program sends none of the profiles that follow. */
+  readonly unused: readonly string[];
   readonly summary: {
     readonly stores: number;
     readonly inSync: number;

@@ -25,6 +25,9 @@ import type {
   StoreStatus,
 } from "./status-report.js";
 import { inheritedProfiles, servedProfiles, withInheritance } from "./inheritance.js";
+import { refusedAgents } from "./refused.js";
+import { turnsIn } from "./turns.js";
+import { unusedProfiles, type UnusedProfile } from "./unused.js";
 import { gatewayStatus, lagReasons, leftBehind, type Lag } from "./lag.js";
 import { fencedHint, holdHint, RESTORED, restoredHint, sourceHoldHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
 import { shellWord } from "../domain/shell-word.js";
@@ -105,6 +108,9 @@ export async function statusOf(
 ): Promise<StatusReport> {
   const stores: StoreStatus[] = [];
   const byStore = groupByStore(result.plan.reports);
+  const unused = unusedProfiles(result);
+  const sendsFrom = turnsIn(result, now);
+  const refused = new Map(refusedAgents(result).map((agent) => [agent.store, agent]));
   const [first, ...others] = result.plan.flows;
   const source = sourceStatus(first, result, { config, daemon }, now);
   const sources = [source, ...others.map((flow) => sourceStatus(flow, result, { config, daemon }, now))];
@@ -118,7 +124,7 @@ export async function statusOf(
     // What is wrong with the source is said of the source.
     if (own.has(store.name) && error !== null) continue;
     const [active, activeError] = actives[index] ?? nothingActive;
-    const failure = error ?? activeError;
+    const failure = error ?? refused.get(store.name)?.error ?? activeError;
     stores.push({
       store: store.name,
       path: store.path,
@@ -128,7 +134,9 @@ export async function statusOf(
       inherits: null,
       profiles: [
         ...sources.flatMap((source) => (source.store === store.name ? canonicalProfile(source) : [])),
-        ...(byStore.get(store.name) ?? []).flatMap((report) => profileStatus(report, result, daemon)),
+        ...(byStore.get(store.name) ?? []).flatMap((report) =>
+          profileStatus(report, result, daemon).map((status) => withUse({ ...status, sends: sendsFrom(report) }, report, unused)),
+        ),
       ],
       active,
       error: failure?.message ?? null,
@@ -137,7 +145,8 @@ export async function statusOf(
     });
   }
   const { findings, unmatchedAgents } = result.observation.inventory;
-  for (const { store, path, error } of findings) {
+  const unread = [...refused.values()].filter((agent) => stores.every(({ store }) => store !== agent.store));
+  for (const { store, path, error } of [...findings, ...unread]) {
     if (error === null) continue;
     stores.push({
       store,
@@ -165,13 +174,15 @@ export async function statusOf(
     retired: foundPaths(findings, "retired"),
     unmatchedAgents: unmatchedAgents.map(({ pattern }) => pattern),
     inherits: findings.flatMap(({ kind, store, path, inheritsFrom = null }) =>
-      kind === "inherits" ? [{ store, path, from: inheritsFrom, profiles: servedProfiles(shown, inheritsFrom) }] : [],
+      kind === "inherits" && !refused.has(store)
+        ? [{ store, path, from: inheritsFrom, profiles: servedProfiles(shown, inheritsFrom) }]
+        : [],
     ),
     gateways: lags.map(gatewayStatus),
     absentGateways,
     splitBrain,
     alerts,
-    summary: summarize(shown),
+    ...summarize(shown),
   };
 }
 
@@ -271,7 +282,7 @@ function doneBy({ running }: DaemonStatus, what: string): string {
 /** How a profile of the source stands among the others of its store. */
 function canonicalProfile({ profile, type, state, generation, expiresAt }: SourceStatus): ProfileStatus[] {
   if (state === "missing") return [];
-  const nothing = { reason: null, explanation: null, hint: null, hides: null };
+  const nothing = { reason: null, explanation: null, hint: null, hides: null, used: true, sends: null };
   return [{ profile, type, binding: "follow", state: "source", generation, expiresAt, ...nothing }];
 }
 
@@ -304,6 +315,16 @@ function trueEnd({ target, verdict }: TargetReport, ledger: LedgerState): number
   return held.expiresAt - (verdict?.kind === "in-sync" ? target.expiryMarginMs : written);
 }
 
+/** Says of a profile that its program never sends it: being in sync is not enough. */
+function withUse(status: ProfileStatus, { target }: TargetReport, unused: ReadonlyMap<string, UnusedProfile>): ProfileStatus {
+  const found = unused.get(placementKey(target.store, target.profile));
+  if (found === undefined) return status;
+  const { explanation, hint } = found;
+  // What is wrong with the login itself comes first.
+  if (status.state !== "in-sync" || status.reason !== null) return { ...status, used: false, sends: null };
+  return { ...status, used: false, sends: null, reason: "unused", explanation, hint };
+}
+
 function profileStatus(report: TargetReport, { ledger }: ReconcileResult, daemon: DaemonStatus): ProfileStatus[] {
   const { target, verdict } = report;
   if (verdict?.kind === "unrelated") return [];
@@ -317,6 +338,8 @@ function profileStatus(report: TargetReport, { ledger }: ReconcileResult, daemon
     generation: displayGeneration(ledger, known?.fingerprint ?? held?.generation ?? null),
     expiresAt: endsAt === null ? null : iso(endsAt),
     hides: null,
+    used: true,
+    sends: null,
   };
   if (verdict === null) return [{ ...common, state: "separate", reason: null, explanation: null, hint: null }];
   switch (verdict.kind) {
@@ -412,23 +435,29 @@ function removedProfile(store: StoreName, profile: ProfileId, era: string | null
     generation: null,
     expiresAt: null,
     hides: null,
+    used: true,
+    sends: null,
   };
 }
 
-function summarize(stores: readonly StoreStatus[]): StatusReport["summary"] {
+function summarize(stores: readonly StoreStatus[]): Pick<StatusReport, "summary" | "unused"> {
   const isTarget = ({ profiles }: StoreStatus): boolean =>
     profiles.length === 0 || profiles.some(({ state }) => state !== "source");
   const targets = stores.filter(isTarget);
   const summary = { stores: targets.length, inSync: 0, drift: 0, held: 0, errors: 0 };
-  for (const { error, profiles, inherits } of targets) {
+  const unused: StoreName[] = [];
+  for (const { store, error, profiles, inherits } of targets) {
     const own = profiles.length > 0 || inherits === null ? profiles : inheritedProfiles(stores, inherits);
     const states = new Set(own.map(({ state }) => state));
     if (error !== null) summary.errors += 1;
     else if (states.has("held")) summary.held += 1;
     else if (states.has("drift")) summary.drift += 1;
-    else if (states.has("in-sync") || states.has("source")) summary.inSync += 1;
+    else if (states.has("in-sync") || states.has("source")) {
+      summary.inSync += 1;
+      if (own.every(({ state, used }) => !used || (state !== "in-sync" && state !== "source"))) unused.push(store);
+    }
   }
-  return summary;
+  return { summary, unused };
 }
 
 /** Enough of an address to know it again, too little to hand it on: `f***@example.com`. */

@@ -1,4 +1,4 @@
-import type { Selection, SingleLogin, TargetStore } from "./inventory.js";
+import type { Selection, SingleLogin, TargetStore, UnusedIds } from "./inventory.js";
 import {
   flowId,
   foldLedger,
@@ -8,6 +8,7 @@ import {
   type ChainId,
   type LedgerEvent,
   type LedgerState,
+  type Terms,
 } from "./ledger.js";
 import { fencedGeneration } from "./fence.js";
 import type { Fingerprint } from "./generation.js";
@@ -155,6 +156,7 @@ function divide(
   for (const look of stores) {
     const { target, profiles } = look;
     const { binding, share, expiryMarginMs, single } = target;
+    const standIns = standInsOf(target, selection);
     const present = single === null || profiles.length > 0 ? profiles : [absentProfile(target.store.name, single.profile, null)];
     for (const profile of present) {
       const found = follow(profile, single);
@@ -162,14 +164,32 @@ function divide(
       const { source, listed, related } = found;
       // One spread only: this runs for every profile of hundreds of agents at every look, and a second one is slow.
       const observed = { ...profile, binding, share, expiryMarginMs, creates: single?.creates === true, listed, related };
-      followers.get(source)?.push(observed);
+      const standsIn = !listed && standIns.has(profile.profile);
+      followers.get(source)?.push(standsIn ? { ...observed, ...termsOf(profile, target, input), standsIn } : observed);
     }
     for (const { source, ...absent } of absentProfiles(sources, look, input)) {
-      const observed = { ...absent, binding, share, expiryMarginMs, creates: true, listed: true, related: true };
+      const standsIn = standIns.has(absent.profile);
+      const terms = standsIn ? { ...termsOf(absent, target, input), standsIn } : {};
+      const observed = { ...absent, binding, share, expiryMarginMs, creates: true, listed: true, related: true, ...terms };
       followers.get(source)?.push(observed);
     }
   }
   return (source) => followers.get(source) ?? [];
+}
+
+/** The ids that a store's program uses in the place of those that follow by their very id. */
+function standInsOf({ unused }: TargetStore, selection: Selection): ReadonlySet<ProfileId> {
+  if (unused === undefined || selection.kind !== "one") return noIds;
+  return new Set(selection.followers.flatMap((id) => unused.get(id) ?? []));
+}
+
+const noIds: ReadonlySet<ProfileId> = new Set();
+
+/** How much of the login a profile gets in the place of an unused one: as credsyncd makes it, or as all of its store. */
+function termsOf({ store, profile, held }: ObservedProfile, target: TargetStore, { ledger }: FlowsInput): Terms {
+  const { share, expiryMarginMs, termsOfMade } = target;
+  const isMade = held.kind === "absent" || ledger.placements.get(placementKey(store, profile))?.made === true;
+  return isMade && termsOfMade !== undefined ? termsOfMade : { share, expiryMarginMs };
 }
 
 function absentProfile(store: StoreName, profile: ProfileId, provider: string | null): ObservedProfile {
@@ -186,18 +206,18 @@ function absentProfiles(
   { target, snapshot, profiles }: StoreLook,
   input: FlowsInput,
 ): AbsentProfile[] {
-  const { creation, binding, store } = target;
+  const { creation, binding, store, unused } = target;
   if (creation === null || binding !== "follow") return [];
   if (!creation.fromNothing && snapshot?.revision === ABSENT_REVISION) return [];
   const { selection } = input;
   const own = new Set(profiles.map(({ profile }) => profile));
-  const providers = new Set(profiles.map(({ provider }) => provider));
+  const providers = new Set(usedProfiles(profiles, unused).map(({ provider }) => provider));
   if (creation.policy === "when-provider-missing")
     for (const provider of inheritedProviders(sources, creation.inheritsFrom, input)) providers.add(provider);
   const absent: AbsentProfile[] = [];
-  for (const { source, profile, provider, kin } of wantedProfiles(sources, selection)) {
-    if (own.has(profile) || source.store === store.name) continue;
-    if (creation.exceptClaude && (selection.kind === "one" || provider === CLAUDE_CLI)) continue;
+  for (const { source, profile, provider, kin } of wantedProfiles(sources, selection, unused)) {
+    if (own.has(profile) || source.store === store.name || unused?.has(profile) === true) continue;
+    if (creation.exceptClaude && provider === CLAUDE_CLI) continue;
     if (creation.policy === "when-provider-missing" && kin.some((name) => providers.has(name))) continue;
     absent.push({ ...absentProfile(store.name, profile, provider), source });
     // One login needs one profile; of several, an agent without the provider gets every one.
@@ -213,10 +233,15 @@ function inheritedProviders(sources: readonly ObservedSource[], from: StoreName 
   const canonical = source.state === "read" ? source.profiles.map(({ observed }) => observed) : [];
   const made = look === undefined ? [] : absentProfiles(sources, look, input);
   return [
-    ...(look?.profiles ?? []),
+    ...usedProfiles(look?.profiles ?? [], look?.target.unused),
     ...canonical.filter(({ store }) => store === from),
     ...made.filter(({ store, profile }) => !ledger.placements.has(placementKey(store, profile))),
   ].map(({ provider }) => provider);
+}
+
+/** Those that their program uses: one that it only lists serves no agent. */
+function usedProfiles(profiles: readonly ObservedProfile[], unused: UnusedIds | undefined): readonly ObservedProfile[] {
+  return unused === undefined ? profiles : profiles.filter(({ profile }) => !unused.has(profile));
 }
 
 interface WantedProfile {
@@ -227,11 +252,16 @@ interface WantedProfile {
   readonly kin: readonly string[];
 }
 
-function wantedProfiles(sources: readonly ObservedSource[], selection: Selection): WantedProfile[] {
+function wantedProfiles(
+  sources: readonly ObservedSource[],
+  selection: Selection,
+  unused: UnusedIds | undefined,
+): WantedProfile[] {
   return sources.flatMap((source): WantedProfile[] => {
     if (selection.kind === "one") {
       const { followers, providers: kin } = selection;
-      return followers.map((profile) => ({ source, profile, provider: usualProvider(profile), kin }));
+      const used = new Set(followers.map((id) => unused?.get(id) ?? id));
+      return [...used].map((profile) => ({ source, profile, provider: usualProvider(profile), kin }));
     }
     const provider = providerOf(source);
     return provider === null ? [] : [{ source, profile: source.profile, provider, kin: [provider] }];

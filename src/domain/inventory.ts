@@ -1,5 +1,6 @@
 import type { Installation } from "./choice.js";
 import type { StoreError } from "./errors.js";
+import type { Terms } from "./ledger.js";
 import type { Binding } from "./observation.js";
 import type { Secret } from "./secret.js";
 import type { CredentialStore, ProfileContent, ProfileId, Share, StoreName } from "./store.js";
@@ -55,6 +56,9 @@ export interface SingleLogin {
   readonly creates: boolean;
 }
 
+/** Ids that a program lists and never uses, each with the one that it uses in its place. */
+export type UnusedIds = ReadonlyMap<ProfileId, ProfileId>;
+
 /** What a store's surroundings tell of the program that owns it. For reports only: it decides nothing. */
 export interface Origin {
   /** One word for the way in which that program keeps its stores, told from files; null where there is only one. */
@@ -63,6 +67,8 @@ export interface Origin {
   readonly versionHint: string | null;
   /** The store whose profiles count where this one has none of that id. */
   readonly inheritsFrom: StoreName | null;
+  /** The store whose later OAuth login its agent sends in the place of one of the same id here; absent: none. */
+  readonly overruledBy?: StoreName | null;
 }
 
 export const noOrigin: Origin = { era: null, versionHint: null, inheritsFrom: null };
@@ -75,7 +81,7 @@ export interface Creation {
   readonly inheritsFrom: StoreName | null;
   /** Whether the store itself is made where it is absent. */
   readonly fromNothing: boolean;
-  /** OpenClaw from 2026.8 leaves Claude Code's logins to Claude Code. */
+  /** Whether a profile of provider `claude-cli` is left to Claude Code itself (OpenClaw from 2026.8). */
   readonly exceptClaude: boolean;
 }
 
@@ -90,6 +96,10 @@ export interface TargetStore {
   /** Null where no profile is made. */
   readonly creation: Creation | null;
   readonly origin: Origin;
+  /** Absent: its program uses whatever it lists. */
+  readonly unused?: UnusedIds;
+  /** The terms for a profile that is made in the place of an unused one; absent: the store's own. */
+  readonly termsOfMade?: Terms;
   /** Whether its directory was removed and made again since it last held a login: what is not there now, nobody took out. */
   readonly renewed?: boolean;
 }
@@ -106,6 +116,8 @@ export interface Finding {
   readonly error: StoreError | null;
   /** The store that an agent without one of its own inherits from, where that is known. */
   readonly inheritsFrom?: StoreName | null;
+  /** A retired file for which the program refuses its agent, unless that has a profile of its own elsewhere. */
+  readonly blocks?: true;
 }
 
 /** A name or a pattern in the configuration's `agents` that no agent has: what it says holds for nobody. */

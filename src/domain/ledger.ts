@@ -85,6 +85,8 @@ export interface PlacedEvent {
   /** Absent: all of the login, with its true end. */
   readonly terms?: Terms;
   readonly durationMs?: number;
+  /** credsyncd made this profile in the place of one that its program does not use. */
+  readonly made?: true;
   /** In a compacted ledger only: what earlier events had made of this placement. */
   readonly carried?: Pick<Placement, "reverts" | "revertedAt" | "stub" | "fence">;
 }
@@ -218,6 +220,8 @@ export interface Placement {
   readonly stub: { readonly replaced: Fingerprint | null; readonly timeLimit: boolean } | null;
   /** Set from when the profile was fenced until it was seen holding something known again. */
   readonly fence: Fence | null;
+  /** credsyncd made this profile in the place of one that its program does not use. */
+  readonly made?: true;
 }
 
 /** The newest expiries of a chain, and those of them that the source's own next rotation is compared with. */
@@ -482,6 +486,7 @@ function foldPlacement(state: Mutable<LedgerState>, event: PlacedEvent): void {
     revertedAt: same ? before.revertedAt : null,
     stub: null,
     fence: null,
+    ...(event.made === true || before?.made === true ? { made: true } : {}),
     ...event.carried,
   });
 }

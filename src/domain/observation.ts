@@ -44,6 +44,8 @@ export interface ObservedTarget extends ObservedProfile {
   readonly binding: Binding;
   /** Follows the source by its very name, whatever it holds. */
   readonly listed: boolean;
+  /** Has the id that its program uses in the place of a listed one: it follows once it is seen holding a known login. */
+  readonly standsIn?: boolean;
   /** Of the same provider as the source, so that an unknown login in it concerns the user; a listed one must be. */
   readonly related: boolean;
   readonly share: Share;

@@ -65,7 +65,7 @@ export interface ProfilePatch {
   readonly create: boolean;
   /** The source's own text of the profile, which a new one is made after; absent where the source has another format. */
   readonly template?: Secret | undefined;
-  /** Replaces identity fields that the profile already has; adds none. Null: they stay. */
+  /** Replaces identity fields that the profile already has, and gives one that is made its e-mail. Null: they stay. */
   readonly account: Account | null;
 }
 

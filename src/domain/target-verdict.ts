@@ -107,7 +107,7 @@ export function judgeTarget(target: ObservedTarget, targets: TargetContext): Tar
   if (held.kind === "incomplete") {
     return target.listed ? hold("incomplete", held.reason) : { kind: "unrelated" };
   }
-  if (!target.listed && !isBound(known, placement, context)) return judgeStranger(target, context);
+  if (!target.listed && !isBound(target, known, placement, context)) return judgeStranger(target, context);
   if (held.kind === "absent") return judgeAbsent(target, placement, context);
   if (target.listed && !target.related)
     return hold("provider-mismatch", `the profile is of the provider ${target.provider ?? "?"}, the source's is of another`);
@@ -168,8 +168,13 @@ function generationName(held: Held, ledger: LedgerState): Fingerprint | null {
 }
 
 /** Whether the ledger ties the profile to this flow: what only another one ever had may well be another sign-in. */
-function isBound(known: Generation | null, placement: Placement | undefined, { ledger, live, policy }: Context): boolean {
-  if (policy.bind !== "matching") return false;
+function isBound(
+  { standsIn }: ObservedTarget,
+  known: Generation | null,
+  placement: Placement | undefined,
+  { ledger, live, policy }: Context,
+): boolean {
+  if (policy.bind !== "matching" && standsIn !== true) return false;
   const tie = known ?? (placement && ledger.generations.get(fencedGeneration(placement.fence, ledger) ?? placement.generation));
   if (live === null || tie === undefined) return known !== null || followsByPlacement(placement, ledger);
   return haveCommonFlow(ledger, tie.chain, live.chain);

@@ -50,6 +50,7 @@ const eventShape = z.discriminatedUnion("kind", [
     surroundings: text,
     terms: z.optional(z.object({ share: z.enum(["full", "access-only"]), expiryMarginMs: z.number() })),
     durationMs: z.optional(z.number()),
+    made: z.optional(z.literal(true)),
     carried: z.optional(
       z.object({
         reverts: z.number(),
@@ -252,6 +253,7 @@ function parseLine(line: string): LedgerEvent | null {
 /** Nearly all of thousands of lines, in their plain form; null for every other, which the schema tells. */
 function asPlacement(value: unknown): PlacedEvent | null {
   if (!isJsonObject(value) || value["terms"] !== undefined || value["carried"] !== undefined) return null;
+  if (value["made"] !== undefined) return null;
   const { kind, at, store, profile, generation, issue, surroundings, durationMs } = value;
   if ((kind !== "seen" && kind !== "written") || !isFinite(at) || !(durationMs === undefined || isFinite(durationMs)))
     return null;

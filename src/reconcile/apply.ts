@@ -1,7 +1,7 @@
 import type { Account } from "../domain/credential.js";
 import type { Clock } from "../domain/clock.js";
 import { StoreError } from "../domain/errors.js";
-import { placementKey, statedTerms, type LedgerEvent } from "../domain/ledger.js";
+import { placementKey, statedTerms, type LedgerEvent, type PlacedEvent } from "../domain/ledger.js";
 import type { BackupMemory } from "../domain/memory.js";
 import type { SyncPlan } from "../domain/flows.js";
 import type { Fingerprint } from "../domain/generation.js";
@@ -246,7 +246,8 @@ function writeChange(write: PlannedWrite, originals: ReadonlyMap<string, Origina
   const { from, target, credential, share, generation, issue, create, backup, revert, replaceAccount } = write;
   const { store, profile, provider, held } = target;
   const original = originals.get(placementKey(from.store, from.profile));
-  const account = replaceAccount ? (original?.account ?? null) : null;
+  const isMade = create && target.standsIn === true;
+  const account = replaceAccount || isMade ? (original?.account ?? null) : null;
   return {
     profile,
     patch: () => {
@@ -258,7 +259,8 @@ function writeChange(write: PlannedWrite, originals: ReadonlyMap<string, Origina
       const place = { at: clock.now(), store, profile };
       const surroundings = target.surroundings();
       const terms = statedTerms({ share, expiryMarginMs: target.expiryMarginMs });
-      const written: LedgerEvent = { kind: "written", ...place, generation, issue, surroundings, ...terms, durationMs };
+      const written: PlacedEvent = { kind: "written", ...place, generation, issue, surroundings, ...terms, durationMs };
+      if (isMade) return [{ ...written, made: true }];
       return revert ? [written, { kind: "revert", ...place }] : [written];
     },
   };

@@ -1,5 +1,5 @@
 import type { Installation } from "../domain/choice.js";
-import type { Creation, Finding, Origin, SingleLogin, SourceStore } from "../domain/inventory.js";
+import type { Creation, Finding, Origin, SingleLogin, SourceStore, UnusedIds } from "../domain/inventory.js";
 import type { StoreError } from "../domain/errors.js";
 import type { CredentialStore } from "../domain/store.js";
 
@@ -14,6 +14,8 @@ export interface LocatedStore {
   /** How it takes a profile that it does not have, whether or not the user wants it; null where it does not. */
   readonly creation: Omit<Creation, "policy"> | null;
   readonly origin: Origin;
+  /** Absent: its program uses whatever it lists. */
+  readonly unused?: UnusedIds;
 }
 
 /** The outcome of looking for a target's stores. */

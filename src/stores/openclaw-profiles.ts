@@ -210,7 +210,7 @@ function changesOf({ profile, credential, account }: ProfilePatch, entry: Entry)
 }
 
 /** A profile made after the source's, or with no more than OpenClaw needs. */
-function newEntry({ provider, credential, template }: ProfilePatch, place: string): JsonValue {
+function newEntry({ provider, credential, template, account }: ProfilePatch, place: string): JsonValue {
   const entry = (template === undefined ? {} : (namedValues(parseJson(template.reveal(), place)) ?? {})) as Record<
     string,
     JsonValue
@@ -218,6 +218,7 @@ function newEntry({ provider, credential, template }: ProfilePatch, place: strin
   const fields = new Map<string, JsonValue>([
     ["type", credential.type],
     ...(provider === null ? [] : [["provider", provider] as const]),
+    ...(account?.email == null ? [] : [["email", account.email] as const]),
     ...Object.entries(entry),
   ]);
   for (const { path, value } of credentialChanges(credential, entry, (key) => [key])) {

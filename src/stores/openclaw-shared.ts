@@ -17,12 +17,17 @@ const ownershipShape = z.strictObject({ location: z.enum(["state-db", "legacy-ma
 /** Version 2026.9.3 has 16; from 2026.9.4 on, which brought the fences, it is later. */
 const LAST_SCHEMA_WITHOUT_FENCES = 16;
 
+/** 2026.8.1 has it, and sends no profile of Claude Code's own id; up to 2026.7.35 (1) and the first beta of 2026.8.1 all did. */
+const FIRST_SCHEMA_WITHOUT_CLAUDE_CLI = 15;
+
 /** Where OpenClaw keeps the store that its agents share. */
 export interface SharedStorePlace {
   /** In the state database, or (as before 2026.8.1) with agent main. */
   readonly location: "state-db" | "legacy-main";
   /** Whether the database was made by a version that surely puts a marker in the tokens' place while it refreshes. */
   readonly hasFences: boolean;
+  /** Whether the database was made by a version that sends a profile with the id `anthropic:claude-cli`. */
+  readonly sendsClaudeCli: boolean;
 }
 
 /**
@@ -35,16 +40,18 @@ export async function sharedStorePlace(stateDatabase: string, environment: Envir
   if (identity === null)
     throw new StoreError("conflict", `${stateDatabase} is not there any more`, "it is looked at again by itself");
   const database = await environment.databases.reader(stateDatabase, identity);
-  const { hasFences, row } = await whileBriefly(environment.clock, () =>
+  const { version, row } = await whileBriefly(environment.clock, () =>
     database.atOnce(() => {
       refuseUnknownSchema(database, NEWEST_STATE_SCHEMA, stateDatabase);
       const version = Number(database.row("PRAGMA user_version")?.["user_version"]);
-      return { hasFences: version > LAST_SCHEMA_WITHOUT_FENCES, row: ownershipIn(database, stateDatabase) };
+      return { version, row: ownershipIn(database, stateDatabase) };
     }),
   );
-  if (row === null) return { location: "legacy-main", hasFences };
+  const hasFences = version > LAST_SCHEMA_WITHOUT_FENCES;
+  const sendsClaudeCli = version < FIRST_SCHEMA_WITHOUT_CLAUDE_CLI;
+  if (row === null) return { location: "legacy-main", hasFences, sendsClaudeCli };
   const ownership = ownershipShape.safeParse(parseJson(row, stateDatabase));
-  if (ownership.success) return { location: ownership.data.location, hasFences };
+  if (ownership.success) return { location: ownership.data.location, hasFences, sendsClaudeCli };
   throw new StoreError(
     "unsupported",
     `${stateDatabase} says in a way that is not known where the shared store is`,

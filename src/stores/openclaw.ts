@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { StoreError } from "../domain/errors.js";
-import type { Finding } from "../domain/inventory.js";
+import type { Finding, UnusedIds } from "../domain/inventory.js";
 import type { CredentialStore, ProfileId, StoreName } from "../domain/store.js";
 import type { Environment } from "./environment.js";
 import type { AgentIds, LocatedSource, LocatedStore, Location } from "./located-store.js";
@@ -55,24 +55,29 @@ export function openclawStores(
   const stores = agents.flatMap((agent): LocatedStore[] => {
     const era = agent.keeps === "json" ? "json" : shared.era;
     const from = era === "json" || nameOf(agent.id) === inheritsFrom ? null : inheritsFrom;
-    const origin = { era, versionHint: layout.versionHint, inheritsFrom: from };
+    // Each version has such a store: main's in the era of files, too, though none is read through to it there.
+    const common = inheritsFrom ?? nameOf(MAIN_AGENT);
+    const overruledBy = nameOf(agent.id) === common ? null : common;
+    const origin = { era, versionHint: layout.versionHint, inheritsFrom: from, overruledBy };
     const creation = creationOf(agent, nameOf, inheritsFrom);
+    const unused = era === "json" ? nothingUnused : shared.unused;
     const store = openStore(agent, nameOf, layout, environment);
     const golden = goldenStore(agent, nameOf, layout, environment);
     return [
-      { store, agent: agent.id, doubt, single: null, creation, origin },
-      ...(golden === null ? [] : [{ store: golden, agent: agent.id, doubt, single: null, creation: null, origin }]),
+      { store, agent: agent.id, doubt, single: null, creation, origin, unused },
+      ...(golden === null ? [] : [{ store: golden, agent: agent.id, doubt, single: null, creation: null, origin, unused }]),
     ];
   });
   if (shared.store !== null) {
     const origin = { era: shared.era, versionHint: layout.versionHint, inheritsFrom: null };
     const creation = { inheritsFrom: null, fromNothing: false, exceptClaude: true };
-    stores.unshift({ store: shared.store, agent: SHARED, doubt: null, single: null, creation, origin });
+    const { store, unused } = shared;
+    stores.unshift({ store, agent: SHARED, doubt: null, single: null, creation, origin, unused });
   }
   const findings = [
     ...layoutFindings(layout, spec),
     ...shared.findings,
-    ...layout.agents.flatMap((agent) => agentFindings(agent, nameOf(agent.id), isServed(agent, shared), inheritsFrom)),
+    ...layout.agents.flatMap((agent) => agentFindings(agent, nameOf(agent.id), { shared, inheritsFrom })),
   ];
   return { stores, findings, agents: agentsOf(layout, shared), files: layout.files };
 }
@@ -193,23 +198,34 @@ export interface Shared {
   readonly store: CredentialStore | null;
   /** Of the agents that have a database. */
   readonly era: Era;
+  /** Of the same agents. */
+  readonly unused: UnusedIds;
+  /** Whether this OpenClaw (2026.8.1 or later) refuses an agent with a file that it has not taken over. */
+  readonly refusesFiles: boolean;
   readonly findings: readonly Finding[];
 }
+
+const nothingUnused: UnusedIds = new Map();
+/** From 2026.8.1 on OpenClaw leaves its own name for Claude Code's login to Claude Code, and sends none of that id. */
+const claudeCliUnused: UnusedIds = new Map([["anthropic:claude-cli", "anthropic:default"]]);
 
 async function findShared(
   { sharedDatabase: path, stateDirectory, confinement }: OpenclawLayout,
   name: StoreName,
   environment: Environment,
 ): Promise<Shared> {
-  if (path === null) return { store: null, era: "sqlite", findings: [] };
+  const none = { store: null, era: "sqlite", unused: nothingUnused, refusesFiles: false, findings: [] } as const;
+  if (path === null) return none;
   try {
-    const { location, hasFences } = await sharedStorePlace(path, environment);
-    if (location === "legacy-main") return { store: null, era: "sqlite", findings: [] };
+    const { location, hasFences, sendsClaudeCli } = await sharedStorePlace(path, environment);
+    const unused = sendsClaudeCli ? nothingUnused : claudeCliUnused;
+    const refusesFiles = !sendsClaudeCli;
+    if (location === "legacy-main") return { ...none, unused, refusesFiles };
     const store = new OpenclawSqliteStore({ name, path, layout: sharedLayout, stateDirectory, confinement }, environment);
-    return { store, era: hasFences ? "sqlite-fenced" : "sqlite-shared", findings: [] };
+    return { store, era: hasFences ? "sqlite-fenced" : "sqlite-shared", unused, refusesFiles, findings: [] };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    return { store: null, era: "sqlite", findings: [{ store: name, path, kind: "error", error }] };
+    return { ...none, findings: [{ store: name, path, kind: "error", error }] };
   }
 }
 
@@ -280,12 +296,20 @@ function layoutFindings({ problem }: OpenclawLayout, { label }: OpenclawSpec): F
   return problem === null ? [] : [{ store: label === null ? "openclaw" : `openclaw@${label}`, kind: "error", ...problem }];
 }
 
-function agentFindings(agent: OpenclawAgent, store: StoreName, served: boolean, inheritsFrom: StoreName | null): Finding[] {
+function agentFindings(
+  agent: OpenclawAgent,
+  store: StoreName,
+  { shared, inheritsFrom }: Pick<Surroundings, "shared" | "inheritsFrom">,
+): Finding[] {
+  const served = isServed(agent, shared);
   const path = join(agent.directory, PROFILES_FILE);
   if (!agent.configured && !served) return agent.hasFile ? [{ store, path, kind: "unconfigured", error: null }] : [];
   const findings: Finding[] = [];
   if (agent.keeps === "inherits") findings.push({ store, path: agent.directory, kind: "inherits", error: null, inheritsFrom });
-  if (agent.hasFile && agent.keeps !== "json") findings.push({ store, path, kind: "retired", error: null });
+  if (agent.hasFile && agent.keeps !== "json") {
+    const blocks = shared.refusesFiles ? { blocks: true as const } : {};
+    findings.push({ store, path, kind: "retired", error: null, ...blocks });
+  }
   if (agent.hasGolden && agent.keeps !== "json") {
     findings.push({ store: `${store}/provisioned`, path: join(agent.directory, GOLDEN_FILE), kind: "retired", error: null });
   }

@@ -492,3 +492,48 @@ describe("several flows", () => {
     );
   });
 });
+
+describe("a program that does not use an id uses another one in its place", () => {
+  const one: Selection = {
+    kind: "one",
+    profile: "login",
+    providers: ["anthropic", "claude-cli"],
+    followers: ["anthropic:claude-cli"],
+  };
+  const unused = new Map([["anthropic:claude-cli", "anthropic:default"]]);
+  const halves = { share: "access-only", expiryMarginMs: 5 * 60_000 } as const;
+  const options = { unused, termsOfMade: halves, creation: { ...always, policy: "when-provider-missing" as const } };
+  const source = lookAt({ login: login("g1") });
+  const ledger = foldLedger(emptyLedger, [{ ...becameLive("g1"), sourceProfile: "login", account: null }]);
+  const seen = { kind: "written", at: NOW, store: "shared", profile: "anthropic:default", surroundings: "as it was" } as const;
+  const given = { ...seen, generation: "g1", issue: "g1/1" };
+  const made = { ...given, terms: halves, made: true as const };
+
+  test.each([
+    ["nothing", {}, [], "anthropic:default: write access-only"],
+    ["the unused id alone", { "anthropic:claude-cli claude-cli": login("g1") }, [], "anthropic:default: write access-only"],
+    ["an unknown login", { "anthropic:default anthropic": login("other") }, [], "anthropic:default: hold"],
+    ["the login itself", { "anthropic:default anthropic": login("g1") }, [], "anthropic:default: in-sync"],
+    [
+      "what credsyncd made and somebody changed",
+      { "anthropic:default anthropic": login("g1") },
+      [made],
+      "anthropic:default: write access-only",
+    ],
+    ["what credsyncd gave it whole", { "anthropic:default anthropic": login("g1") }, [given], "anthropic:default: in-sync"],
+    ["nothing any more", {}, [made], "anthropic:default: absent"],
+    ["an API key", { "anthropic:default anthropic": apiKey("key") }, [], "anthropic:default: unrelated"],
+  ])("which holds %s", (_what, profiles, events, expected) => {
+    const stores = [storeWith("shared", profiles, options)];
+    for (const bind of ["matching", "listed"] as const) {
+      const plan = planFlows({
+        ...{ source, selection: one, stores, ledger: foldLedger(ledger, events), now: NOW, clockJumped: false },
+        ...{ policy: { ...policy, bind }, orders: noOrders },
+      });
+      const report = plan.reports.find(({ target }) => target.profile === "anthropic:default");
+      const verdict = report?.verdict;
+      const share = verdict?.kind === "write" ? ` ${verdict.share}` : "";
+      expect(`${report?.target.profile ?? ""}: ${verdict?.kind ?? ""}${share}`, bind).toBe(expected);
+    }
+  });
+});

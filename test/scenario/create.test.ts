@@ -184,13 +184,17 @@ describe("Claude Code's login", () => {
     expect(await openclaw.store("openclaw:work").generation(PROFILE)).toBe(2);
   });
 
-  test("is never made where OpenClaw leaves it to Claude Code, but kept fresh where it is", async () => {
+  test("is made under the id that OpenClaw sends where it leaves the usual one to Claude Code, which is kept fresh", async () => {
     const openclaw = await homeWith("2026.9.6", config, () => ({}));
     const { home } = openclaw;
     await home.writeLogin(2);
     await openclaw.store("openclaw:ops").writeProfile(home.profile(1));
-    expect((await sync(openclaw)).written).toEqual([["openclaw:ops", "written"]]);
-    expect(await openclaw.store("openclaw:shared").readProfile()).toBeNull();
+    expect((await sync(openclaw)).written).toEqual([
+      ["openclaw:shared", "written"],
+      ["openclaw:ops", "written"],
+    ]);
+    expect(Object.keys((await openclaw.store("openclaw:shared").readSet()).profiles)).toEqual(["anthropic:default"]);
+    expect(await openclaw.store("openclaw:ops").generation()).toBe(2);
   });
 });
 

@@ -95,7 +95,8 @@ describe.each([
     expect(report.summary).toEqual({ stores: 3, inSync: 3, drift: 0, held: 0, errors: 0 });
     const { stdout } = await credsyncd(openclaw.home, ["status"]);
     expect(stdout).toMatch(new RegExp(`^openclaw:work +${PROFILE} +inherits from ${shared} +g\\d:[0-9a-f]{6} +expires in`, "m"));
-    expect(await credsyncd(openclaw.home, ["status", "--check"])).toMatchObject({ code: 0 });
+    // What all of them hold here, OpenClaw 2026.9.6 never sends: in sync is not enough.
+    expect(await credsyncd(openclaw.home, ["status", "--check"])).toMatchObject({ code: version === "2026.9.6" ? 3 : 0 });
   });
 
   test("are told where a login of their own hides the fresh one, and what to do", async () => {

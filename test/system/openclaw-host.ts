@@ -75,8 +75,18 @@ export class OpenclawHost {
 
   /** Gives the host a credsyncd that knows nothing. @param config more of its configuration, as JSON5 */
   async configure(config = ""): Promise<void> {
-    await this.home.writeConfig(`{ profiles: ["${DEFAULT_PROFILE}", "${OWN_PROFILE}"], ${config} }`);
+    await this.forget(`{ profiles: ["${DEFAULT_PROFILE}", "${OWN_PROFILE}"], ${config} }`);
+  }
+
+  /** Gives the host a credsyncd that knows nothing. @param config all of its configuration, as JSON5 */
+  async forget(config: string): Promise<void> {
+    await this.home.writeConfig(config);
     await rm(this.home.stateDirectory, { recursive: true, force: true });
+  }
+
+  /** Takes every login from OpenClaw's stores. */
+  async empty(): Promise<void> {
+    for (const { store } of this.places) await store.writeSet({ ...(await store.readSet()), profiles: {} });
   }
 
   /** What Claude Code does at a sign-in. */

@@ -17,6 +17,9 @@ const FIVE_MINUTES_MS = 5 * MINUTE_SECONDS * 1000;
 /** Some versions take long to answer a reload on a busy machine, and credsyncd tries again after a while. */
 const RELOAD_PATIENCE_MS = 120_000;
 
+/** OpenClaw's own name for a copy of Claude Code's login. */
+const CLAUDE_COPY = "anthropic:claude-cli";
+
 const programs = inject("clients").openclaw;
 
 // The first word of a test's name is the head of its column in the table that is printed at the end.
@@ -175,6 +178,35 @@ for (const release of OPENCLAWS as readonly OpenclawRelease[]) {
       expect(await host.penalties()).toEqual([]);
       expect(await turnsOf(host, ["main", "research"], "itself")).toEqual([rotated.access]);
     });
+
+    // The last one: it leaves other profiles in the stores. The JSON eras send no profile of provider claude-cli, which is made there.
+    test.skipIf(release.era === "json")(
+      "default id: credsyncd makes the one whose login a turn sends, and names one that none sends",
+      async () => {
+        await host.empty();
+        await host.forget(`{ create: "when-provider-missing" }`);
+        await host.rotate();
+        await synced(host);
+        const rotated = await host.rotate();
+        await synced(host);
+        expect(await turnsOf(host, ["main"], "itself")).toEqual([rotated.access]);
+
+        const [place] = host.places;
+        if (place === undefined) throw new Error("this host has no store");
+        const { store } = place;
+        await host.empty();
+        const { access, refresh, expiresAt: expires } = rotated;
+        await store.writeProfile({ type: "oauth", provider: "anthropic", access, refresh, expires }, CLAUDE_COPY);
+        await host.forget("{}");
+        await synced(host);
+        const isSent = release.era === "sqlite";
+        const before = host.standIn.bearers.length;
+        await host.openclaw.turn("main", "itself");
+        expect(host.standIn.bearers.slice(before).includes(access)).toBe(isSent);
+        const { stdout } = await credsyncd(host.home, ["status"]);
+        expect(stdout.includes("this OpenClaw does not use this profile")).toBe(!isSent);
+      },
+    );
   });
 }
 

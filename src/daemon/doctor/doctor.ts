@@ -1,7 +1,8 @@
 import type { DoctorFinding, Patient } from "./finding.js";
 import { clock, hardLinks, locks, permissions, strays, symlinks } from "./files.js";
 import { keepWarm } from "./keep-warm.js";
-import { agents, alerts, eras, gateways, overrides, stores, whitelists } from "./openclaw.js";
+import { deleted, expiredOwn, trash } from "./openclaw-rows.js";
+import { agents, alerts, eras, gateways, overrides, stores, unused, whitelists } from "./openclaw.js";
 import { replacedLinks } from "./replaced-links.js";
 import { config, daemons, inotify, keychain, ledger, node, state } from "./system.js";
 
@@ -27,6 +28,10 @@ const checks = [
   inotify,
   eras,
   overrides,
+  unused,
+  deleted,
+  expiredOwn,
+  trash,
   whitelists,
   gateways,
 ] as const;

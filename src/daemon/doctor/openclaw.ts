@@ -4,6 +4,7 @@ import { absentGateways } from "../absent-gateway.js";
 import { failureText } from "../alerter.js";
 import { lagLine } from "../lag.js";
 import { NO_STORE_HINT } from "../reporter.js";
+import { unusedProfiles } from "../unused.js";
 import type { SourceState } from "../status-report.js";
 import { UNMATCHED_WHY, unmatchedHint, unmatchedText } from "../unmatched-agents.js";
 import { found, ok, type Check, type DoctorFinding, type Patient } from "./finding.js";
@@ -169,6 +170,15 @@ export const whitelists: Check = async ({ composition, report, result }) => {
     }
   }
   return findings.length > 0 ? findings : [ok("whitelists", "OpenClaw may use every profile that follows")];
+};
+
+/** Profiles that follow and that this OpenClaw never sends: their agents have no login, or another one. */
+export const unused: Check = ({ result }) => {
+  const why = "its agents do not have it at their turns, however well it is in sync, and openclaw doctor --fix deletes it";
+  const findings = [...unusedProfiles(result).values()].map(({ store, profile, explanation, hint }) =>
+    found("unused", "warning", { what: `${store} ${profile}: ${explanation}`, why, fix: hint }),
+  );
+  return Promise.resolve(findings);
 };
 
 interface Followed {

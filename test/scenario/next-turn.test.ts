@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import { credsyncd } from "../support/command-line.js";
+import { openclawHome } from "../support/openclaw-home.js";
+
+const USED = "anthropic:default";
+
+test.each([
+  ["2026.5.28", "openclaw:main"],
+  ["2026.6.11", "openclaw:main"],
+  ["2026.9.6", "openclaw:shared"],
+] as const)("status of OpenClaw %s says that a pinned agent sends the later login of %s", async (version, common) => {
+  const openclaw = await openclawHome(version, { generation: null });
+  const { home } = openclaw;
+  await home.writeLogin(1);
+  await home.writeConfig(`{ profiles: ["${USED}"], agents: { ops: "pinned", work: "pinned" } }`);
+  const own = (fields: object) => home.profile(0, { fields: { provider: "anthropic", ...fields } });
+  for (const store of openclaw.stores) await store.writeSet({ version: 1, profiles: {} });
+  await openclaw.store(common).writeProfile(home.profile(1, { fields: { provider: "anthropic" } }), USED);
+  await openclaw.store("openclaw:ops").writeProfile(own({}), USED);
+  await openclaw.store("openclaw:work").writeProfile(own({ email: home.email("own") }), USED);
+
+  const { stdout } = await credsyncd(home, ["status", "--json"]);
+
+  const { stores } = JSON.parse(stdout) as { stores: { store: string; profiles: { profile: string; sends: string | null }[] }[] };
+  const sends = (name: string) => stores.find(({ store }) => store === name)?.profiles.map((profile) => profile.sends);
+  expect(sends("openclaw:ops")).toEqual([common]);
+  expect(sends("openclaw:work")).toEqual(["openclaw:work"]);
+  const said = (await credsyncd(home, ["status"])).stdout;
+  expect(said).toContain(`openclaw:ops ${USED}: its agent's next turn sends the later login in ${common}, not this one`);
+  expect(said).not.toContain(`openclaw:work ${USED}: its agent's`);
+});
