@@ -478,6 +478,7 @@ describe("the place of the shared store", () => {
     expect(await sharedStorePlace(join(stateDirectory, "state", "openclaw.sqlite"), environment)).toEqual({
       location: "legacy-main",
       hasFences: false,
+      sendsClaudeCli: true,
     });
   });
 
