@@ -49,6 +49,8 @@ interface Answer {
 export class StandIn {
   /** How long the next access tokens live. */
   lifetimeSeconds = 28_800;
+  /** Whether the token endpoint spends the refresh token and drops the connection without an answer. */
+  losesAnswers = false;
   readonly requests: SeenRequest[] = [];
   /** The refresh token that a sign-in can be made with, once. */
   readonly invitation = "sk-ant-ort01-TEST-INVITATION";
@@ -152,6 +154,10 @@ export class StandIn {
     const body = await bodyOf(request);
     const { status, body: answer } = this.#answer(request.method ?? "", path, bearer, body);
     this.requests.push({ method: request.method ?? "", path, bearer, status });
+    if (path === TOKEN_PATH && this.losesAnswers) {
+      request.socket.destroy();
+      return;
+    }
     if (status === 200 && body["stream"] === true) {
       streamTurn(response, answer);
       return;
