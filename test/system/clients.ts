@@ -27,7 +27,7 @@ export const OPENCLAWS = [
   { version: "2026.4.15", era: "json", has: {} },
   { version: "2026.6.11", era: "sqlite", has: { wantsPairing: true } },
   { version: "2026.8.2", era: "sqlite-shared", has: {} },
-  { version: "2026.9.5", era: "sqlite-fenced", has: { fences: true } },
+  { version: "2026.9.6", era: "sqlite-fenced", has: { fences: true } },
 ] as const satisfies readonly { readonly version: string; readonly era: string; readonly has: Peculiarity }[];
 export type OpenclawRelease = (typeof OPENCLAWS)[number] & { readonly has: Peculiarity };
 

@@ -117,6 +117,14 @@ function networkBy(proxy: string): Record<string, string> {
   return { NODE_USE_ENV_PROXY: "1", HTTPS_PROXY: proxy, HTTP_PROXY: proxy, NO_PROXY: "127.0.0.1,localhost,::1" };
 }
 
+/** How a gateway is started: what stands before `gateway run`, and more variables. */
+interface GatewayStart {
+  readonly before?: readonly string[];
+  readonly variables?: Readonly<Record<string, string>>;
+  /** The port on its command line; null where its files or variables say it. */
+  readonly port?: number | null;
+}
+
 /** A real gateway on the loopback; it is ended with the test. */
 export class RunningGateway {
   readonly #process: ChildProcessWithoutNullStreams;
@@ -133,9 +141,12 @@ export class RunningGateway {
     onTestFinished(() => this.stop());
   }
 
-  /** Starts it and waits until it listens. @param port the one that `openclaw.json` names */
-  static async start(openclaw: RealOpenclaw, port: number): Promise<RunningGateway> {
-    const gateway = new RunningGateway(openclaw.spawn(["gateway", "run", "--port", String(port), "--bind", "loopback"]));
+  /** Starts it and waits until it listens. @param port the one that it is to listen on */
+  static async start(openclaw: RealOpenclaw, port: number, start: GatewayStart = {}): Promise<RunningGateway> {
+    const { before = [], variables = {}, port: named = port } = start;
+    const place = named === null ? [] : ["--port", String(named)];
+    const args = [...before, "gateway", "run", ...place, "--bind", "loopback"];
+    const gateway = new RunningGateway(openclaw.spawn(args, variables));
     await expect.poll(() => gateway.#isListening(port), { timeout: PATIENCE_MS, interval: 100 }).toBe(true);
     return gateway;
   }

@@ -52,6 +52,8 @@ export class StandIn {
   lifetimeSeconds = 28_800;
   /** How long the token endpoint takes to answer; a refresh token is spent when it is asked. */
   tokenAnswerMs = 0;
+  /** Whether the token endpoint spends the refresh token and drops the connection without an answer. */
+  losesAnswers = false;
   readonly requests: SeenRequest[] = [];
   /** The refresh token that a sign-in can be made with, once. */
   readonly invitation = "sk-ant-ort01-TEST-INVITATION";
@@ -156,6 +158,10 @@ export class StandIn {
     const { status, body: answer } = this.#answer(request.method ?? "", path, bearer, body);
     this.requests.push({ method: request.method ?? "", path, bearer, status });
     if (path === TOKEN_PATH && this.tokenAnswerMs > 0) await setTimeout(this.tokenAnswerMs);
+    if (path === TOKEN_PATH && this.losesAnswers) {
+      request.socket.destroy();
+      return;
+    }
     if (status === 200 && body["stream"] === true) {
       streamTurn(response, answer);
       return;
