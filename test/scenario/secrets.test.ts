@@ -199,7 +199,7 @@ describe("no part of a secret", () => {
     expect(await home.leaks()).toEqual([]);
   });
 
-  test("is in what any command says, in words or as JSON, on success or failure", async () => {
+  test("is in what any command says, in words or as JSON, on success or failure", { timeout: 120_000 }, async () => {
     const home = await homeOfSecrets();
     const codes = new Set<number | null>();
     for (const command of commands) {

@@ -841,6 +841,8 @@ export class World {
         const content = file.versions[step.version % file.versions.length] ?? null;
         if (content === null) return "there is no such backup";
         file.replace(content, this.#now);
+        for (const profile of "profiles" in content ? Object.values(content.profiles) : [])
+          if (profile.type === "oauth" && profile.refresh !== undefined) this.#home.noteBroughtBack(profile.refresh);
         return `the user restores an old ${file.name}: ${file.text}`;
       }
       case "remove":
