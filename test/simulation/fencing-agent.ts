@@ -36,6 +36,11 @@ export class FencingHome {
     this.#spent.add(claim);
   }
 
+  /** What credsyncd knew of refreshes is gone, and what it hands out from then on was told by nothing. */
+  forgetSpent(): void {
+    this.#spent.clear();
+  }
+
   /** A person put a login into a store, marked or not. */
   noteBroughtBack(refresh: string): void {
     this.#broughtBack.add(refresh);

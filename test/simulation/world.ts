@@ -718,6 +718,7 @@ export class World {
         // Under a running push it would only prove that the push was under way.
         if (this.#stateLock.holder !== null) return "the ledger is busy";
         this.#ledger.lose();
+        this.#home.forgetSpent();
         return "the user deletes the ledger: everything is at first sight again";
       case "clock-jump":
         this.#daemonSkewMs += step.ms;
