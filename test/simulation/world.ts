@@ -10,7 +10,15 @@ import { FencingAgent, FencingHome } from "./fencing-agent.js";
 import { Judge } from "./judge.js";
 import { isPlausible } from "./model-end.js";
 import { fenceIn } from "./model-fence.js";
-import { isClaude, ModelFile, type AgentContent, type AgentProfile, type ClaudeContent, type FileContent } from "./model-file.js";
+import {
+  isClaude,
+  ModelFile,
+  slotsOf,
+  type AgentContent,
+  type AgentProfile,
+  type ClaudeContent,
+  type FileContent,
+} from "./model-file.js";
 import { DurableBackups, DurableLedger, DurableStateLock, ModelBackups, ModelLedger, ModelStateLock } from "./model-memory.js";
 import { Crash, ModelProcess } from "./model-process.js";
 import { ModelServer, type Grant } from "./model-server.js";
@@ -829,6 +837,7 @@ export class World {
         const content = file.versions[step.version % file.versions.length] ?? null;
         if (content === null) return "there is no such backup";
         file.replace(content, this.#now);
+        for (const { refresh } of slotsOf(content)) if (refresh !== undefined) this.#home.noteBroughtBack(refresh);
         return `the user restores an old ${file.name}: ${file.text}`;
       }
       case "remove":
