@@ -5,6 +5,9 @@ import type { HeldFence, ObservedProfile } from "./observation.js";
 /** The programs of a claim wait 120 s for its end; an unchanged one counts as failed after this. */
 const CLAIM_LASTS_MS = 180_000;
 
+/** A running daemon sees a mark so soon; what it wrote in between was not there to be marked. */
+const MARK_IS_SEEN_WITHIN_MS = 5_000;
+
 /** A fence in a store, with what earlier looks knew of it. */
 export interface SeenFence extends Fence {
   readonly place: ObservedProfile;
@@ -68,10 +71,12 @@ export class Fences {
       if (marksWith !== place.marksWith || profile !== place.profile || provider !== place.provider) return false;
       if (held.kind !== "credential" || held.generation !== spends) return false;
       const placement = ledger.placements.get(placementKey(store, profile));
-      // What was marked, and is there again, was brought back by someone.
-      if (placement?.fence?.claim === claim) return false;
-      // What came there at the same scan as the mark, or later, was not there to be marked: credsyncd itself may have written it.
-      return placement?.generation !== spends || placement.at < since;
+      // What its program marked as failed, and is there again, was brought back by someone else. A mark that was only under way its
+      // program takes back where it asked no server.
+      if (placement?.fence?.claim === claim && placement.fence.failed) return false;
+      // What credsyncd itself wrote since then was not there to be marked.
+      if (placement?.generation !== spends || placement.writtenAt === undefined) return true;
+      return placement.writtenAt < since - MARK_IS_SEEN_WITHIN_MS;
     });
   }
 

@@ -88,7 +88,7 @@ export interface PlacedEvent {
   /** credsyncd made this profile in the place of one that its program does not use. */
   readonly made?: true;
   /** In a compacted ledger only: what earlier events had made of this placement. */
-  readonly carried?: Pick<Placement, "reverts" | "revertedAt" | "stub" | "fence">;
+  readonly carried?: Pick<Placement, "reverts" | "revertedAt" | "stub" | "fence" | "writtenAt">;
 }
 
 /** A store's profile was seen logged out; `replaced` is the generation it was last known to hold. */
@@ -222,6 +222,8 @@ export interface Placement {
   readonly fence: Fence | null;
   /** credsyncd made this profile in the place of one that its program does not use. */
   readonly made?: true;
+  /** When credsyncd itself last wrote this generation there; absent where others did. */
+  readonly writtenAt?: number | undefined;
 }
 
 /** The newest expiries of a chain, and those of them that the source's own next rotation is compared with. */
@@ -476,6 +478,8 @@ function foldPlacement(state: Mutable<LedgerState>, event: PlacedEvent): void {
   const terms = event.terms ?? plainTerms;
   const sameIssue = before?.generation === event.generation && before.issue === event.issue;
   const same = sameIssue && sameTerms(before.terms, terms);
+  const writtenBefore = before?.generation === event.generation ? before.writtenAt : undefined;
+  const writtenAt = event.kind === "written" ? event.at : writtenBefore;
   state.placements.set(key, {
     generation: event.generation,
     issue: event.issue,
@@ -487,6 +491,7 @@ function foldPlacement(state: Mutable<LedgerState>, event: PlacedEvent): void {
     stub: null,
     fence: null,
     ...(event.made === true || before?.made === true ? { made: true } : {}),
+    ...(writtenAt === undefined ? {} : { writtenAt }),
     ...event.carried,
   });
 }
@@ -529,8 +534,9 @@ function lastChangeOfKey(events: readonly LedgerEvent[]): number {
 }
 
 function placementEvent(key: string, placement: Placement): PlacedEvent {
-  const { reverts, revertedAt, stub, fence, terms, ...placed } = placement;
-  return { kind: "seen", ...splitKey(key), ...placed, ...statedTerms(terms), carried: { reverts, revertedAt, stub, fence } };
+  const { reverts, revertedAt, stub, fence, writtenAt, terms, ...placed } = placement;
+  const carried = { reverts, revertedAt, stub, fence, ...(writtenAt === undefined ? {} : { writtenAt }) };
+  return { kind: "seen", ...splitKey(key), ...placed, ...statedTerms(terms), carried };
 }
 
 /** What a key was made of. */

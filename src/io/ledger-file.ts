@@ -55,6 +55,7 @@ const eventShape = z.discriminatedUnion("kind", [
       z.object({
         reverts: z.number(),
         revertedAt: z.nullable(time),
+        writtenAt: z.optional(time),
         stub: z.nullable(stub),
         fence: z._default(z.nullable(z.object(fence)), null),
       }),

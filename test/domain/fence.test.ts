@@ -192,7 +192,7 @@ describe("a failed refresh of the live login, while a row that its program would
   const unmarked = targetWith(login("live"), { ...OPS, ...ROW });
   const plan = (targets: readonly ObservedTarget[], ...events: LedgerEvent[]) =>
     planFor({ source, ledger: knownChain(...events), targets: [...targets] });
-  const wasPlaced = (at: number) => wasSeen("live", { ...OPS, at });
+  const wasWritten = (at: number): LedgerEvent => ({ ...wasSeen("live", { ...OPS, at }), kind: "written" }) as LedgerEvent;
 
   test("was never sent: nothing is suspect, and it is healed with the whole login", () => {
     const { suspect, record, writes } = plan([marked, unmarked]);
@@ -226,16 +226,19 @@ describe("a failed refresh of the live login, while a row that its program would
     expect(plan([marked, { ...unmarked, ...options }]).suspect).toBe(true);
   });
 
-  test("is not told by a row that was given the login after the mark, but by one that had it before", () => {
+  test("is not told by a row that credsyncd gave the login after the mark, or right before it was seen", () => {
     const since = wasFenced("live", MINUTE_MS, { failed: true });
-    expect(plan([marked, unmarked], since, wasPlaced(NOW - MINUTE_MS / 2)).suspect).toBe(true);
-    expect(plan([marked, unmarked], since, wasPlaced(NOW - MINUTE_MS)).suspect).toBe(true);
-    expect(plan([marked, unmarked], since, wasPlaced(NOW - HOUR_MS)).suspect).toBe(false);
+    for (const agoMs of [MINUTE_MS / 2, MINUTE_MS, MINUTE_MS + SECOND_MS])
+      expect(plan([marked, unmarked], since, wasWritten(NOW - agoMs), wasSeen("live", OPS)).suspect).toBe(true);
+    expect(plan([marked, unmarked], since, wasWritten(NOW - HOUR_MS), wasSeen("live", { ...OPS, at: NOW })).suspect).toBe(false);
+    expect(plan([marked, unmarked], since, wasSeen("live", { ...OPS, at: NOW })).suspect).toBe(false);
   });
 
-  test("is not told by a row that was marked as well, and was given the login again by hand", () => {
-    const marks = [wasFenced("live", MINUTE_MS, { failed: true }), wasFenced("live", MINUTE_MS, { failed: true, ...OPS })];
-    expect(plan([marked, unmarked], wasPlaced(NOW - HOUR_MS), ...marks).suspect).toBe(true);
+  test("is told by a row whose mark its program took back, and not by one that was marked as failed", () => {
+    const own = wasFenced("live", MINUTE_MS, { failed: true });
+    const had = wasWritten(NOW - HOUR_MS);
+    for (const failed of [false, true])
+      expect(plan([marked, unmarked], had, own, wasFenced("live", MINUTE_MS, { failed, ...OPS })).suspect).toBe(failed);
   });
 
   test("does not make good what an earlier one made suspect", () => {

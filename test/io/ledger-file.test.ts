@@ -32,7 +32,7 @@ const everyKind: readonly LedgerEvent[] = [
   { kind: "member", at: 2, sourceProfile: "claudeAiOauth", chain: "c", generation: "g0", issue: "i0", expiresAt: null },
   seen(3),
   { ...seen(4), kind: "written", durationMs: 1.5 },
-  { ...seen(5), carried: { reverts: 2, revertedAt: 1, stub: { replaced: "g0", timeLimit: true }, fence: null } },
+  { ...seen(5), carried: { reverts: 2, revertedAt: 1, writtenAt: 3, stub: { replaced: "g0", timeLimit: true }, fence: null } },
   { ...seen(10), carried: { reverts: 0, revertedAt: null, stub: null, fence: { ...fence, spends: null } } },
   { kind: "fence", at: 7, store: "openclaw:6", profile: "p", ...fence },
   { kind: "suspect", at: 8, generation: "g1", store: "openclaw:6", profile: "p" },

@@ -17,7 +17,8 @@ interface Claim {
   readonly fence: AgentProfile;
   readonly original: AgentProfile;
   readonly peers: readonly Peer[];
-  readonly answer: RefreshAnswer | "no-answer";
+  /** `not-asked`: the access token is in its last minutes. */
+  readonly answer: RefreshAnswer | "no-answer" | "not-asked";
 }
 
 /** The agents of one OpenClaw, which fence each other's stores. */
@@ -137,6 +138,11 @@ export class FencingAgent extends ModelAgent {
     if (claim === null) return "has nothing to settle";
     this.claim = null;
     const { answer, profile, peers } = claim;
+    if (answer === "not-asked") {
+      for (const { file, original } of peers) if (this.#isOwn(file, claim)) put(file, profile, original, this.world.now());
+      this.#failIfOwn(this.file, claim);
+      return "leaves a failed fence of its own, and takes main's back";
+    }
     if (typeof answer === "string") {
       for (const file of [this.file, ...peers.map((peer) => peer.file)]) this.#failIfOwn(file, claim);
       return `leaves a failed fence: ${answer}`;
@@ -184,8 +190,11 @@ export class FencingAgent extends ModelAgent {
     }
     if (shared.type !== "oauth" || shared.refresh !== original.refresh) return goesOn;
     const claim = this.#home.nextClaim();
-    put(this.file, profile, failed(fenced({ ...original }, { profile, failed: false, claim }) as unknown as AgentProfile), now());
-    return `${goesOn}, which main has, and leaves a failed fence of its own without asking a server`;
+    const mark = fenced({ ...original }, { profile, failed: false, claim }) as unknown as AgentProfile;
+    for (const file of [this.file, this.main]) put(file, profile, mark, now());
+    const peers = [{ file: this.main, original: shared }];
+    this.claim = { profile, claim, begunAt: now(), fence: mark, original, peers, answer: "not-asked" };
+    return `${goesOn}, and fences it, which main has, without asking a server`;
   }
 
   #spend(refresh: string, reissue: boolean): RefreshAnswer {
