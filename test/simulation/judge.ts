@@ -66,12 +66,16 @@ export class Judge {
   readonly #accepted = new Set<string>();
   /** The chains, by the ledger's names, that a profile was seen following. */
   readonly #followed = new Map<string, Set<ChainId>>();
+  /** The generations that a profile was seen holding: an account switch gives one another chain. */
+  readonly #held = new Map<string, Set<string>>();
   /** Whether a switch of the account was accepted by an order. */
   #accountAccepted = false;
   /** The user's order began another chain: only what came since is compared with. */
   #beganAgain = false;
   /** New access tokens of the live generation that became live at this look. */
   #reissued = new Set<string>();
+  /** What was known when the source itself showed a new access token: what it shows again of that is an old copy. */
+  readonly #knownAtReissue = new Map<string, LedgerState["issues"]>();
   /** What was known when an agent's unknown access token was adopted: only what came later is the owner's answer to it. */
   readonly #adopted = new Map<string, LedgerState["issues"]>();
   writes = 0;
@@ -149,7 +153,10 @@ export class Judge {
     for (const event of events) {
       if (event.kind === "seen" || event.kind === "written") this.#noteFollower(event);
       if (event.kind !== "live") continue;
-      if (event.reason === "reissue") this.#reissued.add(event.issue);
+      if (event.reason === "reissue") {
+        this.#reissued.add(event.issue);
+        this.#knownAtReissue.set(event.issue, before.issues);
+      }
       if (event.reason === "adoption") this.#checkAdoptable(event, before);
       if (event.reason === "adoption" && !before.issues.has(event.issue))
         this.#adopted.set(event.issue, foldLedger(before, events).issues);
@@ -223,7 +230,8 @@ export class Judge {
     const issue = names.of(was.access);
     const isOwn = after.chain === before.chain && after.generation === before.generation && before.issue > after.issue;
     if (this.#isAccepted(after)) return;
-    if (isOwn && !this.#adopted.has(names.of(slot.access ?? "")))
+    const written = names.of(slot.access ?? "");
+    if (isOwn && !this.#adopted.has(written) && this.#knownAtReissue.get(written)?.has(issue) !== true)
       this.accuse("R4", `the source's own ${was.access} was overwritten by ${slot.access ?? "?"}`);
     else if (this.#reissued.has(issue)) this.accuse("R5", `${was.access}, which is new at this look, was overwritten`);
     else if (!ledger.state.issues.has(issue)) this.accuse("R5", `${was.access}, which is held as unknown, was overwritten`);
@@ -262,6 +270,7 @@ export class Judge {
     const key = `${store} ${profile}`;
     const chains = this.#followed.get(key) ?? new Set();
     if (chain !== undefined) this.#followed.set(key, chains.add(chain));
+    this.#held.set(key, (this.#held.get(key) ?? new Set()).add(generation));
   }
 
   #chainOf(generation: string): Chain | null {
@@ -381,7 +390,9 @@ export class Judge {
     if (!isOtherId && ledger.state.generations.get(held)?.chain === live.chain) return;
     if (ownerOf(named) === ownerOf({ uuid: textOf(live.account?.uuid, names), email: textOf(live.account?.email, names) }))
       return;
-    const chains = [...(this.#followed.get(`${store} ${was.profile}`) ?? [])];
+    const key = `${store} ${was.profile}`;
+    const itsOwn = [...(this.#held.get(key) ?? [])].map((generation) => ledger.state.generations.get(generation)?.chain);
+    const chains = [...(this.#followed.get(key) ?? []), ...itsOwn].filter((chain) => chain !== undefined);
     const followed = chains.some(
       (chain) => relateAccounts(ledger.state.chainAccounts.get(chain) ?? null, fingerprinted) === "same",
     );
