@@ -122,7 +122,7 @@ function notesOf(report: StatusReport, now: number, { paint }: Output): string[]
         say(about, `its agent's next turn sends the later login in ${sends}, not this one`, fix);
       }
       if (explanation !== null) say(about, explanation, next);
-      if (hides !== null) {
+      if (hides !== null && sends !== hides) {
         const fix = "settle it, or remove this one in OpenClaw: then the agent inherits the other";
         say(about, `its agent uses this one, not the one in ${hides}, which is in sync`, fix);
       }

@@ -360,6 +360,8 @@ export function holdHint(reason: string, store: string, adoptable = true): strin
       return `list the profile in the config (profiles) if it is a copy, ${pinHint(store)} if it is not, or overwrite it with: credsyncd sync --force ${shellWord(store)}`;
     case "reverting":
       return `see which program writes it; try again with: credsyncd sync --force ${shellWord(store)}`;
+    case "moves-pinned":
+      return `give the pinned agent's login another profile id, which only it has; or let it be moved: credsyncd sync --force ${shellWord(store)}`;
     case "another-account":
       return `${pinHint(store)}, or sign in there with the source's account`;
     default:

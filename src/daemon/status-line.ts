@@ -1,7 +1,9 @@
 import { formatDuration } from "../config/duration.js";
+import { placementKey } from "../domain/ledger.js";
 import type { Plan } from "../domain/plan.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { refusedAgents } from "./refused.js";
+import { unusedProfiles } from "./unused.js";
 
 /** What a reconcile left, in one line of words: `12 stores in sync, next expiry in 3 h 12 min`. */
 export function statusLine(result: ReconcileResult, now: number): string {
@@ -29,19 +31,20 @@ function sourceWords({ source, adoption, restoration }: Plan): string | null {
   }
 }
 
-type StoreState = "error" | "held" | "behind" | "in-sync" | "separate";
+type StoreState = "error" | "held" | "behind" | "in-sync" | "unused" | "separate";
 
-const worstFirst: readonly StoreState[] = ["error", "held", "behind", "in-sync", "separate"];
+const worstFirst: readonly StoreState[] = ["error", "held", "behind", "in-sync", "unused", "separate"];
 
 function storeWords(result: ReconcileResult): string {
-  const count = { error: 0, held: 0, behind: 0, "in-sync": 0, separate: 0 };
+  const count = { error: 0, held: 0, behind: 0, "in-sync": 0, unused: 0, separate: 0 };
   for (const state of storeStates(result)) count[state] += 1;
   const others = [
     ...(count.behind > 0 ? [`${String(count.behind)} behind`] : []),
     ...(count.held > 0 ? [`${String(count.held)} held`] : []),
+    ...(count.unused > 0 ? [`${String(count.unused)} that OpenClaw does not use`] : []),
     ...(count.error > 0 ? [`${String(count.error)} with errors`] : []),
   ];
-  const total = count["in-sync"] + count.behind + count.held + count.error;
+  const total = count["in-sync"] + count.behind + count.held + count.unused + count.error;
   const stores = total === 1 ? "store" : "stores";
   const inSync = others.length === 0 ? String(total) : `${String(count["in-sync"])} of ${String(total)}`;
   return [`${inSync} ${stores} in sync`, ...others].join(", ");
@@ -58,11 +61,12 @@ function storeStates(result: ReconcileResult): StoreState[] {
   for (const { store, error } of observation.inventory.findings) if (error !== null) note(store, "error");
   for (const { target, error } of observation.reads) if (error !== null) note(target.store.name, "error");
   for (const { store } of refusedAgents(result)) note(store, "error");
+  const unused = unusedProfiles(result);
   const outcomes = new Map(writes.map(({ store, error }) => [store, error]));
   for (const { target, verdict } of plan.reports) {
     switch (verdict?.kind) {
       case "in-sync":
-        note(target.store, "in-sync");
+        note(target.store, unused.has(placementKey(target.store, target.profile)) ? "unused" : "in-sync");
         break;
       case "hold":
         note(target.store, "held");

@@ -245,6 +245,7 @@ function heldCondition(place: Place, { reason, explanation, adoptable }: Extract
     case "type-mismatch":
     case "provider-mismatch":
     case "incomplete":
+    case "moves-pinned":
       return { ...held, kind: "drift", patience: "two-resyncs" };
   }
 }

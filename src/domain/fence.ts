@@ -65,6 +65,8 @@ export class Fences {
    */
   wasNeverSent({ place, claim, failed, spends, since }: SeenFence): boolean {
     const { read, ledger } = this.#context;
+    const marked = ledger.placements.get(placementKey(place.store, place.profile));
+    const knownAt = marked?.writtenAt ?? marked?.at ?? null;
     // A program that died in the middle of it never said that it failed.
     if (!failed || spends === null || place.marksWith === undefined) return false;
     return read.some(({ store, profile, provider, marksWith, held }) => {
@@ -76,7 +78,9 @@ export class Fences {
       if (placement?.fence?.claim === claim && placement.fence.failed) return false;
       // What credsyncd itself wrote since then was not there to be marked.
       if (placement?.generation !== spends || placement.writtenAt === undefined) return true;
-      return placement.writtenAt < since - MARK_IS_SEEN_WITHIN_MS;
+      if (placement.writtenAt >= since - MARK_IS_SEEN_WITHIN_MS) return false;
+      // Where the marked store could not be read for a while, the mark may be as old as the last that is known of it.
+      return knownAt === null || placement.writtenAt <= knownAt + MARK_IS_SEEN_WITHIN_MS;
     });
   }
 

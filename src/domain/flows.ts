@@ -155,7 +155,8 @@ function divide(
   const follow = selection.kind === "one" ? followOne(sources[0], selection) : followSameId(sources, input);
   for (const look of stores) {
     const { target, profiles } = look;
-    const { binding, share, expiryMarginMs, single } = target;
+    const { binding, share, expiryMarginMs, single, unused } = target;
+    const common = target.origin.overruledBy ?? null;
     const standIns = standInsOf(target, selection);
     const present = single === null || profiles.length > 0 ? profiles : [absentProfile(target.store.name, single.profile, null)];
     for (const profile of present) {
@@ -163,7 +164,9 @@ function divide(
       if (found === null) continue;
       const { source, listed, related } = found;
       // One spread only: this runs for every profile of hundreds of agents at every look, and a second one is slow.
-      const observed = { ...profile, binding, share, expiryMarginMs, creates: single?.creates === true, listed, related };
+      const overruledBy = unused?.has(profile.profile) === true ? null : common;
+      const creates = single?.creates === true;
+      const observed = { ...profile, binding, share, expiryMarginMs, creates, listed, related, overruledBy };
       const standsIn = !listed && standIns.has(profile.profile);
       followers.get(source)?.push(standsIn ? { ...observed, ...termsOf(profile, target, input), standsIn } : observed);
     }

@@ -59,9 +59,9 @@ export interface SingleLogin {
 /** Ids that a program lists and never uses, each with the one that it uses in its place. */
 export type UnusedIds = ReadonlyMap<ProfileId, ProfileId>;
 
-/** What a store's surroundings tell of the program that owns it. For reports only: it decides nothing. */
+/** What a store's surroundings tell of the program that owns it. */
 export interface Origin {
-  /** One word for the way in which that program keeps its stores, told from files; null where there is only one. */
+  /** One word for the way in which that program keeps its stores, told from files, for reports; null where there is only one. */
   readonly era: string | null;
   /** The version that last wrote the program's own config. Another one may run. */
   readonly versionHint: string | null;

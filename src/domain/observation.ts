@@ -46,6 +46,8 @@ export interface ObservedTarget extends ObservedProfile {
   readonly listed: boolean;
   /** Has the id that its program uses in the place of a listed one: it follows once it is seen holding a known login. */
   readonly standsIn?: boolean;
+  /** The store whose later login of this id its agent sends in the place of this one; null or absent: none. */
+  readonly overruledBy?: StoreName | null;
   /** Of the same provider as the source, so that an unknown login in it concerns the user; a listed one must be. */
   readonly related: boolean;
   readonly share: Share;

@@ -20,6 +20,7 @@ import {
   type SuspectEvent,
   type Terms,
 } from "./ledger.js";
+import { keepPinnedTurns } from "./moved-turns.js";
 import type { HeldCredential, ObservedSource, ObservedTarget, Orders, Policy } from "./observation.js";
 import { ACCOUNT_SETTLES_MS, heldBySource, judgeSource, type SourceVerdict } from "./source-verdict.js";
 import type { ProfileId, Share, StoreName } from "./store.js";
@@ -162,10 +163,12 @@ export function planSync(input: PlanInput): Plan {
     ends,
     now,
   };
-  const reports = targets.map((target): TargetReport => {
+  const judged = targets.map((target): TargetReport => {
     if (target.binding !== "follow") return { target, verdict: null };
     return { target, verdict: judgeTarget(target, context) };
   });
+  const isPushed = carried !== null && live !== null;
+  const reports = isPushed ? keepPinnedTurns(judged, { credential: carried, live, ledger, orders, now }) : judged;
   const writes = carried === null || live === null ? [] : plannedWrites(placeOf(source), reports, carried, live, ledger);
   return {
     head: source,

@@ -332,12 +332,15 @@ function judgeUnknown(
       until: settlesAt,
     };
   }
-  const end = ends.of(held.expiresAt, firstSeenAt(source, held, context.ledger) ?? context.now);
+  const seenAt = firstSeenAt(source, held, context.ledger) ?? context.now;
+  const end = ends.of(held.expiresAt, seenAt);
+  // A hold stays while only time passes.
+  const wasOver = end !== null && end <= seenAt;
   const before = latestEnd(context.ledger, live, ends, "sinceReissue");
-  const fresh = before === null ? !ends.isOver(end) : isLater(end, before);
+  const fresh = before === null ? !wasOver : isLater(end, before);
   // Of the very same sign-in an older copy is no switch, whoever the account file names.
   const differs = account === "different" && (fresh || !isSameSignIn(signInEndsAt, live));
-  if (differs || (signInRose(signInEndsAt, live.signInEndsAt) && (fresh || !ends.isOver(end)))) {
+  if (differs || (signInRose(signInEndsAt, live.signInEndsAt) && (fresh || !wasOver))) {
     const oneSided = (source.observed.account === null) !== (live.account === null);
     if (accepted) return accept();
     if ((differs || oneSided) && context.policy.onAccountChange === "hold") {

@@ -38,7 +38,8 @@ export type TargetHold =
   | "provider-mismatch"
   | "incomplete"
   | "logged-out"
-  | "reverting";
+  | "reverting"
+  | "moves-pinned";
 
 /** What is to be done with one profile of a target (rules R3, R6, R6a, R7, R12, R16). */
 export type TargetVerdict =
@@ -336,11 +337,17 @@ function rotationOf(
   if (parent.chain === live.chain || ledger.chainOrigins.get(live.chain) !== "sign-in") return "unknown";
   if (!haveCommonFlow(ledger, parent.chain, live.chain)) return "unknown";
   if (relateAccounts(ledger.chainAccounts.get(parent.chain) ?? null, live.account) === "different") return "unknown";
-  return isProven(target, placement, parent, context) ? "beaten" : "unknown";
+  // Once on hold as such it stays so: a proof by the time of a refresh lasts for minutes.
+  const wasBeaten = holdOn(target, ledger) === "unknown-origin";
+  return wasBeaten || isProven(target, placement, parent, context) ? "beaten" : "unknown";
 }
 
-function isOnHold({ store, profile }: ObservedTarget, { holds }: LedgerState): boolean {
-  return holds.get(placementKey(store, profile)) === "target-newer";
+function isOnHold(target: ObservedTarget, ledger: LedgerState): boolean {
+  return holdOn(target, ledger) === "target-newer";
+}
+
+function holdOn({ store, profile }: ObservedTarget, { holds }: LedgerState): string | null {
+  return holds.get(placementKey(store, profile)) ?? null;
 }
 
 function isProven(target: ObservedTarget, placement: Placement, parent: Generation, context: Context): boolean {
@@ -377,7 +384,7 @@ function write(backup: boolean, share: Share): Write {
   return { kind: "write", backup, revert: false, replaceAccount: false, share };
 }
 
-function hold(reason: TargetHold, explanation: string): Extract<TargetVerdict, { kind: "hold" }> {
+export function hold(reason: TargetHold, explanation: string): Extract<TargetVerdict, { kind: "hold" }> {
   return { kind: "hold", reason, explanation };
 }
 

@@ -2,7 +2,7 @@ import type { Clock } from "../domain/clock.js";
 import { isTransient, type StoreError, type StoreErrorCode } from "../domain/errors.js";
 import type { Fingerprint, FingerprintOf } from "../domain/generation.js";
 import type { TakeInventory } from "../domain/inventory.js";
-import type { LedgerState } from "../domain/ledger.js";
+import type { LedgerEvent, LedgerState } from "../domain/ledger.js";
 import type { BackupMemory, LedgerMemory, StateLock } from "../domain/memory.js";
 import type { Orders, Policy, SourceLook } from "../domain/observation.js";
 import { isEmptyPlan, planFlows, type SyncPlan } from "../domain/flows.js";
@@ -69,6 +69,9 @@ export class Reconciler {
   /** What became of the last plan. */
   #applied: ApplyResult = nothingApplied;
 
+  /** What a plan did, and the ledger before that, where it could not be written. */
+  #unrecorded: { readonly events: readonly LedgerEvent[]; readonly before: LedgerState } | null = null;
+
   /** Stores whose lock is waited for, and since when (monotonic ms). */
   #waitingSince: ReadonlyMap<StoreName, number> = new Map();
 
@@ -102,6 +105,7 @@ export class Reconciler {
     const { clock, lock } = this.#ports;
     const startedAt = clock.now();
     const started = clock.monotonic();
+    await this.#recordWhatIsMissing(signal);
     const looked = await this.#look(policy, orders, signal);
     if (isEmptyPlan(looked.plan) && looked.plan.record.length === 0 && this.#unkept(looked).length === 0) {
       this.#clockJumped = false;
@@ -115,8 +119,28 @@ export class Reconciler {
       this.#clockJumped = false;
       const ports = { ...this.#ports, postponed: this.#postponedBy(orders), untilNews };
       this.#applied = await applyPlan(current.plan, current.observation, ports, signal);
-      const ledger = await this.#ports.ledger.append(this.#applied.events);
+      const ledger = await this.#record(this.#applied.events);
       return this.#result(current, this.#applied, ledger, startedAt, started);
+    });
+  }
+
+  async #record(events: readonly LedgerEvent[]): Promise<LedgerState> {
+    const { ledger } = this.#ports;
+    const before = await ledger.load();
+    this.#unrecorded = { events, before };
+    const after = await ledger.append(events);
+    this.#unrecorded = null;
+    return after;
+  }
+
+  /** Records what was written while the ledger could not be, unless another process has recorded something since. */
+  async #recordWhatIsMissing(signal: AbortSignal): Promise<void> {
+    const missing = this.#unrecorded;
+    if (missing === null) return;
+    const { ledger, lock } = this.#ports;
+    await lock.withLock(signal, async () => {
+      if ((await ledger.load()) === missing.before) await ledger.append(missing.events);
+      this.#unrecorded = null;
     });
   }
 

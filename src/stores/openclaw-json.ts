@@ -29,6 +29,8 @@ import { parseOrTorn, readWhole } from "./torn.js";
 
 /** The file's name in an agent's directory. */
 export const PROFILES_FILE = "auth-profiles.json";
+/** What it was before; OpenClaw takes it over and removes it. */
+export const OLDEST_FILE = "auth.json";
 /** A copy of it that provisioning scripts keep beside it and put back when a gateway lost its logins (openclaw/openclaw#38336). */
 export const GOLDEN_FILE = "auth-profiles.provisioned.json";
 const EMPTY_SET = `{"version":1,"profiles":{}}`;

@@ -14,7 +14,7 @@ import {
   type OpenclawLayout,
 } from "./openclaw-discovery.js";
 import { readImage } from "./openclaw-profiles.js";
-import { GOLDEN_FILE, OpenclawJsonStore, PROFILES_FILE } from "./openclaw-json.js";
+import { GOLDEN_FILE, OpenclawJsonStore, OLDEST_FILE, PROFILES_FILE } from "./openclaw-json.js";
 import { refreshLockDirectory } from "./openclaw-refresh-lock.js";
 import { sharedStorePlace } from "./openclaw-shared.js";
 import { AGENT_DATABASE, agentLayout, OpenclawSqliteStore, sharedLayout } from "./openclaw-sqlite.js";
@@ -309,6 +309,9 @@ function agentFindings(
   if (agent.hasFile && agent.keeps !== "json") {
     const blocks = shared.refusesFiles ? { blocks: true as const } : {};
     findings.push({ store, path, kind: "retired", error: null, ...blocks });
+  }
+  if (agent.hasOldestFile && agent.keeps !== "json" && shared.refusesFiles) {
+    findings.push({ store, path: join(agent.directory, OLDEST_FILE), kind: "retired", error: null, blocks: true });
   }
   if (agent.hasGolden && agent.keeps !== "json") {
     findings.push({ store: `${store}/provisioned`, path: join(agent.directory, GOLDEN_FILE), kind: "retired", error: null });

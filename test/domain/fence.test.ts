@@ -234,6 +234,14 @@ describe("a failed refresh of the live login, while a row that its program would
     expect(plan([marked, unmarked], since, wasSeen("live", { ...OPS, at: NOW })).suspect).toBe(false);
   });
 
+  test("is not told by a row that credsyncd wrote after the last that it knew of the marked one, which could not be read since", () => {
+    const known = wasWritten(NOW - HOUR_MS);
+    const markedWas = (at: number) => wasSeen("live", { at });
+    const seenNow = wasFenced("live", 0, { failed: true });
+    expect(plan([marked, unmarked], markedWas(NOW - 2 * HOUR_MS), known, seenNow).suspect).toBe(true);
+    expect(plan([marked, unmarked], markedWas(NOW - HOUR_MS), known, seenNow).suspect).toBe(false);
+  });
+
   test("is told by a row whose mark its program took back, and not by one that was marked as failed", () => {
     const own = wasFenced("live", MINUTE_MS, { failed: true });
     const had = wasWritten(NOW - HOUR_MS);

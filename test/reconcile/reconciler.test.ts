@@ -1,10 +1,13 @@
 import { rm, utimes, writeFile } from "node:fs/promises";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Reporter } from "../../src/daemon/reporter.js";
 import { systemClock } from "../../src/daemon/system.js";
+import { Failure } from "../../src/domain/errors.js";
+import { placementKey, type LedgerState } from "../../src/domain/ledger.js";
+import { LedgerFile } from "../../src/io/ledger-file.js";
 import { isUnfinished } from "../../src/reconcile/reconciler.js";
 import { composeIn, environmentOf, rememberingLog } from "../support/composed-daemon.js";
-import { endOf, HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
+import { endOf, HOUR_MS, PROFILE, TemporaryHome } from "../support/temporary-home.js";
 
 const WORK = "openclaw:work";
 const postponed = new Set([WORK]);
@@ -53,6 +56,24 @@ test("a store whose retry is due later is left out and told as before, and no ot
     ["store busy", WORK],
     ["resolved", WORK],
   ]);
+});
+
+test("what was written while the ledger could not be is recorded at the next reconcile, before anything is planned", async () => {
+  const home = await TemporaryHome.create({ agents: ["main"] });
+  const { reconcile, ledger } = await composeIn(home);
+  await reconcile();
+  await home.writeLogin(2);
+  const append = vi.spyOn(ledger, "append");
+  const full = new Failure("general", "cannot write the ledger: ENOSPC", "free space");
+  append.mockImplementationOnce((events) => LedgerFile.prototype.append.call(ledger, events)).mockRejectedValueOnce(full);
+  await expect(reconcile()).rejects.toThrow("ENOSPC");
+  expect(await home.generationOf("main")).toBe(2);
+  const placedOf = ({ placements }: LedgerState) => placements.get(placementKey("openclaw:main", PROFILE));
+  expect(placedOf(await ledger.load())).not.toHaveProperty("writtenAt");
+
+  const next = await reconcile();
+  expect(next.plan.writes).toEqual([]);
+  expect(placedOf(next.ledger)).toHaveProperty("writtenAt");
 });
 
 test("a store that was mended by other hands is not waited for any more", async () => {

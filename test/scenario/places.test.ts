@@ -51,6 +51,7 @@ describe("a place under two names", () => {
   ])("of a %s agent is left alone under a name that links to its %s, whoever comes first", async (binding, what) => {
     const home = await TemporaryHome.create({ agents });
     await home.writeConfig(JSON.stringify({ agents: { work: binding } }));
+    await home.writeProfile("work", 1, { fields: { email: "own@example.com" } });
     const placeOf = (agent: string): string => (what === "file" ? home.storeFile(agent) : home.agentDirectory(agent));
     await linkInPlaceOf(placeOf("evil"), placeOf("work"));
     const { code, refused } = await rotated(home);
@@ -204,6 +205,7 @@ describe("an openclaw.json that is half saved", () => {
     const home = await TemporaryHome.create({ agents: ["main", "hr"] });
     await replace(home.openclawConfig, JSON.stringify(config));
     await home.writeConfig(`{ agents: { "hr-bot": "pinned" } }`);
+    await home.writeProfile("hr", 1, { fields: { email: "own@example.com" } });
     return home;
   }
 

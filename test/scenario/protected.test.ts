@@ -8,7 +8,7 @@ async function homeWithOwn(agents: readonly string[], written: string): Promise<
   const home = await TemporaryHome.create({ agents });
   await replace(home.openclawConfig, JSON.stringify({ agents: { list: [{ id: "main" }, { id: written }] } }));
   await home.writeLogin(3);
-  await home.writeProfile("hr-bot", 2);
+  await home.writeProfile("hr-bot", 2, { fields: { email: "own@example.com" } });
   return home;
 }
 

@@ -1,7 +1,9 @@
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { credsyncd } from "../support/command-line.js";
 import { openclawHome, type OpenclawHome } from "../support/openclaw-home.js";
+import { inDatabase } from "../support/raw-database.js";
 import { HOUR_MS, PROFILE } from "../support/temporary-home.js";
 
 const USED = "anthropic:default";
@@ -46,6 +48,29 @@ describe("an agent with a file that OpenClaw has not taken over", () => {
     const { code, stdout } = await credsyncd(openclaw.home, ["doctor"]);
     expect(code).toBe(1);
     expect(stdout).toMatch(new RegExp(`error +stores: openclaw:work: ${REFUSED}[^]*openclaw doctor --fix`));
+  });
+
+  test("is refused for an auth.json, too", async () => {
+    const openclaw = await withOldFile("2026.9.6", {});
+    await rename(openclaw.home.storeFile("work"), join(dirname(openclaw.home.storeFile("work")), "auth.json"));
+    await openclaw.store("openclaw:work").removeRow();
+    const synced = await credsyncd(openclaw.home, ["sync"]);
+    expect(synced.code).toBe(3);
+    expect(synced.stdout).toMatch(new RegExp(`openclaw:work: ${REFUSED}.*auth[.]json`));
+  });
+
+  test("takes those with it that inherit from it, whatever they have of their own", async () => {
+    const openclaw = await withOldFile("2026.9.6", {});
+    const { home } = openclaw;
+    await inDatabase(join(home.at(".openclaw", "state"), "openclaw.sqlite"), (database) =>
+      database.exec("DELETE FROM config_machine_state WHERE state_key = 'auth.sharedStore'"),
+    );
+    await openclaw.store("openclaw:ops").writeProfile(home.profile(1), USED);
+    await openclaw.store("openclaw:work").writeProfile(home.profile(1), USED);
+    await mkdir(dirname(home.storeFile("main")), { recursive: true });
+    await writeFile(home.storeFile("main"), JSON.stringify({ version: 1, profiles: {} }));
+    const { stdout } = await credsyncd(home, ["sync"]);
+    for (const agent of ["main", "ops", "work"]) expect(stdout).toContain(`openclaw:${agent}: ${REFUSED}`);
   });
 
   test("beside a profile of its own is served: the file is dead bytes", async () => {

@@ -74,7 +74,7 @@ export class Judge {
   #beganAgain = false;
   /** New access tokens of the live generation that became live at this look. */
   #reissued = new Set<string>();
-  /** What was known when the source itself showed a new access token: what it shows again of that is an old copy. */
+  /** What was known when the source itself showed a new access token, which counts whatever its end: that is older than it. */
   readonly #knownAtReissue = new Map<string, LedgerState["issues"]>();
   /** What was known when an agent's unknown access token was adopted: only what came later is the owner's answer to it. */
   readonly #adopted = new Map<string, LedgerState["issues"]>();
@@ -333,6 +333,7 @@ export class Judge {
       return;
     }
     const oldIssue = server.truthOf(was.access);
+    if (this.#knownAtReissue.get(names.of(slot.access ?? ""))?.has(names.of(was.access ?? "")) === true) return;
     const ordered = expiryIsOrder && ledger.state.issues.has(names.of(was.access ?? ""));
     if (!ordered || oldIssue?.generation !== after.generation || after.issue >= oldIssue.issue) return;
     this.accuse("I2", `${store} ${slot.profile} went from ${was.access ?? "?"} back to ${slot.access ?? "?"}`);

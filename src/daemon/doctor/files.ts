@@ -238,7 +238,7 @@ function environmentStrays(variables: Readonly<Record<string, string | undefined
     return [
       found("strays", "warning", {
         what: `${name} is set in this environment`,
-        why: "Claude Code uses it and neither reads nor renews its own login, so that nothing is left to follow",
+        why: "Claude Code uses it in the place of its own login, which it renews by itself no more",
         fix: `unset ${name} where Claude Code and credsyncd are started`,
       }),
     ];

@@ -1,0 +1,52 @@
+import type { Credential } from "./credential.js";
+import { expiryOf } from "./credential.js";
+import type { LedgerState, Live } from "./ledger.js";
+import type { ObservedTarget, Orders } from "./observation.js";
+import type { TargetReport } from "./plan.js";
+import type { StoreName } from "./store.js";
+import { hold, knownGeneration } from "./target-verdict.js";
+import { sentOf } from "./turn.js";
+
+interface Pushed {
+  readonly credential: Credential;
+  readonly live: Live;
+  readonly ledger: LedgerState;
+  readonly orders: Orders;
+  /** Epoch ms. */
+  readonly now: number;
+}
+
+/**
+ * Holds each write into a store that agents share by which the next turn of a pinned agent would send the pushed login in
+ * the place of its own (rule R7): what is pinned stays what it is, although its store is not touched.
+ */
+export function keepPinnedTurns(reports: readonly TargetReport[], pushed: Pushed): TargetReport[] {
+  const pinned = reports.flatMap(({ target }) => (isOwnLogin(target, pushed) ? [target] : []));
+  if (pinned.length === 0) return [...reports];
+  return reports.map((report) => {
+    const { target, verdict } = report;
+    if (verdict?.kind !== "write" || pushed.orders.force.has(target.store)) return report;
+    const moved = pinned.filter((own) => isMoved(own, target, pushed)).map(({ store }) => store);
+    return moved.length === 0 ? report : { target, verdict: hold("moves-pinned", wordsFor(moved)) };
+  });
+}
+
+/** A copy of the pushed login is no account of its own. */
+function isOwnLogin({ binding, overruledBy, held }: ObservedTarget, { ledger, live }: Pushed): boolean {
+  if (binding !== "pinned" || overruledBy == null || held.kind !== "credential") return false;
+  return knownGeneration(held, ledger)?.chain !== live.chain;
+}
+
+function isMoved(own: ObservedTarget, shared: ObservedTarget, { credential, live, now }: Pushed): boolean {
+  if (own.overruledBy !== shared.store || own.profile !== shared.profile) return false;
+  if (sentOf(own, shared, now) !== "own") return false;
+  const end = live.expiresAt ?? expiryOf(credential);
+  const expiresAt = end === null ? null : end + shared.expiryMarginMs;
+  const held = { kind: "credential", credential, generation: live.generation, issue: live.issue, expiresAt } as const;
+  return sentOf(own, { held, account: shared.account ?? live.account }, now) === "inherited";
+}
+
+function wordsFor(moved: readonly StoreName[]): string {
+  const [agents, theirs] = moved.length === 1 ? ["which is pinned", "its own login"] : ["which are pinned", "their own logins"];
+  return `${moved.join(", ")}, ${agents}, would send this login in the place of ${theirs}, which names no e-mail and expires earlier`;
+}

@@ -1,0 +1,57 @@
+import { describe, expect, test } from "vitest";
+import type { Account } from "../../src/domain/credential.js";
+import type { Held, ObservedTarget } from "../../src/domain/observation.js";
+import { absent, apiKey, bert, knownChain, login, planFor, sourceWith, targetWith } from "../support/planning.js";
+
+const SHARED = "openclaw:shared";
+const former = login("old", { endsInHours: -4 });
+const email = (text: string): Account => ({ uuid: null, email: text });
+
+interface Fate {
+  readonly own: Held;
+  readonly options?: Partial<ObservedTarget>;
+  readonly shared?: Held;
+  readonly force?: readonly string[];
+}
+
+/** What becomes of the store that agents share, beside one that is pinned; live ends in four hours, what it replaces did four ago. */
+function planBeside({ own, options = {}, shared = former, force = [] }: Fate) {
+  const common = targetWith(shared, { store: SHARED, creates: shared.kind === "absent" });
+  const pinned = targetWith(own, { store: "openclaw:ops", binding: "pinned", overruledBy: SHARED, ...options });
+  return planFor({ source: sourceWith(login("live")), targets: [common, pinned], ledger: knownChain(), force });
+}
+
+describe("a store that agents share", () => {
+  test("is not given a login that a pinned agent would send in the place of its own, and the agent is named", () => {
+    const { writes, reports } = planBeside({ own: login("own", { endsInHours: 2 }) });
+    expect(writes).toEqual([]);
+    expect(reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "moves-pinned" });
+    expect(reports[0]?.verdict).toHaveProperty("explanation", expect.stringContaining("openclaw:ops"));
+  });
+
+  test.each<[string, Fate]>([
+    ["the profile is to be made", { own: login("own", { endsInHours: 2 }), shared: absent }],
+    ["the own login is over and its agent renews it", { own: login("own", { endsInHours: -1 }) }],
+  ])("is held also where %s", (_what, fate) => {
+    expect(planBeside(fate).reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "moves-pinned" });
+  });
+
+  test.each<[string, Fate]>([
+    ["the own login ends after it", { own: login("own", { endsInHours: 5 }) }],
+    ["the own login names an e-mail", { own: login("own", { endsInHours: 2 }), options: { account: email("bert") } }],
+    ["the own login is another id's", { own: login("own", { endsInHours: 2 }), options: { account: { ...bert, email: null } } }],
+    ["the own one is an API key", { own: apiKey("own") }],
+    ["the own access token is over, and hides whatever is shared", { own: login(null, { endsInHours: -1, issue: "own" }) }],
+    ["the agent sends the shared one already", { own: login("own", { endsInHours: -5 }) }],
+    ["the own one is an older copy of the same login", { own: login("old", { endsInHours: 2 }) }],
+    ["the own one has another id", { own: login("own", { endsInHours: 2 }), options: { profile: "anthropic:own" } }],
+    [
+      "the agent is overruled by another store",
+      { own: login("own", { endsInHours: 2 }), options: { overruledBy: "openclaw:main" } },
+    ],
+    ["no store overrules the agent", { own: login("own", { endsInHours: 2 }), options: { overruledBy: null } }],
+    ["an order names it", { own: login("own", { endsInHours: 2 }), force: [SHARED] }],
+  ])("is given it where %s", (_what, fate) => {
+    expect(planBeside(fate).reports[0]?.verdict).toMatchObject({ kind: "write" });
+  });
+});
