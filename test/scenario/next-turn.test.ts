@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { credsyncd } from "../support/command-line.js";
 import { openclawHome } from "../support/openclaw-home.js";
+import { endOf } from "../support/temporary-home.js";
 
 const USED = "anthropic:default";
 
@@ -29,3 +30,38 @@ test.each([
   expect(said).toContain(`openclaw:ops ${USED}: its agent's next turn sends the later login in ${common}, not this one`);
   expect(said).not.toContain(`openclaw:work ${USED}: its agent's`);
 });
+
+test.each([
+  ["2026.5.28", "openclaw:main"],
+  ["2026.6.11", "openclaw:main"],
+  ["2026.9.6", "openclaw:shared"],
+] as const)(
+  "a rotation does not move a pinned agent of OpenClaw %s, which would send what %s is given",
+  async (version, common) => {
+    const openclaw = await openclawHome(version, { generation: null });
+    const { home } = openclaw;
+    await home.writeLogin(1);
+    await home.writeConfig(`{ profiles: ["${USED}"], agents: { ops: "pinned" } }`);
+    const profile = (generation: number, fields: object = {}) =>
+      home.profile(generation, { fields: { provider: "anthropic", ...fields } });
+    for (const store of openclaw.stores) await store.writeSet({ version: 1, profiles: {} });
+    await openclaw.store(common).writeProfile(profile(1), USED);
+    await openclaw.store("openclaw:work").writeProfile(profile(1), USED);
+    // Another account's, which expires between the two.
+    const ends = { expires: endOf(1) + 60_000, access: "own-access", refresh: "own-refresh" };
+    await openclaw.store("openclaw:ops").writeProfile(profile(0, ends), USED);
+    expect((await credsyncd(home, ["sync"])).code).toBe(0);
+
+    await home.writeLogin(2);
+    const { code, stdout } = await credsyncd(home, ["sync"]);
+    expect(code).toBe(3);
+    expect(stdout).toMatch(new RegExp(`held +${common} +${USED}: openclaw:ops, which is pinned, would send this login`));
+    expect(await openclaw.store(common).generation(USED)).toBe(1);
+    expect(await openclaw.store("openclaw:work").generation(USED)).toBe(2);
+
+    // The hint: another id, or an e-mail beside it.
+    await openclaw.store("openclaw:ops").writeProfile(profile(0, { ...ends, email: home.email("own") }), USED);
+    expect((await credsyncd(home, ["sync"])).code).toBe(0);
+    expect(await openclaw.store(common).generation(USED)).toBe(2);
+  },
+);

@@ -62,9 +62,9 @@ describe("an agent with a file that OpenClaw has not taken over", () => {
   test("takes those with it that inherit from it, whatever they have of their own", async () => {
     const openclaw = await withOldFile("2026.9.6", {});
     const { home } = openclaw;
-    await inDatabase(join(home.at(".openclaw", "state"), "openclaw.sqlite"), (database) =>
-      database.exec("DELETE FROM config_machine_state WHERE state_key = 'auth.sharedStore'"),
-    );
+    await inDatabase(join(home.at(".openclaw", "state"), "openclaw.sqlite"), (database) => {
+      database.exec("DELETE FROM config_machine_state WHERE state_key = 'auth.sharedStore'");
+    });
     await openclaw.store("openclaw:ops").writeProfile(home.profile(1), USED);
     await openclaw.store("openclaw:work").writeProfile(home.profile(1), USED);
     await mkdir(dirname(home.storeFile("main")), { recursive: true });
