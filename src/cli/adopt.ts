@@ -1,6 +1,5 @@
 import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
-import { NO_STORE_HINT } from "../daemon/reporter.js";
 import { overwrittenBy } from "../daemon/reload.js";
 import { commandEnvironment } from "../daemon/system.js";
 import { Failure } from "../domain/errors.js";
@@ -14,6 +13,7 @@ import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
 import { shellWord } from "../domain/shell-word.js";
 import { warnOfUnmatched } from "./unmatched.js";
+import { NO_STORE_HINT } from "../daemon/words.js";
 
 export interface AdoptOptions extends CommonOptions {
   readonly profile?: string;

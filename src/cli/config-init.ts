@@ -6,7 +6,6 @@ import { configPath } from "../config/load.js";
 import { parseConfig } from "../config/parse.js";
 import { configTemplate, type Choices } from "../config/template.js";
 import { compose } from "../daemon/compose.js";
-import { findingText, sourceProfile } from "../daemon/reporter.js";
 import { maskEmail } from "../daemon/status.js";
 import { unusedProfiles } from "../daemon/unused.js";
 import { commandEnvironment } from "../daemon/system.js";
@@ -21,6 +20,7 @@ import { errnoOf } from "../io/system-error.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { Questioner } from "./ask.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode, type Output } from "./output.js";
+import { sourceProfile, findingText } from "../daemon/words.js";
 
 export interface ConfigInitOptions extends CommonOptions {
   readonly yes?: boolean;

@@ -4,7 +4,6 @@ import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { inheritedProfiles } from "../daemon/inheritance.js";
 import { lagLine } from "../daemon/lag.js";
-import { findingText, NO_STORE_HINT } from "../daemon/reporter.js";
 import type { InheritedProfiles, ProfileStatus, SourceStatus, StatusReport, StoreStatus } from "../daemon/status-report.js";
 import { commandEnvironment } from "../daemon/system.js";
 import type { Finding } from "../domain/inventory.js";
@@ -12,6 +11,7 @@ import { Failure } from "../domain/errors.js";
 import { FilesOfALook } from "../io/regular-file.js";
 import { lookNow } from "./status-look.js";
 import { exitCodes, openOutput, table, type Colour, type CommonOptions, type ExitCode, type Output } from "./output.js";
+import { NO_STORE_HINT, findingText } from "../daemon/words.js";
 
 export interface StatusOptions extends CommonOptions {
   readonly check?: boolean;

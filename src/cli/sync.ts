@@ -1,17 +1,6 @@
 import { loadConfig } from "../config/load.js";
 import { compose } from "../daemon/compose.js";
 import { overwrittenBy } from "../daemon/reload.js";
-import {
-  fencedHint,
-  holdHint,
-  RESTORED,
-  restoredHint,
-  sourceHoldHint,
-  SUSPECT,
-  suspectHint,
-  waitText,
-  NO_STORE_HINT,
-} from "../daemon/reporter.js";
 import { commandEnvironment } from "../daemon/system.js";
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
@@ -28,6 +17,17 @@ import { tidily } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
 import { warnOfUnmatched } from "./unmatched.js";
+import {
+  fencedHint,
+  sourceHoldHint,
+  suspectHint,
+  holdHint,
+  RESTORED,
+  NO_STORE_HINT,
+  waitText,
+  restoredHint,
+  SUSPECT,
+} from "../daemon/words.js";
 
 /** A third of the longest wait for a new login's account, since there are three attempts. */
 const SETTLES_MS = 2000;

@@ -1,10 +1,11 @@
 import { StoreError } from "../domain/errors.js";
-import type { Facts, FlowFacts } from "../domain/conditions.js";
+import type { Facts, FlowFacts, Windows } from "../domain/conditions.js";
 import type { SourceVerdict } from "../domain/source-verdict.js";
 import type { StoreName } from "../domain/store.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { refusedAgents } from "./refused.js";
-import { sourceProfile } from "./reporter.js";
+import { sourceProfile } from "./words.js";
+import type { Config } from "../config/config.js";
 
 /** credsyncd's own state, where an alert is about no other store. */
 export const OWN_STATE = "credsyncd";
@@ -62,4 +63,17 @@ export function undecidedIn({ observation, plan, writes, adoptions, brieflyBusy 
 function isUndecided(source: SourceVerdict): boolean {
   if (source.kind === "unreadable") return source.torn;
   return (source.kind === "fenced" || source.kind === "held") && source.until !== null;
+}
+
+/** How much of keepWarm's time is left when it is taken to have failed. */
+const PATIENCE_WITH_WARMTH = 0.75;
+
+/**
+ * When the user is told of an end: as configured. Where keepWarm renews the login in its last minutes, every login gets so
+ * far, so that only one that keepWarm did not renew by then is news.
+ */
+export function alertWindows({ alerts, keepWarm }: Pick<Config, "alerts" | "keepWarm">): Windows {
+  const { expiringWithinMs, signInWithinMs } = alerts;
+  if (keepWarm === null) return { expiringWithinMs, signInWithinMs };
+  return { expiringWithinMs: Math.min(expiringWithinMs, Math.round(keepWarm.beforeMs * PATIENCE_WITH_WARMTH)), signInWithinMs };
 }

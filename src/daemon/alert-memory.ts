@@ -1,10 +1,21 @@
 import { join } from "node:path";
 import * as z from "zod/mini";
-import { alertKinds, severities, type Alert, type Severity } from "../domain/alerts.js";
+import { alertKinds, severities, type Alert, type Severity, type AlertKind } from "../domain/alerts.js";
 import { isTime } from "../domain/clock.js";
 import { readOwnFile, replaceOwnFile } from "../io/own-file.js";
 import type { Leftovers } from "../io/temporary-file.js";
 import type { AlertWords } from "./alert-words.js";
+
+/** What one notice tells the user's command, and the log. */
+export interface ToldAlert {
+  readonly kind: AlertKind;
+  readonly store: string;
+  readonly profile: string | null;
+  readonly severity: Severity;
+  readonly since: string;
+  readonly message: string;
+  readonly hint: string | null;
+}
 
 /** An alert with what was last said of it. */
 export type RememberedAlert = Alert & AlertWords & { readonly severity: Severity };

@@ -2,7 +2,7 @@ import { formatDuration } from "../config/duration.js";
 import type { AlertKind, Condition } from "../domain/alerts.js";
 import { UNADOPTABLE } from "../domain/conditions.js";
 import { RENEWING_COMMAND } from "../stores/claude-command.js";
-import { fencedHint, holdHint, RESTORED, restoredHint, sourceHoldHint, SUSPECT, suspectHint } from "./reporter.js";
+import { fencedHint, sourceHoldHint, suspectHint, holdHint, RESTORED, restoredHint, SUSPECT } from "./words.js";
 
 /** What a person is told: what is wrong, since when, what it breaks, and what to do. */
 export interface AlertWords {

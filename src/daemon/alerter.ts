@@ -1,7 +1,6 @@
 import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { formatDuration } from "../config/duration.js";
-import type { Config } from "../config/config.js";
 import {
   advanceAlerts,
   alertKey,
@@ -19,8 +18,9 @@ import type { StoreName } from "../domain/store.js";
 import { runCommand, type CommandOutcome } from "../io/run-command.js";
 import { errnoOf } from "../io/system-error.js";
 import type { Leftovers } from "../io/temporary-file.js";
-import { readAlerts, writeAlerts, type RememberedAlert } from "./alert-memory.js";
+import { readAlerts, writeAlerts, type RememberedAlert, type ToldAlert } from "./alert-memory.js";
 import { overWords, wordsFor, type AlertWords } from "./alert-words.js";
+import { failureText } from "./words.js";
 
 /** An `alerts.command` that takes longer (ms) is ended. */
 export const COMMAND_TIMEOUT_MS = 30_000;
@@ -28,8 +28,6 @@ export const COMMAND_TIMEOUT_MS = 30_000;
 const LONGEST_QUEUE = 100;
 /** So long (ms) a command may go on when the daemon stops. */
 const CLOSING_MS = 3000;
-/** How much of keepWarm's time is left when it is taken to have failed. */
-const PATIENCE_WITH_WARMTH = 0.75;
 /** So many stores are named where many have the same alert. */
 const NAMED_STORES = 3;
 
@@ -71,17 +69,6 @@ export interface Look {
   /** What is not as it should be and is seen in no store. */
   readonly others: readonly Condition[];
   readonly isResync: boolean;
-}
-
-/** What one notice tells the user's command, and the log. */
-export interface ToldAlert {
-  readonly kind: AlertKind;
-  readonly store: string;
-  readonly profile: string | null;
-  readonly severity: Severity;
-  readonly since: string;
-  readonly message: string;
-  readonly hint: string | null;
 }
 
 /** Tells a person what is wrong: once when it begins, again at intervals, and when it is over; across restarts. */
@@ -201,30 +188,6 @@ export class Alerter {
       { reason: failureText(outcome), program, hint: "see alerts.command in the config" },
       "alert command failed",
     );
-  }
-}
-
-/**
- * When the user is told of an end: as configured. Where keepWarm renews the login in its last minutes, every login gets so
- * far, so that only one that keepWarm did not renew by then is news.
- */
-export function alertWindows({ alerts, keepWarm }: Pick<Config, "alerts" | "keepWarm">): Windows {
-  const { expiringWithinMs, signInWithinMs } = alerts;
-  if (keepWarm === null) return { expiringWithinMs, signInWithinMs };
-  return { expiringWithinMs: Math.min(expiringWithinMs, Math.round(keepWarm.beforeMs * PATIENCE_WITH_WARMTH)), signInWithinMs };
-}
-
-/** Why a command failed, in words. */
-export function failureText(outcome: Exclude<CommandOutcome, { kind: "done" }>): string {
-  switch (outcome.kind) {
-    case "not-found":
-      return "there is no such command";
-    case "timed-out":
-      return "it did not end in time";
-    case "failed":
-      return outcome.exitCode === null
-        ? "it was ended by a signal, or could not be started"
-        : `exit code ${String(outcome.exitCode)}`;
   }
 }
 

@@ -1,22 +1,24 @@
 import type { Logger } from "pino";
 import { Failure, isTransient, type StoreError } from "../domain/errors.js";
-import type { Finding } from "../domain/inventory.js";
 import { MOST_HELD } from "../domain/conditions.js";
-import { displayGeneration, flowId } from "../domain/ledger.js";
+import { displayGeneration } from "../domain/ledger.js";
 import type { Plan } from "../domain/plan.js";
-import type { SourceVerdict } from "../domain/source-verdict.js";
-import { agentId } from "../domain/switch.js";
 import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
-import { shellWord } from "../domain/shell-word.js";
 import { refusedAgents } from "./refused.js";
 import { unmatchedHint } from "./unmatched-agents.js";
-
-/** What a person does about what credsyncd is done with and cannot remove. */
-export const stuckHints = {
-  lock: "remove it: other programs wait for it, and nobody holds it; it is tried again by itself",
-  "temporary file": "remove it: nobody needs it, and a login may stand in it; it is tried again by itself",
-} as const satisfies Record<Stuck["what"], string>;
+import {
+  fencedHint,
+  sourceHoldHint,
+  suspectHint,
+  holdHint,
+  RESTORED,
+  sourceProfile,
+  stuckHints,
+  restoredHint,
+  findingText,
+  SUSPECT,
+} from "./words.js";
 
 /**
  * Turns reconciles into log lines: one for what was pushed, and one for each state that began or ended. What stays as it
@@ -104,11 +106,6 @@ export class Reporter {
       }
     }
   }
-}
-
-/** The source's profile for a person; nothing where the source has just one, under a name of no meaning to a user. */
-export function sourceProfile({ head }: Plan): string {
-  return head.flow === flowId(null, head.profile) ? "" : head.profile;
 }
 
 function named(flow: Plan): { readonly profile?: string } {
@@ -283,97 +280,6 @@ function storeErrorState(store: string, error: StoreError): State {
     if (isTransient(error.code)) log.warn(fields, "store busy");
     else log.error(fields, "store error");
   });
-}
-
-/** What is left alone, and why, in words. */
-export function findingText(kind: Finding["kind"]): string {
-  switch (kind) {
-    case "unconfigured":
-      return "left alone: its agent is not configured in OpenClaw any more";
-    case "retired":
-      return "left alone: a file that OpenClaw does not read any more";
-    case "inherits":
-      return "inherits from the shared store";
-    case "error":
-      return "cannot be served";
-  }
-}
-
-/** What a person does about a login that the source holds and that is not handed on; `signIn` is the command. */
-export function sourceHoldHint({ acceptable }: { readonly acceptable: boolean }, signIn: string): string {
-  return acceptable
-    ? "accept it with: credsyncd sync --force - or sign in again with the login that the agents should have"
-    : `sign in: ${signIn} - or take the login of an agent that has the newer one: credsyncd adopt STORE`;
-}
-
-/** Why the live login is suspect. */
-export const SUSPECT =
-  "an agent failed to refresh this very login, so that it may be spent: until it is refreshed, agents are given its access token alone";
-
-/** What a person does about a suspect login; `signIn` is the command. */
-export function suspectHint(signIn: string): string {
-  return `use the source's program once, so that it refreshes; where that fails, sign in: ${signIn}`;
-}
-
-/** What became of a source whose program failed to refresh it. */
-export const RESTORED =
-  "its program failed to refresh it and lost its tokens; its access token alone was put back, since the refresh token may be spent";
-
-/** What a person does about that; `signIn` is the command. */
-export function restoredHint(store: string, signIn: string): string {
-  return `before the access token ends, sign in: ${signIn} - or, if the refresh cannot have reached the server, put all of it back: credsyncd sync --force ${shellWord(store)}`;
-}
-
-/** What a person does about a source that is fenced; `signIn` is the command. */
-export function fencedHint(
-  store: string,
-  { until }: Pick<Extract<SourceVerdict, { kind: "fenced" }>, "until">,
-  signIn: string,
-): string {
-  if (until !== null) return "it is looked at again by itself";
-  return `take the login of an agent that has one: credsyncd adopt STORE - or put its copy back: credsyncd restore --store ${shellWord(store)} --list - or sign in: ${signIn}`;
-}
-
-/** Why a profile is not written yet, in words. */
-export function waitText(reason: string): string {
-  switch (reason) {
-    case "refreshing":
-      return "its program, or another agent's, is refreshing this login";
-    case "re-asserting":
-      return "another program undid what was written there; it is written again in a moment";
-    default:
-      return "nothing can be pushed from the source";
-  }
-}
-
-/** What a person does where there is no store but the source. */
-export const NO_STORE_HINT = "name OpenClaw's directory in the config: targets, stateDir; or set OPENCLAW_STATE_DIR";
-
-/** What a person does about a hold. */
-export function holdHint(reason: string, store: string, adoptable = true): string {
-  switch (reason) {
-    case "target-newer":
-      if (!adoptable)
-        return `sign in again with the source's program, which every agent then follows - or overwrite it with: credsyncd sync --force ${shellWord(store)}`;
-      return `accept its login with: credsyncd adopt ${shellWord(store)} - or overwrite it with: credsyncd sync --force ${shellWord(store)}`;
-    case "unknown-origin":
-      return `list the profile in the config (profiles) if it is a copy, ${pinHint(store)} if it is not, or overwrite it with: credsyncd sync --force ${shellWord(store)}`;
-    case "reverting":
-      return `see which program writes it; try again with: credsyncd sync --force ${shellWord(store)}`;
-    case "moves-pinned":
-      return `give the pinned agent's login another profile id, which only it has; or let it be moved: credsyncd sync --force ${shellWord(store)}`;
-    case "another-account":
-      return `${pinHint(store)}, or sign in there with the source's account`;
-    default:
-      return `sign in there again, or ${pinHint(store)}`;
-  }
-}
-
-/** How a store is left its own login; only OpenClaw's belong to agents. */
-function pinHint(store: string): string {
-  return store.startsWith("openclaw:")
-    ? `set the agent to pinned (agents: { "${agentId(store)}": "pinned" })`
-    : "take it out of the config (targets)";
 }
 
 function said(name: string, say: (log: Logger) => void): State {

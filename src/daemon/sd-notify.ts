@@ -32,9 +32,6 @@ export interface SupervisorPorts {
   readonly onLate: (lateMs: number) => void;
 }
 
-/** The variables of sd_notify(3). They are for this process alone, not for the programs that it starts. */
-export const supervisorVariables = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
-
 /**
  * A reconcile that takes longer hangs. The longest honest one waits for locks: three of Claude Code's for 8 s each, then
  * those of many stores at once for up to 10 s each.

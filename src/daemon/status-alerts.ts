@@ -5,10 +5,9 @@ import type { LedgerEvent } from "../domain/ledger.js";
 import type { StoreName } from "../domain/store.js";
 import type { LedgerFile } from "../io/ledger-file.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
-import { factsOf, OWN_STATE, undecidedIn } from "./alert-facts.js";
+import { factsOf, OWN_STATE, undecidedIn, alertWindows } from "./alert-facts.js";
 import { readAlerts } from "./alert-memory.js";
 import { wordsFor } from "./alert-words.js";
-import { alertWindows } from "./alerter.js";
 import type { StatusAlert } from "./status-report.js";
 
 /**

@@ -1,5 +1,5 @@
-import type { ToldAlert } from "./alerter.js";
 import type { SplitBrain } from "../domain/split-brain.js";
+import type { ToldAlert } from "./alert-memory.js";
 
 export type SourceState = "ok" | "expiring" | "expired" | "refreshing" | "logged-out" | "missing" | "unreadable";
 /** `source`: what the others follow. `separate`: pinned or ignored. */

@@ -29,8 +29,8 @@ import { refusedAgents } from "./refused.js";
 import { turnsIn } from "./turns.js";
 import { unusedProfiles, type UnusedProfile } from "./unused.js";
 import { gatewayStatus, lagReasons, leftBehind, type Lag } from "./lag.js";
-import { fencedHint, holdHint, RESTORED, restoredHint, sourceHoldHint, SUSPECT, suspectHint, waitText } from "./reporter.js";
 import { shellWord } from "../domain/shell-word.js";
+import { fencedHint, sourceHoldHint, suspectHint, holdHint, RESTORED, waitText, restoredHint, SUSPECT } from "./words.js";
 
 const moment = z.number().check(z.refine(isTime));
 const lagShape = z.object({

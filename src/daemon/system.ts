@@ -7,7 +7,9 @@ import { Predecessors, SharedOwnerLocks } from "../io/owner-lock.js";
 import { readRegularFile } from "../io/regular-file.js";
 import { SqliteReaders } from "../io/sqlite-database.js";
 import { baseDirectory, type Environment } from "../stores/environment.js";
-import { supervisorVariables } from "./sd-notify.js";
+
+/** The variables of sd_notify(3). They are for this process alone, not for the programs that it starts. */
+export const supervisorVariables = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
 
 /** The system's time. */
 export const systemClock: Clock = {

@@ -1,10 +1,11 @@
 import { rm, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { holdHint, Reporter, stuckHints } from "../../src/daemon/reporter.js";
+import { Reporter } from "../../src/daemon/reporter.js";
 import { Failure, StoreError } from "../../src/domain/errors.js";
 import { composeIn, rememberingLog } from "../support/composed-daemon.js";
 import type { LogLine } from "../support/running-daemon.js";
 import { endOf, HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
+import { stuckHints, holdHint } from "../../src/daemon/words.js";
 
 interface Reporting {
   readonly home: TemporaryHome;

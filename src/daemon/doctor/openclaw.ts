@@ -1,13 +1,12 @@
 import { openclawAuthRules, overriddenAgentDirectory, type AuthRules } from "../../stores/openclaw-discovery.js";
 import { RELOAD_TIMEOUT_MS } from "../../stores/openclaw-gateway.js";
 import { absentGateways } from "../absent-gateway.js";
-import { failureText } from "../alerter.js";
 import { lagLine } from "../lag.js";
-import { NO_STORE_HINT } from "../reporter.js";
 import { unusedProfiles } from "../unused.js";
 import type { SourceState } from "../status-report.js";
 import { UNMATCHED_WHY, unmatchedHint, unmatchedText } from "../unmatched-agents.js";
 import { found, ok, type Check, type DoctorFinding, type Patient } from "./finding.js";
+import { NO_STORE_HINT, failureText } from "../words.js";
 
 /** Agents that the configuration names and that are not there: what it says of them holds for nobody. */
 export const agents: Check = ({ result }) => {
