@@ -8,10 +8,11 @@ const SRC = fileURLToPath(new URL("../src", import.meta.url));
 
 /** What a layer may import beside itself. */
 const allowedLayers: Readonly<Record<string, readonly string[]>> = {
-  cli: ["daemon", "config", "stores", "io", "reconcile", "watch", "domain"],
-  daemon: ["config", "stores", "io", "reconcile", "watch", "domain"],
-  config: ["stores", "io", "domain"],
-  stores: ["io", "domain"],
+  cli: ["daemon", "app", "config", "programs", "io", "reconcile", "watch", "domain"],
+  daemon: ["app", "config", "programs", "io", "reconcile", "watch", "domain"],
+  app: ["config", "programs", "io", "reconcile", "domain"],
+  config: ["programs", "io", "domain"],
+  programs: ["io", "domain"],
   io: ["domain"],
   reconcile: ["domain"],
   watch: ["domain"],
@@ -97,12 +98,25 @@ describe("the layers", () => {
     expect(strays).toEqual([]);
   });
 
-  test("meet in one place: only daemon/compose.ts puts the reconciler and the stores together", () => {
+  test("meet in one place: only app/compose.ts puts the reconciler and the programs together", () => {
     const opensStores = (file: SourceFile): boolean =>
-      file.imports.some((specifier) => layerOf(specifier, file) === "stores" && !specifier.endsWith("/environment.js"));
+      file.imports.some((specifier) => layerOf(specifier, file) === "programs" && !specifier.endsWith("/environment.js"));
     const reconciles = (file: SourceFile): boolean =>
       file.imports.some((specifier) => specifier.endsWith("reconcile/reconciler.js"));
-    expect(namesOf((file) => opensStores(file) && reconciles(file))).toEqual(["daemon/compose.ts"]);
+    expect(namesOf((file) => opensStores(file) && reconciles(file))).toEqual(["app/compose.ts"]);
+  });
+
+  test("knows a program only in its folder: another program's is imported by the registry alone", () => {
+    const folderOf = (path: string): string | null => /^programs\/([^/]+)\//.exec(path)?.[1] ?? null;
+    const strays = filesIn("programs").flatMap((file) =>
+      file.imports.flatMap((specifier) => {
+        const target = specifier.startsWith(".") ? folderOf(join(dirname(file.name), specifier).replaceAll(sep, "/")) : null;
+        return target === null || target === folderOf(file.name) || file.name === "programs/registry.ts"
+          ? []
+          : [`${file.name} imports ${specifier}`];
+      }),
+    );
+    expect(strays).toEqual([]);
   });
 
   test("form no circle of files", () => {
@@ -123,8 +137,8 @@ describe("the domain", () => {
   );
 });
 
-describe("below the daemon", () => {
-  const below = filesIn("config", "stores", "io", "reconcile", "watch", "domain");
+describe("below the commands and the daemon", () => {
+  const below = filesIn("config", "programs", "io", "reconcile", "watch", "domain");
 
   test.each(["process.env", "Date.now", "Math.random", "homedir", "os.homedir", "process.argv", "process.stdout", "console"])(
     "%s is an argument or not there at all",
@@ -143,7 +157,7 @@ describe("the whole program", () => {
   test("reveals a secret only where it is stored, named or compared in memory", () => {
     const revealing = namesOf(({ calledMembers }) => calledMembers.has("reveal"));
     const elsewhere = ["io/backups.ts", "io/switch-journal.ts", "io/fingerprint.ts", "reconcile/observe.ts"];
-    expect(revealing.filter((name) => !name.startsWith("stores/") && !elsewhere.includes(name))).toEqual([]);
+    expect(revealing.filter((name) => !name.startsWith("programs/") && !elsewhere.includes(name))).toEqual([]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { loadConfig } from "../config/load.js";
-import { compose } from "../daemon/compose.js";
-import { overwrittenBy } from "../daemon/reload.js";
-import { commandEnvironment } from "../daemon/system.js";
+import { compose } from "../app/compose.js";
+import { overwrittenBy } from "../app/reload.js";
+import { commandEnvironment } from "../app/system.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
 import type { Orders } from "../domain/observation.js";
@@ -13,7 +13,7 @@ import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
 import { shellWord } from "../domain/shell-word.js";
 import { warnOfUnmatched } from "./unmatched.js";
-import { NO_STORE_HINT } from "../daemon/words.js";
+import { NO_STORE_HINT } from "../app/words.js";
 
 export interface AdoptOptions extends CommonOptions {
   readonly profile?: string;

@@ -1,10 +1,10 @@
 import type { Config } from "../config/config.js";
 import { configPath, loadConfig } from "../config/load.js";
 import { configJsonSchema } from "../config/schema.js";
-import { compose } from "../daemon/compose.js";
-import { keepWarmAdvice, type KeepWarmAdvice } from "../daemon/keep-warm-advice.js";
-import { systemEnvironment } from "../daemon/system.js";
-import type { Environment } from "../stores/environment.js";
+import { compose } from "../app/compose.js";
+import { keepWarmAdvice, type KeepWarmAdvice } from "../app/keep-warm-advice.js";
+import { systemEnvironment } from "../app/system.js";
+import type { Environment } from "../programs/environment.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
 import { warnOfUnmatched } from "./unmatched.js";
 

@@ -1,11 +1,11 @@
 import type { Config } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
-import { compose } from "../daemon/compose.js";
-import { examine } from "../daemon/doctor/doctor.js";
-import { found, type DoctorFinding, type Level } from "../daemon/doctor/finding.js";
-import { commandEnvironment } from "../daemon/system.js";
+import { compose } from "../app/compose.js";
+import { examine } from "../app/doctor/doctor.js";
+import { found, type DoctorFinding, type Level } from "../app/doctor/finding.js";
+import { commandEnvironment } from "../app/system.js";
 import { Failure } from "../domain/errors.js";
-import type { Environment } from "../stores/environment.js";
+import type { Environment } from "../programs/environment.js";
 import { FilesOfALook } from "../io/regular-file.js";
 import { lookNow } from "./status-look.js";
 import { exitCodes, openOutput, type Colour, type CommonOptions, type ExitCode, type Output } from "./output.js";

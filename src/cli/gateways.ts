@@ -1,7 +1,7 @@
-import type { Composition } from "../daemon/compose.js";
-import { gatewayStatus, lagLine } from "../daemon/lag.js";
-import { reloadNow, type Overwritten } from "../daemon/reload.js";
-import type { GatewayStatus } from "../daemon/status-report.js";
+import type { Composition } from "../app/compose.js";
+import { gatewayStatus, lagLine } from "../app/lag.js";
+import { reloadNow, type Overwritten } from "../app/reload.js";
+import type { GatewayStatus } from "../app/status-report.js";
 import type { Output } from "./output.js";
 
 /**

@@ -1,7 +1,7 @@
 import { parseDurationMs } from "../config/duration.js";
 import { loadConfig } from "../config/load.js";
-import { compose } from "../daemon/compose.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { compose } from "../app/compose.js";
+import { systemEnvironment } from "../app/system.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration, emptyLedger, foldLedger, type LedgerEvent, type LedgerState } from "../domain/ledger.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode } from "./output.js";

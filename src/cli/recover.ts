@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Failure, StoreError } from "../domain/errors.js";
-import { stateDirectoryOf, systemEnvironment } from "../daemon/system.js";
+import { stateDirectoryOf, systemEnvironment } from "../app/system.js";
 import { errnoOf } from "../io/system-error.js";
 import { interruptibly } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode } from "./output.js";
@@ -17,8 +17,8 @@ async function recover(options: CommonOptions, signal: AbortSignal): Promise<Exi
   const { say } = openOutput(options);
   try {
     const { loadConfig } = await import("../config/load.js");
-    const { compose } = await import("../daemon/compose.js");
-    const { recoverSwitches, recoveryText } = await import("../daemon/switching.js");
+    const { compose } = await import("../app/compose.js");
+    const { recoverSwitches, recoveryText } = await import("../app/switching.js");
     const environment = systemEnvironment();
     const composition = await compose(await loadConfig(options.config ?? null, environment), environment, "write");
     const recoveries = await recoverSwitches(composition, signal);

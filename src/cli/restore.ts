@@ -1,6 +1,6 @@
 import { loadConfig } from "../config/load.js";
-import { compose, type Composition } from "../daemon/compose.js";
-import { commandEnvironment } from "../daemon/system.js";
+import { compose, type Composition } from "../app/compose.js";
+import { commandEnvironment } from "../app/system.js";
 import { Failure } from "../domain/errors.js";
 import { noOrders, type ObservedProfile } from "../domain/observation.js";
 import type { Backup } from "../io/backups.js";

@@ -4,7 +4,7 @@ import { logLevelFor } from "../config/log-level.js";
 import { runDaemon } from "../daemon/daemon.js";
 import { LineWriter } from "../daemon/line-writer.js";
 import { openAlertLine, openLog } from "../daemon/log.js";
-import { systemEnvironment } from "../daemon/system.js";
+import { systemEnvironment } from "../app/system.js";
 import { exitCodes, type CommonOptions, type ExitCode } from "./output.js";
 
 /** How long the last lines may wait for a reader that stalls (ms). */

@@ -1,9 +1,9 @@
 import { join } from "node:path";
-import { stateDirectoryOf } from "../daemon/system.js";
-import { readDaemonStatus } from "../daemon/status.js";
+import { stateDirectoryOf } from "../app/system.js";
+import { readDaemonStatus } from "../app/status.js";
 import { Failure } from "../domain/errors.js";
 import { runningDaemon } from "../io/run-lock.js";
-import type { Environment } from "../stores/environment.js";
+import type { Environment } from "../programs/environment.js";
 import { launchdPlist } from "./launchd-plist.js";
 import { ask, tell, type ServiceManager, type ServiceState } from "./service-manager.js";
 

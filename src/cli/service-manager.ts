@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { Failure } from "../domain/errors.js";
 import { runCommand } from "../io/run-command.js";
 import { errnoOf, isAbsent } from "../io/system-error.js";
-import type { Environment } from "../stores/environment.js";
+import type { Environment } from "../programs/environment.js";
 
 /** How the service is, as its manager sees it. */
 export interface ServiceState {

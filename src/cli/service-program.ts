@@ -2,8 +2,8 @@ import { realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isAbsent } from "../io/system-error.js";
-import type { Environment } from "../stores/environment.js";
-import { variablesOfAgents } from "../stores/openclaw-config.js";
+import type { Environment } from "../programs/environment.js";
+import { variablesOfAgents } from "../programs/openclaw/config.js";
 
 /** What a service starts, and what may become of it. */
 export interface ServiceProgram {

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Failure } from "../domain/errors.js";
-import { baseDirectory, type Environment } from "../stores/environment.js";
+import { baseDirectory, type Environment } from "../programs/environment.js";
 import { ask, tell, type LogsOptions, type ServiceManager, type ServiceState } from "./service-manager.js";
 import { systemdUnit, type SystemScope } from "./systemd-unit.js";
 

@@ -1,10 +1,10 @@
-import type { Composition } from "../daemon/compose.js";
-import { absentGateways } from "../daemon/absent-gateway.js";
-import { stillLagging } from "../daemon/lag.js";
-import { alertsNow } from "../daemon/status-alerts.js";
-import type { StatusReport } from "../daemon/status-report.js";
-import { readDaemonStatus, statusOf } from "../daemon/status.js";
-import { findSplitBrains } from "../daemon/hosts.js";
+import type { Composition } from "../app/compose.js";
+import { absentGateways } from "../app/absent-gateway.js";
+import { stillLagging } from "../app/lag.js";
+import { alertsNow } from "../app/status-alerts.js";
+import type { StatusReport } from "../app/status-report.js";
+import { readDaemonStatus, statusOf } from "../app/status.js";
+import { findSplitBrains } from "../app/hosts.js";
 import { noOrders } from "../domain/observation.js";
 import type { FilesOfALook } from "../io/regular-file.js";
 import { runningDaemon } from "../io/run-lock.js";

@@ -1,4 +1,4 @@
-import type { Composition } from "../daemon/compose.js";
+import type { Composition } from "../app/compose.js";
 import type { FilesOfALook } from "../io/regular-file.js";
 import { calm, dueAt, noteEvent } from "../watch/settle.js";
 import { Watcher } from "../watch/watcher.js";

@@ -1,17 +1,17 @@
 import { formatDuration, parseDurationMs } from "../config/duration.js";
 import type { Config } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
-import { compose } from "../daemon/compose.js";
-import { inheritedProfiles } from "../daemon/inheritance.js";
-import { lagLine } from "../daemon/lag.js";
-import type { InheritedProfiles, ProfileStatus, SourceStatus, StatusReport, StoreStatus } from "../daemon/status-report.js";
-import { commandEnvironment } from "../daemon/system.js";
+import { compose } from "../app/compose.js";
+import { inheritedProfiles } from "../app/inheritance.js";
+import { lagLine } from "../app/lag.js";
+import type { InheritedProfiles, ProfileStatus, SourceStatus, StatusReport, StoreStatus } from "../app/status-report.js";
+import { commandEnvironment } from "../app/system.js";
 import type { Finding } from "../domain/inventory.js";
 import { Failure } from "../domain/errors.js";
 import { FilesOfALook } from "../io/regular-file.js";
 import { lookNow } from "./status-look.js";
 import { exitCodes, openOutput, table, type Colour, type CommonOptions, type ExitCode, type Output } from "./output.js";
-import { NO_STORE_HINT, findingText } from "../daemon/words.js";
+import { NO_STORE_HINT, findingText } from "../app/words.js";
 
 export interface StatusOptions extends CommonOptions {
   readonly check?: boolean;

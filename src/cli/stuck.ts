@@ -1,7 +1,7 @@
-import type { Composition } from "../daemon/compose.js";
-import { leaveStuck } from "../daemon/stuck.js";
+import type { Composition } from "../app/compose.js";
+import { leaveStuck } from "../app/stuck.js";
 import type { Output } from "./output.js";
-import { stuckHints } from "../daemon/words.js";
+import { stuckHints } from "../app/words.js";
 
 /** Runs what a command writes, and says at its end, however it ends, what it was done with and could not remove. */
 export async function tidily<Result>(

@@ -1,15 +1,15 @@
 import picomatch from "picomatch";
 import { loadConfig } from "../config/load.js";
-import { compose, type Composition } from "../daemon/compose.js";
-import { readHosts, type TakesPart } from "../daemon/hosts.js";
-import { toFailure } from "../daemon/store-failure.js";
-import { carryOut, resolutionsIn, type SwitchResult, type SwitchRow } from "../daemon/switching.js";
-import { commandEnvironment } from "../daemon/system.js";
+import { compose, type Composition } from "../app/compose.js";
+import { readHosts, type TakesPart } from "../app/hosts.js";
+import { toFailure } from "../app/store-failure.js";
+import { carryOut, resolutionsIn, type SwitchResult, type SwitchRow } from "../app/switching.js";
+import { commandEnvironment } from "../app/system.js";
 import { Failure } from "../domain/errors.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
 import type { SwitchRequest } from "../domain/switch.js";
 import type { CommandOutcome } from "../io/run-command.js";
-import { RELOAD_TIMEOUT_MS } from "../stores/openclaw-gateway.js";
+import { RELOAD_TIMEOUT_MS } from "../programs/openclaw/gateway.js";
 import {
   exitCodes,
   openOutput,

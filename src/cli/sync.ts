@@ -1,14 +1,14 @@
 import { loadConfig } from "../config/load.js";
-import { compose } from "../daemon/compose.js";
-import { overwrittenBy } from "../daemon/reload.js";
-import { commandEnvironment } from "../daemon/system.js";
+import { compose } from "../app/compose.js";
+import { overwrittenBy } from "../app/reload.js";
+import { commandEnvironment } from "../app/system.js";
 import type { Clock } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
 import { displayGeneration } from "../domain/ledger.js";
-import { refusedAgents } from "../daemon/refused.js";
-import { unusedProfiles, type UnusedProfile } from "../daemon/unused.js";
+import { refusedAgents } from "../app/refused.js";
+import { unusedProfiles, type UnusedProfile } from "../app/unused.js";
 import { noOrders, type Orders } from "../domain/observation.js";
-import type { Plan, TargetReport } from "../domain/plan.js";
+import type { Plan } from "../domain/plan.js";
 import type { StoreName } from "../domain/store.js";
 import type { WriteOutcome } from "../reconcile/apply.js";
 import { isUnfinished, type ReconcileResult, type Reconciler } from "../reconcile/reconciler.js";
@@ -27,7 +27,8 @@ import {
   waitText,
   restoredHint,
   SUSPECT,
-} from "../daemon/words.js";
+} from "../app/words.js";
+import type { TargetReport } from "../domain/target-verdict.js";
 
 /** A third of the longest wait for a new login's account, since there are three attempts. */
 const SETTLES_MS = 2000;

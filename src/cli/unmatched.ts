@@ -1,5 +1,5 @@
-import type { Composition } from "../daemon/compose.js";
-import { UNMATCHED_WHY, unmatchedHint, unmatchedText } from "../daemon/unmatched-agents.js";
+import type { Composition } from "../app/compose.js";
+import { UNMATCHED_WHY, unmatchedHint, unmatchedText } from "../app/unmatched-agents.js";
 import type { Output } from "./output.js";
 
 /**

@@ -1,5 +1,5 @@
 import picomatch from "picomatch";
-import { normalizeAgentId } from "../stores/openclaw-discovery.js";
+import { normalizeAgentId } from "../programs/openclaw/discovery.js";
 
 /** Matches agents by a name or a pattern as a user writes it, where their ids are as OpenClaw normalises them. */
 export function agentMatcher(pattern: string): { readonly matches: (id: string) => boolean; readonly isGlob: boolean } {

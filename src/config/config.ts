@@ -2,10 +2,10 @@ import { Failure } from "../domain/errors.js";
 import type { Terms } from "../domain/ledger.js";
 import type { Binding, Policy } from "../domain/observation.js";
 import type { Share } from "../domain/store.js";
-import { isClaudeCommand, REFRESHES_WITHIN_MS } from "../stores/claude-command.js";
-import { normalizeAgentId } from "../stores/openclaw-discovery.js";
-import type { OpenclawSpec } from "../stores/openclaw.js";
-import type { SourceSpec, TargetSpec } from "../stores/registry.js";
+import { isClaudeCommand, REFRESHES_WITHIN_MS } from "../programs/claude-code/command.js";
+import { normalizeAgentId } from "../programs/openclaw/discovery.js";
+import type { OpenclawSpec } from "../programs/openclaw/stores.js";
+import type { SourceSpec, TargetSpec } from "../programs/registry.js";
 import { parseDurationMs } from "./duration.js";
 import type { ConfigFile } from "./schema.js";
 

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { Failure, isTransient, StoreError } from "../domain/errors.js";
 import { readRegularBytes } from "../io/regular-file.js";
-import { baseDirectory, expandHome, variable, type Environment } from "../stores/environment.js";
+import { baseDirectory, expandHome, variable, type Environment } from "../programs/environment.js";
 import { refuseUntrusted } from "./trust.js";
 import { defaults, noGlobs, toConfig, type Config } from "./config.js";
 

@@ -18,9 +18,9 @@ import type { StoreName } from "../domain/store.js";
 import { runCommand, type CommandOutcome } from "../io/run-command.js";
 import { errnoOf } from "../io/system-error.js";
 import type { Leftovers } from "../io/temporary-file.js";
-import { readAlerts, writeAlerts, type RememberedAlert, type ToldAlert } from "./alert-memory.js";
-import { overWords, wordsFor, type AlertWords } from "./alert-words.js";
-import { failureText } from "./words.js";
+import { readAlerts, writeAlerts, type RememberedAlert, type ToldAlert } from "../app/alert-memory.js";
+import { overWords, wordsFor, type AlertWords } from "../app/alert-words.js";
+import { failureText } from "../app/words.js";
 
 /** An `alerts.command` that takes longer (ms) is ended. */
 export const COMMAND_TIMEOUT_MS = 30_000;

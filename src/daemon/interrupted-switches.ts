@@ -1,8 +1,8 @@
 import type { Logger } from "pino";
 import { Failure, StoreError } from "../domain/errors.js";
 import type { Recovery } from "../reconcile/transaction.js";
-import type { Composition } from "./compose.js";
-import { recoverSwitches, recoveryText } from "./switching.js";
+import type { Composition } from "../app/compose.js";
+import { recoverSwitches, recoveryText } from "../app/switching.js";
 
 /** Completes or undoes what a crashed command left in the journal, and says it once. */
 export class InterruptedSwitches {

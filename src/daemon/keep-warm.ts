@@ -6,8 +6,8 @@ import { StoreError } from "../domain/errors.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
 import { runCommand, type CommandOutcome } from "../io/run-command.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
-import { COMMAND_TIMEOUT_MS, FIRST_RETRY_MS, NO_EFFECT_HINT } from "./keep-warm-advice.js";
-import { sourceProfile, failureText } from "./words.js";
+import { COMMAND_TIMEOUT_MS, FIRST_RETRY_MS, NO_EFFECT_HINT } from "../app/keep-warm-advice.js";
+import { sourceProfile, failureText } from "../app/words.js";
 
 /** After a run without effect: a busy owner skips a refresh now and then. */
 const RETRY_AFTER_MS = [FIRST_RETRY_MS, 60_000, 120_000, 240_000, 480_000] as const;

@@ -3,7 +3,7 @@ import { alertKinds, type AlertKind } from "../domain/alerts.js";
 import { replacePublicFile } from "../io/own-file.js";
 import { errnoOf } from "../io/system-error.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
-import { factsOf } from "./alert-facts.js";
+import { factsOf } from "../app/alert-facts.js";
 
 /** Upper bounds of the histogram of writes (s): an SSD, a slow disk, a lock that was waited for. */
 const WRITE_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;

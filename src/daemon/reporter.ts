@@ -5,8 +5,8 @@ import { displayGeneration } from "../domain/ledger.js";
 import type { Plan } from "../domain/plan.js";
 import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
-import { refusedAgents } from "./refused.js";
-import { unmatchedHint } from "./unmatched-agents.js";
+import { refusedAgents } from "../app/refused.js";
+import { unmatchedHint } from "../app/unmatched-agents.js";
 import {
   fencedHint,
   sourceHoldHint,
@@ -18,7 +18,7 @@ import {
   restoredHint,
   findingText,
   SUSPECT,
-} from "./words.js";
+} from "../app/words.js";
 
 /**
  * Turns reconciles into log lines: one for what was pushed, and one for each state that began or ended. What stays as it

@@ -1,6 +1,6 @@
 import type { Plan } from "../domain/plan.js";
 import type { StoreName } from "../domain/store.js";
-import { UNKNOWN_LISTENER, type Gateway } from "../stores/openclaw-gateway.js";
+import { UNKNOWN_LISTENER, type Gateway } from "../programs/openclaw/gateway.js";
 
 /**
  * Notices that a gateway was started anew while stores of it are left alone because it kept undoing what was written

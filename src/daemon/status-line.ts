@@ -2,8 +2,8 @@ import { formatDuration } from "../config/duration.js";
 import { placementKey } from "../domain/ledger.js";
 import type { Plan } from "../domain/plan.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
-import { refusedAgents } from "./refused.js";
-import { unusedProfiles } from "./unused.js";
+import { refusedAgents } from "../app/refused.js";
+import { unusedProfiles } from "../app/unused.js";
 
 /** What a reconcile left, in one line of words: `12 stores in sync, next expiry in 3 h 12 min`. */
 export function statusLine(result: ReconcileResult, now: number): string {

@@ -2,10 +2,9 @@ import type { Condition } from "./alerts.js";
 import { isTransient, type StoreError } from "./errors.js";
 import type { Live } from "./ledger.js";
 import type { HeldCredential } from "./observation.js";
-import type { TargetReport } from "./plan.js";
 import type { SourceVerdict } from "./source-verdict.js";
 import type { ProfileId, StoreName } from "./store.js";
-import type { TargetVerdict } from "./target-verdict.js";
+import type { TargetVerdict, TargetReport } from "./target-verdict.js";
 
 /** What a look found about one followed login and all that follow it. */
 export interface FlowFacts {

@@ -21,9 +21,9 @@ import {
   type Policy,
   type SourceLook,
 } from "./observation.js";
-import { planSync, type Plan, type PlannedWrite, type TargetReport } from "./plan.js";
+import { planSync, type Plan, type PlannedWrite } from "./plan.js";
 import type { ProfileId, StoreName, StoreSnapshot } from "./store.js";
-import { knownGeneration } from "./target-verdict.js";
+import { knownGeneration, type TargetReport } from "./target-verdict.js";
 
 /** OpenClaw's copy of Claude Code's login, and its provider. */
 const CLAUDE_COPY: ProfileId = "anthropic:claude-cli";

@@ -2,9 +2,8 @@ import type { Credential } from "./credential.js";
 import { expiryOf } from "./credential.js";
 import type { LedgerState, Live } from "./ledger.js";
 import type { ObservedTarget, Orders } from "./observation.js";
-import type { TargetReport } from "./plan.js";
 import type { StoreName } from "./store.js";
-import { hold, knownGeneration } from "./target-verdict.js";
+import { hold, knownGeneration, type TargetReport } from "./target-verdict.js";
 import { sentOf } from "./turn.js";
 
 interface Pushed {

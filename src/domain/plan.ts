@@ -24,7 +24,7 @@ import { keepPinnedTurns } from "./moved-turns.js";
 import type { HeldCredential, ObservedSource, ObservedTarget, Orders, Policy } from "./observation.js";
 import { ACCOUNT_SETTLES_MS, heldBySource, judgeSource, type SourceVerdict } from "./source-verdict.js";
 import type { ProfileId, Share, StoreName } from "./store.js";
-import { judgeTarget, knownGeneration, type TargetVerdict } from "./target-verdict.js";
+import { judgeTarget, knownGeneration, type TargetReport } from "./target-verdict.js";
 
 export interface PlanInput {
   readonly source: ObservedSource;
@@ -83,12 +83,6 @@ export interface Restoration {
   readonly expiryMarginMs: number;
   readonly generation: Fingerprint;
   readonly issue: Fingerprint;
-}
-
-export interface TargetReport {
-  readonly target: ObservedTarget;
-  /** Null for a pinned or ignored agent. */
-  readonly verdict: TargetVerdict | null;
 }
 
 /** What one reconcile would do for one followed profile of the source and all that follow it. */

@@ -68,6 +68,13 @@ export type TargetVerdict =
       readonly adoptable?: boolean;
     };
 
+/** One profile of a target, with what is to be done with it. */
+export interface TargetReport {
+  readonly target: ObservedTarget;
+  /** Null for a pinned or ignored agent. */
+  readonly verdict: TargetVerdict | null;
+}
+
 export interface TargetContext {
   readonly source: SourceVerdict;
   readonly ledger: LedgerState;

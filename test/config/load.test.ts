@@ -3,9 +3,9 @@ import { defaults } from "../../src/config/config.js";
 import { configPath, loadConfig } from "../../src/config/load.js";
 import { parseConfig } from "../../src/config/parse.js";
 import { configShape } from "../../src/config/schema.js";
-import { systemEnvironment } from "../../src/daemon/system.js";
+import { systemEnvironment } from "../../src/app/system.js";
 import { Failure } from "../../src/domain/errors.js";
-import type { Environment } from "../../src/stores/environment.js";
+import type { Environment } from "../../src/programs/environment.js";
 
 const PATH = "/etc/credsyncd.json5";
 

@@ -1,9 +1,9 @@
 import { chmod, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { readAlerts } from "../../src/daemon/alert-memory.js";
+import { readAlerts } from "../../src/app/alert-memory.js";
 import { Alerter, type AlerterPorts } from "../../src/daemon/alerter.js";
-import { factsOfFailure, alertWindows } from "../../src/daemon/alert-facts.js";
+import { factsOfFailure, alertWindows } from "../../src/app/alert-facts.js";
 import type { Condition } from "../../src/domain/alerts.js";
 import type { Facts } from "../../src/domain/conditions.js";
 import { StoreError } from "../../src/domain/errors.js";

@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { COMMAND_TIMEOUT_MS, FIRST_RETRY_MS } from "../../src/daemon/keep-warm-advice.js";
+import { COMMAND_TIMEOUT_MS, FIRST_RETRY_MS } from "../../src/app/keep-warm-advice.js";
 import { KeepWarm, OwnerAtWork, type KeepWarmPorts } from "../../src/daemon/keep-warm.js";
 import { composeIn, rememberingLog } from "../support/composed-daemon.js";
 import { becomes } from "../support/condition.js";

@@ -5,7 +5,7 @@ import { Failure, StoreError } from "../../src/domain/errors.js";
 import { composeIn, rememberingLog } from "../support/composed-daemon.js";
 import type { LogLine } from "../support/running-daemon.js";
 import { endOf, HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
-import { stuckHints, holdHint } from "../../src/daemon/words.js";
+import { stuckHints, holdHint } from "../../src/app/words.js";
 
 interface Reporting {
   readonly home: TemporaryHome;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { Restarts } from "../../src/daemon/restarts.js";
-import type { TargetReport } from "../../src/domain/plan.js";
-import { UNKNOWN_LISTENER, type Gateway } from "../../src/stores/openclaw-gateway.js";
+import { UNKNOWN_LISTENER, type Gateway } from "../../src/programs/openclaw/gateway.js";
 import { login, targetWith } from "../support/planning.js";
+import type { TargetReport } from "../../src/domain/target-verdict.js";
 
 const report = (store: string, reason: "reverting" | "target-newer"): TargetReport => ({
   target: targetWith(login("old"), { store }),

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi, onTestFinished } from "vitest";
 import { LONGEST_WORK_MS, openSupervisor, watchdogTickMs, type Supervisor } from "../../src/daemon/sd-notify.js";
-import { systemEnvironment } from "../../src/daemon/system.js";
+import { systemEnvironment } from "../../src/app/system.js";
 import { becomes } from "../support/condition.js";
 import { ManualClock } from "../support/manual-clock.js";
 import { RunningDaemon } from "../support/running-daemon.js";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { wordsFor } from "../../src/daemon/alert-words.js";
+import { wordsFor } from "../../src/app/alert-words.js";
 import { foldLedger } from "../../src/domain/ledger.js";
 import { conditionsOf, type Facts } from "../../src/domain/conditions.js";
 import { StoreError } from "../../src/domain/errors.js";

@@ -5,15 +5,15 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { replaceFile } from "../../src/io/atomic-file.js";
 import { Leftovers } from "../../src/io/temporary-file.js";
-import { claudeDirectories } from "../../src/stores/claude-code.js";
-import { ClaudeKeychainStore, keychainDirectory } from "../../src/stores/claude-keychain.js";
-import { OpenclawJsonStore } from "../../src/stores/openclaw-json.js";
+import { claudeDirectories } from "../../src/programs/claude-code/store.js";
+import { ClaudeKeychainStore, keychainDirectory } from "../../src/programs/claude-code/keychain.js";
+import { OpenclawJsonStore } from "../../src/programs/openclaw/json.js";
 import { credsyncd } from "../support/command-line.js";
 import { corpusFile, corpusFiles } from "../support/corpus.js";
 import { environmentIn } from "../support/environment.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 import { TemporaryHome } from "../support/temporary-home.js";
-import { failureOf, loginOf, patchFor } from "../stores/contract.js";
+import { failureOf, loginOf, patchFor } from "../programs/contract.js";
 
 const signal = new AbortController().signal;
 const kind = { profile: "anthropic:claude-cli", provider: "claude-cli" };
@@ -103,7 +103,7 @@ describe("what a keychain gives", () => {
     const home = await temporaryDirectory();
     const tools = join(home, "tools");
     for (const directory of [tools, join(home, "keychain"), join(home, ".claude")]) await mkdir(directory, { mode: 0o700 });
-    await copyFile(fileURLToPath(new URL("../stores/security.mjs", import.meta.url)), join(tools, "security"));
+    await copyFile(fileURLToPath(new URL("../programs/security.mjs", import.meta.url)), join(tools, "security"));
     await chmod(join(tools, "security"), 0o755);
     await writeFile(join(tools, "package.json"), `{"type":"module"}`);
     await writeFile(join(home, "keychain", "Claude Code-credentials|alice"), content);

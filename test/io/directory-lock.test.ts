@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { systemClock } from "../../src/daemon/system.js";
+import { systemClock } from "../../src/app/system.js";
 import { StoreError } from "../../src/domain/errors.js";
 import { takeDirectoryLock, type DirectoryLockOptions, type HeldLock } from "../../src/io/directory-lock.js";
 import { becomes } from "../support/condition.js";

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
-import { systemClock } from "../../src/daemon/system.js";
+import { systemClock } from "../../src/app/system.js";
 import type { Clock } from "../../src/domain/clock.js";
 import { Predecessors, SharedOwnerLocks, takeOwnerLock, withOwnerLock } from "../../src/io/owner-lock.js";
 import { ownIdentity, pidSpaceOf, startTimeOf } from "../../src/io/process-identity.js";

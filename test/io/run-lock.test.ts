@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { systemClock } from "../../src/daemon/system.js";
+import { systemClock } from "../../src/app/system.js";
 import { Failure } from "../../src/domain/errors.js";
 import { ownIdentity, type ProcessIdentity } from "../../src/io/process-identity.js";
 import { readHolder, runningDaemon, takeRunLock, type RunLock } from "../../src/io/run-lock.js";

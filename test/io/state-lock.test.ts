@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { systemClock } from "../../src/daemon/system.js";
+import { systemClock } from "../../src/app/system.js";
 import type { Clock } from "../../src/domain/clock.js";
 import { Predecessors } from "../../src/io/owner-lock.js";
 import { ownIdentity, pidSpaceOf } from "../../src/io/process-identity.js";

@@ -1,7 +1,7 @@
 import { rm, utimes, writeFile } from "node:fs/promises";
 import { expect, test, vi } from "vitest";
 import { Reporter } from "../../src/daemon/reporter.js";
-import { systemClock } from "../../src/daemon/system.js";
+import { systemClock } from "../../src/app/system.js";
 import { Failure } from "../../src/domain/errors.js";
 import { placementKey, type LedgerState } from "../../src/domain/ledger.js";
 import { LedgerFile } from "../../src/io/ledger-file.js";

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { refreshLockNames } from "../../src/stores/openclaw-refresh-lock.js";
+import { refreshLockNames } from "../../src/programs/openclaw/refresh-lock.js";
 import { credsyncd } from "../support/command-line.js";
 import { composeIn } from "../support/composed-daemon.js";
 import { becomes } from "../support/condition.js";

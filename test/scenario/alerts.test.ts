@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { factsOf } from "../../src/daemon/alert-facts.js";
+import { factsOf } from "../../src/app/alert-facts.js";
 import { conditionsOf } from "../../src/domain/conditions.js";
 import { StoreError } from "../../src/domain/errors.js";
 import { noOrders } from "../../src/domain/observation.js";

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.js";
-import { compose } from "../../src/daemon/compose.js";
-import { systemClock } from "../../src/daemon/system.js";
+import { compose } from "../../src/app/compose.js";
+import { systemClock } from "../../src/app/system.js";
 import { noOrders } from "../../src/domain/observation.js";
 import { credsyncd } from "../support/command-line.js";
 import { environmentOf } from "../support/composed-daemon.js";

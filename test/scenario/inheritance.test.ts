@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { credsyncd } from "../support/command-line.js";
 import { composeIn } from "../support/composed-daemon.js";
-import { agentLayout } from "../../src/stores/openclaw-sqlite.js";
+import { agentLayout } from "../../src/programs/openclaw/sqlite.js";
 import { openclawHome, OpenclawHands, type OpenclawHome } from "../support/openclaw-home.js";
 import { inDatabase } from "../support/raw-database.js";
 import { PROFILE } from "../support/temporary-home.js";

@@ -1,4 +1,4 @@
-import { isFenced, readFence } from "../../src/stores/openclaw-fence.js";
+import { isFenced, readFence } from "../../src/programs/openclaw/fence.js";
 import type { AgentProfile } from "./model-file.js";
 
 export type ModelFence = NonNullable<ReturnType<typeof readFence>>;

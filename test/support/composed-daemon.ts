@@ -1,12 +1,12 @@
 import { Writable } from "node:stream";
 import { pino, type Logger } from "pino";
 import { loadConfig } from "../../src/config/load.js";
-import { compose, type Composition } from "../../src/daemon/compose.js";
-import { systemClock, systemEnvironment } from "../../src/daemon/system.js";
+import { compose, type Composition } from "../../src/app/compose.js";
+import { systemClock, systemEnvironment } from "../../src/app/system.js";
 import type { Clock } from "../../src/domain/clock.js";
 import { noOrders, type Orders } from "../../src/domain/observation.js";
 import type { ReconcileResult } from "../../src/reconcile/reconciler.js";
-import type { Environment } from "../../src/stores/environment.js";
+import type { Environment } from "../../src/programs/environment.js";
 import type { LogLine } from "./running-daemon.js";
 import type { TemporaryHome } from "./temporary-home.js";
 

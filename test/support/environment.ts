@@ -1,6 +1,6 @@
-import { systemClock, systemEnvironment } from "../../src/daemon/system.js";
+import { systemClock, systemEnvironment } from "../../src/app/system.js";
 import type { Clock } from "../../src/domain/clock.js";
-import type { Environment } from "../../src/stores/environment.js";
+import type { Environment } from "../../src/programs/environment.js";
 
 /** A clock that runs as the system's does, set ahead by some ms; waits are cut short to keep tests quick. */
 export class SetClock implements Clock {

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { lookAround, openclawStores, usualOpenclaw } from "../../src/stores/openclaw.js";
-import { agentLayout, sharedLayout, type SqliteLayout } from "../../src/stores/openclaw-sqlite.js";
+import { lookAround, openclawStores, usualOpenclaw } from "../../src/programs/openclaw/stores.js";
+import { agentLayout, sharedLayout, type SqliteLayout } from "../../src/programs/openclaw/sqlite.js";
 import { environmentOf } from "./composed-daemon.js";
 import { copyOpenclaw, type OpenclawVersion } from "./fixtures.js";
 import { inDatabase } from "./raw-database.js";

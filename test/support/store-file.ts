@@ -1,7 +1,7 @@
 import { lstat, mkdir, readdir, readFile, readlink, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { CredentialStore } from "../../src/domain/store.js";
-import type { Subject } from "../stores/contract.js";
+import type { Subject } from "../programs/contract.js";
 
 const HOUR_S = 3600;
 

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { lstat, readFile, rename, symlink, utimes } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
-import { systemClock } from "../../src/daemon/system.js";
+import { systemClock } from "../../src/app/system.js";
 import { takeDirectoryLock, type HeldLock } from "../../src/io/directory-lock.js";
 import { RunningDaemon } from "../support/running-daemon.js";
 import { replace, TemporaryHome } from "../support/temporary-home.js";

@@ -1,7 +1,7 @@
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describe, expect, inject, test } from "vitest";
-import { openclawGateway, RELOAD_TIMEOUT_MS } from "../../src/stores/openclaw-gateway.js";
+import { openclawGateway, RELOAD_TIMEOUT_MS } from "../../src/programs/openclaw/gateway.js";
 import { credsyncd } from "../support/command-line.js";
 import { becomes } from "../support/condition.js";
 import { environmentIn } from "../support/environment.js";

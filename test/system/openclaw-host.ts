@@ -1,7 +1,7 @@
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
-import { agentLayout, sharedLayout } from "../../src/stores/openclaw-sqlite.js";
+import { agentLayout, sharedLayout } from "../../src/programs/openclaw/sqlite.js";
 import { OpenclawHands } from "../support/openclaw-home.js";
 import { replace, TemporaryHome, type AtEnd } from "../support/temporary-home.js";
 import type { Found, OpenclawProgram, OpenclawRelease } from "./clients.js";

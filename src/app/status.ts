@@ -1,0 +1,474 @@
+import { join } from "node:path";
+import * as z from "zod/mini";
+import type { Config } from "../config/config.js";
+import { isTime } from "../domain/clock.js";
+import { StoreError } from "../domain/errors.js";
+import type { Finding } from "../domain/inventory.js";
+import { displayGeneration, placementKey, splitKey, type LedgerState } from "../domain/ledger.js";
+import { knownGeneration, type TargetReport } from "../domain/target-verdict.js";
+import type { Plan } from "../domain/plan.js";
+import { looksLikeToken } from "../domain/presentable.js";
+import type { CredentialStore, ProfileId, StoreName } from "../domain/store.js";
+import { readOwnFile, replaceOwnFile } from "../io/own-file.js";
+import type { Leftovers } from "../io/temporary-file.js";
+import { mapConcurrently } from "../reconcile/concurrency.js";
+import type { ReconcileResult } from "../reconcile/reconciler.js";
+import type {
+  AbsentGateway,
+  DaemonStatus,
+  FoundPath,
+  ProfileStatus,
+  SourceState,
+  SourceStatus,
+  StatusAlert,
+  StatusReport,
+  StoreStatus,
+} from "./status-report.js";
+import { inheritedProfiles, servedProfiles, withInheritance } from "./inheritance.js";
+import { refusedAgents } from "./refused.js";
+import { turnsIn } from "./turns.js";
+import { unusedProfiles, type UnusedProfile } from "./unused.js";
+import { gatewayStatus, lagReasons, leftBehind, type Lag } from "./lag.js";
+import { shellWord } from "../domain/shell-word.js";
+import { fencedHint, sourceHoldHint, suspectHint, holdHint, RESTORED, waitText, restoredHint, SUSPECT } from "./words.js";
+
+const moment = z.number().check(z.refine(isTime));
+const lagShape = z.object({
+  gateway: z.string(),
+  since: moment,
+  until: z.nullable(moment),
+  reason: z.enum(lagReasons),
+  listener: z.nullable(z.string()),
+});
+/** Reads under way at once. */
+const READS_AT_ONCE = 32;
+
+const heartbeatShape = z.object({
+  pid: z.number(),
+  lastReconcileAt: z.string(),
+  lastReconcileMs: z.number(),
+  lags: z._default(z.array(lagShape), []),
+});
+
+/** What the daemon leaves behind for `status`: that it lives, when it last looked, and which gateways lag. */
+export async function writeHeartbeat(
+  stateDirectory: string,
+  leftovers: Leftovers,
+  { pid, result, lags }: { readonly pid: number; readonly result: ReconcileResult; readonly lags: readonly Lag[] },
+): Promise<void> {
+  const { startedAt, durationMs } = result;
+  const heartbeat = { schemaVersion: 1, pid, lastReconcileAt: iso(startedAt), lastReconcileMs: durationMs, lags };
+  await replaceOwnFile(join(stateDirectory, "status.json"), `${JSON.stringify(heartbeat)}\n`, leftovers);
+}
+
+/** The daemon's last word, if it is that of the one that runs now; and of gateways what the last one said, whichever it was. */
+export async function readDaemonStatus(
+  stateDirectory: string,
+  runningPid: number | null,
+): Promise<{ readonly daemon: DaemonStatus; readonly lags: readonly Lag[] }> {
+  const heartbeat = await readHeartbeat(join(stateDirectory, "status.json"));
+  if (heartbeat === null || heartbeat.pid !== runningPid) {
+    const daemon = { running: runningPid !== null, pid: runningPid, lastReconcileAt: null, lastReconcileMs: null };
+    return { daemon, lags: (heartbeat?.lags ?? []).map(leftBehind) };
+  }
+  const { pid, lastReconcileAt, lastReconcileMs, lags } = heartbeat;
+  return { daemon: { running: true, pid, lastReconcileAt, lastReconcileMs }, lags };
+}
+
+/** The gateways that lagged when a daemon last said so, whichever it was. */
+export async function readLags(stateDirectory: string): Promise<readonly Lag[]> {
+  return (await readHeartbeat(join(stateDirectory, "status.json")))?.lags ?? [];
+}
+
+async function readHeartbeat(path: string): Promise<z.infer<typeof heartbeatShape> | null> {
+  try {
+    const parsed = heartbeatShape.safeParse(JSON.parse((await readOwnFile(path)) ?? "null"));
+    return parsed.success ? parsed.data : null;
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+/** What is known besides a look. */
+interface Surroundings {
+  readonly splitBrain: StatusReport["splitBrain"];
+  readonly daemon: DaemonStatus;
+  readonly lags: readonly Lag[];
+  readonly absentGateways?: readonly AbsentGateway[];
+  readonly alerts: readonly StatusAlert[];
+}
+
+/** Describes what a look found, store by store. */
+export async function statusOf(
+  result: ReconcileResult,
+  config: Config,
+  { daemon, lags, absentGateways = [], alerts, splitBrain }: Surroundings,
+  now: number,
+): Promise<StatusReport> {
+  const stores: StoreStatus[] = [];
+  const byStore = groupByStore(result.plan.reports);
+  const unused = unusedProfiles(result);
+  const sendsFrom = turnsIn(result, now);
+  const refused = new Map(refusedAgents(result).map((agent) => [agent.store, agent]));
+  const [first, ...others] = result.plan.flows;
+  const source = sourceStatus(first, result, { config, daemon }, now);
+  const sources = [source, ...others.map((flow) => sourceStatus(flow, result, { config, daemon }, now))];
+  const own = new Set(result.observation.inventory.source.stores.map(({ name }) => name));
+  const { signal } = new AbortController();
+  const actives = await mapConcurrently(result.observation.reads, READS_AT_ONCE, ({ target, error }) =>
+    error === null ? readActive(target.store, signal) : Promise.resolve(nothingActive),
+  );
+  for (const [index, { target, error, sameAs }] of result.observation.reads.entries()) {
+    const { store, origin } = target;
+    // What is wrong with the source is said of the source.
+    if (own.has(store.name) && error !== null) continue;
+    const [active, activeError] = actives[index] ?? nothingActive;
+    const failure = error ?? refused.get(store.name)?.error ?? activeError;
+    stores.push({
+      store: store.name,
+      path: store.path,
+      format: store.format,
+      era: origin.era,
+      versionHint: origin.versionHint,
+      inherits: null,
+      profiles: [
+        ...sources.flatMap((source) => (source.store === store.name ? canonicalProfile(source) : [])),
+        ...(byStore.get(store.name) ?? []).flatMap((report) =>
+          profileStatus(report, result, daemon).map((status) => withUse({ ...status, sends: sendsFrom(report) }, report, unused)),
+        ),
+      ],
+      active,
+      error: failure?.message ?? null,
+      hint: failure?.hint ?? null,
+      sameAs,
+    });
+  }
+  const { findings, unmatchedAgents } = result.observation.inventory;
+  const unread = [...refused.values()].filter((agent) => stores.every(({ store }) => store !== agent.store));
+  for (const { store, path, error } of [...findings, ...unread]) {
+    if (error === null) continue;
+    stores.push({
+      store,
+      path,
+      format: "unsupported",
+      era: null,
+      versionHint: null,
+      inherits: null,
+      profiles: [],
+      active: {},
+      error: error.message,
+      hint: error.hint,
+      sameAs: null,
+    });
+  }
+  const shown = withRemoved(withInheritance(stores, result.observation.reads), result);
+  return {
+    schemaVersion: 1,
+    at: iso(now),
+    daemon,
+    source,
+    sources,
+    stores: shown,
+    unconfigured: foundPaths(findings, "unconfigured"),
+    retired: foundPaths(findings, "retired"),
+    unmatchedAgents: unmatchedAgents.map(({ pattern }) => pattern),
+    inherits: findings.flatMap(({ kind, store, path, inheritsFrom = null }) =>
+      kind === "inherits" && !refused.has(store)
+        ? [{ store, path, from: inheritsFrom, profiles: servedProfiles(shown, inheritsFrom) }]
+        : [],
+    ),
+    gateways: lags.map(gatewayStatus),
+    absentGateways,
+    splitBrain,
+    alerts,
+    ...summarize(shown),
+  };
+}
+
+function foundPaths(findings: readonly Finding[], wanted: Finding["kind"]): FoundPath[] {
+  return findings.flatMap(({ kind, store, path }) => (kind === wanted ? [{ store, path }] : []));
+}
+
+function groupByStore(reports: readonly TargetReport[]): Map<string, TargetReport[]> {
+  const groups = new Map<string, TargetReport[]>();
+  for (const report of reports) {
+    const group = groups.get(report.target.store);
+    if (group === undefined) groups.set(report.target.store, [report]);
+    else group.push(report);
+  }
+  return groups;
+}
+
+type Active = readonly [Readonly<Record<string, string>>, StoreError | null];
+
+const nothingActive: Active = [{}, null];
+
+async function readActive(store: CredentialStore, signal: AbortSignal): Promise<Active> {
+  try {
+    return [await store.readActive(signal), null];
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return [{}, error];
+  }
+}
+
+function sourceStatus(
+  flow: Plan,
+  { observation, ledger }: ReconcileResult,
+  { config, daemon }: { readonly config: Config; readonly daemon: DaemonStatus },
+  now: number,
+): SourceStatus {
+  const { head } = flow;
+  const held = head.state === "present" && head.observed.held.kind === "credential" ? head.observed.held : null;
+  const read = observation.sourceReads.find(({ store }) => store.name === head.store);
+  const stored = read?.snapshot.profiles.find(({ id }) => id === head.profile);
+  // What was put back may be said to end later than it does.
+  const isRestored = flow.source.kind === "restored";
+  const expiresAt = isRestored ? (flow.live?.expiresAt ?? null) : (held?.expiresAt ?? null);
+  const signInEndsAt = held?.credential.type === "oauth" ? held.credential.signInEndsAt : null;
+  return {
+    store: head.store,
+    path: (read?.store ?? observation.inventory.source.stores[0]).path,
+    profile: head.profile,
+    type: held?.credential.type ?? null,
+    state: sourceState(flow, config, now),
+    ...sourceNotes(flow, observation.inventory.source.signIn, daemon),
+    generation: displayGeneration(ledger, flow.source.kind === "restored" ? flow.source.lost : (held?.generation ?? null)),
+    expiresAt: expiresAt === null ? null : iso(expiresAt),
+    signInEndsAt: signInEndsAt === null ? null : iso(signInEndsAt),
+    account: maskEmail(stored?.account?.email ?? null),
+  };
+}
+
+type Notes = Pick<SourceStatus, "reason" | "explanation" | "hint">;
+
+/** What there is to say of the source: one word for scripts, why, and what a person does about it. */
+function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, signIn: string, daemon: DaemonStatus): Notes {
+  switch (source.kind) {
+    case "held": {
+      if (adoption !== null) break;
+      return { reason: source.reason, explanation: source.explanation, hint: sourceHoldHint(source, signIn) };
+    }
+    case "fenced": {
+      const { reason, explanation } = source;
+      if (adoption !== null) break;
+      if (restoration?.share === "full") return { reason, explanation, hint: doneBy(daemon, "puts it back from a copy") };
+      if (restoration === null) return { reason, explanation, hint: fencedHint(head.store, source, signIn) };
+      return { reason, explanation, hint: doneBy(daemon, "puts its access token back from a copy") };
+    }
+    case "restored":
+      return { reason: "source-refresh-failed", explanation: RESTORED, hint: restoredHint(head.store, signIn) };
+    case "unreadable":
+      return { reason: null, explanation: source.reason, hint: source.hint };
+    case "live":
+    case "becomes-live":
+      if (suspect) return { reason: "suspect", explanation: SUSPECT, hint: suspectHint(signIn) };
+      return { reason: null, explanation: null, hint: null };
+    case "missing":
+    case "logged-out":
+      if (adoption !== null) break;
+      return { reason: null, explanation: null, hint: `sign in: ${signIn}` };
+  }
+  const explanation = `the newer login of ${adoption.candidate.target.store} is to take its place`;
+  return { reason: null, explanation, hint: doneBy(daemon, "writes it") };
+}
+
+/** Who does what is to be done. */
+function doneBy({ running }: DaemonStatus, what: string): string {
+  return running ? `the daemon ${what}; or run: credsyncd sync` : "no daemon runs that would do it; run: credsyncd sync";
+}
+
+/** How a profile of the source stands among the others of its store. */
+function canonicalProfile({ profile, type, state, generation, expiresAt }: SourceStatus): ProfileStatus[] {
+  if (state === "missing") return [];
+  const nothing = { reason: null, explanation: null, hint: null, hides: null, used: true, sends: null };
+  return [{ profile, type, binding: "follow", state: "source", generation, expiresAt, ...nothing }];
+}
+
+function sourceState({ source, live }: Plan, config: Config, now: number): SourceState {
+  switch (source.kind) {
+    case "missing":
+    case "logged-out":
+    case "unreadable":
+      return source.kind;
+    case "fenced":
+      return source.until === null ? "logged-out" : "refreshing";
+    case "live":
+    case "becomes-live":
+    case "restored":
+    case "held": {
+      const expiresAt = source.kind === "restored" ? (live?.expiresAt ?? null) : source.held.expiresAt;
+      if (expiresAt === null) return "ok";
+      if (expiresAt <= now) return "expired";
+      return expiresAt - now <= config.alerts.expiringWithinMs ? "expiring" : "ok";
+    }
+  }
+}
+
+/** The true end of what a target holds (epoch ms), where it was written with a margin. */
+function trueEnd({ target, verdict }: TargetReport, ledger: LedgerState): number | null {
+  const { held } = target;
+  if (held.kind !== "credential" || held.expiresAt === null) return null;
+  const placement = ledger.placements.get(placementKey(target.store, target.profile));
+  const written = placement?.issue === held.issue ? placement.terms.expiryMarginMs : 0;
+  return held.expiresAt - (verdict?.kind === "in-sync" ? target.expiryMarginMs : written);
+}
+
+/** Says of a profile that its program never sends it: being in sync is not enough. */
+function withUse(status: ProfileStatus, { target }: TargetReport, unused: ReadonlyMap<string, UnusedProfile>): ProfileStatus {
+  const found = unused.get(placementKey(target.store, target.profile));
+  if (found === undefined) return status;
+  const { explanation, hint } = found;
+  // What is wrong with the login itself comes first.
+  if (status.state !== "in-sync" || status.reason !== null) return { ...status, used: false, sends: null };
+  return { ...status, used: false, sends: null, reason: "unused", explanation, hint };
+}
+
+function profileStatus(report: TargetReport, { ledger }: ReconcileResult, daemon: DaemonStatus): ProfileStatus[] {
+  const { target, verdict } = report;
+  if (verdict?.kind === "unrelated") return [];
+  const held = target.held.kind === "credential" ? target.held : null;
+  const endsAt = trueEnd(report, ledger);
+  const known = knownGeneration(target.held, ledger);
+  const common = {
+    profile: target.profile,
+    type: held?.credential.type ?? (target.held.kind === "fence" ? "oauth" : null),
+    binding: target.binding,
+    generation: displayGeneration(ledger, known?.fingerprint ?? held?.generation ?? null),
+    expiresAt: endsAt === null ? null : iso(endsAt),
+    hides: null,
+    used: true,
+    sends: null,
+  };
+  if (verdict === null) return [{ ...common, state: "separate", reason: null, explanation: null, hint: null }];
+  switch (verdict.kind) {
+    case "in-sync": {
+      const byHalves = held?.credential.type === "oauth" && held.generation === null && target.share === "full";
+      return [
+        {
+          ...common,
+          state: "in-sync",
+          reason: byHalves ? "suspect" : null,
+          explanation: byHalves ? "it was given the access token alone, until the source's login is refreshed" : null,
+          hint: null,
+        },
+      ];
+    }
+    case "absent": {
+      const explanation = "it was logged out there, and is not made again by itself";
+      return [
+        {
+          ...common,
+          state: "absent",
+          reason: "removed",
+          explanation,
+          hint: `make it again with: credsyncd sync --force ${shellWord(target.store)}`,
+        },
+      ];
+    }
+    case "write":
+      return [
+        {
+          ...common,
+          state: "drift",
+          reason: target.held.kind === "fence" ? "refresh-failed" : "behind",
+          explanation:
+            target.held.kind === "fence" ? "its program failed to refresh it, and lost its tokens" : "it is to be written",
+          hint: doneBy(daemon, "writes it"),
+        },
+      ];
+    case "drift":
+      return [
+        {
+          ...common,
+          state: "drift",
+          reason: verdict.reason,
+          explanation: verdict.until === null ? null : waitText(verdict.reason),
+          hint: null,
+        },
+      ];
+    case "hold":
+      return [
+        {
+          ...common,
+          state: "held",
+          reason: verdict.reason,
+          explanation: verdict.explanation,
+          hint: holdHint(verdict.reason, target.store, verdict.adoptable),
+        },
+      ];
+  }
+}
+
+/** Says of a profile that followed and is not there any more that it is not; its agent may have no login at all. */
+function withRemoved(stores: readonly StoreStatus[], { ledger, observation, plan }: ReconcileResult): StoreStatus[] {
+  const readOf = new Map(observation.reads.map((read) => [read.target.store.name, read]));
+  const heads = new Set(plan.flows.map(({ head }) => placementKey(head.store, head.profile)));
+  const removed = new Map<StoreName, ProfileStatus[]>();
+  for (const [key, { generation }] of ledger.placements) {
+    const { store, profile } = splitKey(key);
+    const read = readOf.get(store);
+    if (generation === "" || heads.has(key) || read?.snapshot == null || read.target.binding !== "follow") continue;
+    if (!read.snapshot.profiles.some(({ id }) => id === profile))
+      removed.set(store, [...(removed.get(store) ?? []), removedProfile(store, profile, read.target.origin.era)]);
+  }
+  if (removed.size === 0) return [...stores];
+  return stores.map((status) => {
+    const { store, profiles, inherits, sameAs } = status;
+    const known = new Set([...profiles.map(({ profile }) => profile), ...(inherits?.profiles ?? [])]);
+    const more = (removed.get(store) ?? []).filter(({ profile }) => !known.has(profile));
+    return more.length === 0 || sameAs !== null ? status : { ...status, profiles: [...profiles, ...more] };
+  });
+}
+
+function removedProfile(store: StoreName, profile: ProfileId, era: string | null): ProfileStatus {
+  const make = `, or have it made: create: "always" in the config, then: credsyncd sync --force ${shellWord(store)}`;
+  return {
+    profile,
+    type: null,
+    binding: "follow",
+    state: "absent",
+    reason: "removed",
+    explanation: "it followed the source, and its program or its owner removed it",
+    hint: `where that was not meant, sign in there${era === "json" ? make : ""}`,
+    generation: null,
+    expiresAt: null,
+    hides: null,
+    used: true,
+    sends: null,
+  };
+}
+
+function summarize(stores: readonly StoreStatus[]): Pick<StatusReport, "summary" | "unused"> {
+  const isTarget = ({ profiles }: StoreStatus): boolean =>
+    profiles.length === 0 || profiles.some(({ state }) => state !== "source");
+  const targets = stores.filter(isTarget);
+  const summary = { stores: targets.length, inSync: 0, drift: 0, held: 0, errors: 0 };
+  const unused: StoreName[] = [];
+  for (const { store, error, profiles, inherits } of targets) {
+    const own = profiles.length > 0 || inherits === null ? profiles : inheritedProfiles(stores, inherits);
+    const states = new Set(own.map(({ state }) => state));
+    if (error !== null) summary.errors += 1;
+    else if (states.has("held")) summary.held += 1;
+    else if (states.has("drift")) summary.drift += 1;
+    else if (states.has("in-sync") || states.has("source")) {
+      summary.inSync += 1;
+      if (own.every(({ state, used }) => !used || (state !== "in-sync" && state !== "source"))) unused.push(store);
+    }
+  }
+  return { summary, unused };
+}
+
+/** Enough of an address to know it again, too little to hand it on: `f***@example.com`. */
+export function maskEmail(email: string | null): string | null {
+  if (email === null) return null;
+  const at = email.lastIndexOf("@");
+  const domain = email.slice(at + 1);
+  return at <= 0 || !/^[\w.-]{1,253}$/.test(domain) || looksLikeToken(domain) ? "***" : `${email.slice(0, 1)}***@${domain}`;
+}
+
+function iso(time: number): string {
+  const date = new Date(time);
+  return Number.isNaN(date.getTime()) ? "invalid" : date.toISOString();
+}

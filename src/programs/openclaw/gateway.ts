@@ -1,0 +1,163 @@
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { isJsonObject } from "../../io/json-document.js";
+import { runCommand, type CommandOutcome } from "../../io/run-command.js";
+import { errnoOf } from "../../io/system-error.js";
+import { expandHome, variable, type Environment } from "../environment.js";
+import { profileOf, profileVariables, readOpenclawConfig, withoutGateway, type OpenclawConfig } from "./config.js";
+import { readGatewayLock } from "./gateway-lock.js";
+import type { Variables } from "./variables.js";
+
+/** OpenClaw's own default. */
+const DEFAULT_PORT = 18789;
+/** `TCP_LISTEN` in the kernel's tables (proc(5), net/tcp). */
+const LISTEN = "0A";
+
+/** Who listens, where the system does not tell. */
+export const UNKNOWN_LISTENER = "unknown";
+
+/** A gateway that may run for an OpenClaw, and how it is told to read its stores again. */
+export interface Gateway {
+  /** What it is, for a person. */
+  readonly name: string;
+  /** Another name is another start of the gateway; null while nobody listens. */
+  readonly listener: () => Promise<string | null>;
+  /** Null where the user wants it not to be told. */
+  readonly reload: ((signal: AbortSignal) => Promise<CommandOutcome>) | null;
+  /** Where it should listen; null where none is configured and none is known to have run. */
+  readonly expected?: () => Promise<ExpectedGateway | null>;
+}
+
+/** Where a gateway should listen. */
+export interface ExpectedGateway {
+  readonly port: number;
+  /** `ran`: its lock is still there. `configured`: OpenClaw's files or variables name it. */
+  readonly because: "ran" | "configured";
+}
+
+/** A reload's limit: a gateway that is busy answers late, one that hangs not at all. */
+export const RELOAD_TIMEOUT_MS = 30_000;
+
+/** The gateway of one OpenClaw, reloaded by the `openclaw` on the PATH, if at all. */
+export function openclawGateway(stateDir: string | null, reloads: boolean, environment: Environment): Gateway {
+  return {
+    name: `the gateway of ${stateDir ?? variable(environment, "OPENCLAW_STATE_DIR") ?? "~/.openclaw"}`,
+    listener: async () => listenerOf(await portInUse(await readOpenclawConfig(environment, stateDir))),
+    reload: reloads
+      ? async (signal) => {
+          const config = await readOpenclawConfig(environment, stateDir);
+          const port = await portInUse(config);
+          // One that was started on another port than its files name: `openclaw` asks no lock.
+          const named = port === gatewayPort(config) ? {} : { OPENCLAW_GATEWAY_PORT: String(port) };
+          const variables = { ...(await reloadVariables(stateDir, environment)), ...named };
+          return runCommand(["openclaw", "secrets", "reload"], { timeoutMs: RELOAD_TIMEOUT_MS, variables }, signal);
+        }
+      : null,
+    expected: async () => expectedIn(await readOpenclawConfig(environment, stateDir)),
+  };
+}
+
+/** The port of the gateway that runs from these files, else the one that they name. */
+async function portInUse(config: OpenclawConfig): Promise<number> {
+  const lock = await readGatewayLock(config);
+  return lock?.isAlive === true && (await listenerOf(lock.port)) !== null ? lock.port : gatewayPort(config);
+}
+
+async function expectedIn(config: OpenclawConfig): Promise<ExpectedGateway | null> {
+  const lock = await readGatewayLock(config);
+  if (lock !== null) return { port: lock.port, because: "ran" };
+  const { gateway } = config.value;
+  const isLocal = isJsonObject(gateway) && gateway["mode"] !== "remote";
+  return isLocal || namedPort(config) !== null ? { port: gatewayPort(config), because: "configured" } : null;
+}
+
+/** The variables by which `openclaw` finds the gateway of a state directory. */
+async function reloadVariables(stateDir: string | null, environment: Environment): Promise<Variables> {
+  const { variables, home } = environment;
+  if (stateDir === null) return variables;
+  const named = { OPENCLAW_STATE_DIR: expandHome(stateDir, home) };
+  const usual = await readOpenclawConfig(environment, null);
+  const { stateDirectory } = await readOpenclawConfig(environment, stateDir);
+  if (stateDirectory === usual.stateDirectory) return { ...variables, ...named };
+  const profile = profileOf(stateDirectory, usual.home);
+  return { ...(profile === null ? withoutGateway(variables) : profileVariables(variables, profile)), ...named };
+}
+
+/** The port that the gateway of an OpenClaw listens on (openclaw/openclaw, src/config/paths.ts). */
+export function gatewayPort(config: OpenclawConfig): number {
+  const { value, variables, versionHint } = config;
+  const named = namedPort(config);
+  const { gateway } = value;
+  const port = isJsonObject(gateway) ? gateway["port"] : null;
+  if (named !== null) return named;
+  if (typeof port === "number" && Number.isFinite(port) && port > 0) return port;
+  const profile = variables["OPENCLAW_PROFILE"]?.trim() ?? "";
+  const isNamed = /^[a-z0-9][a-z0-9_-]{0,63}$/i.test(profile) && profile.toLowerCase() !== "default";
+  return isNamed && hasProfilePorts(versionHint) ? profilePort(profile) : DEFAULT_PORT;
+}
+
+function namedPort({ variables }: OpenclawConfig): number | null {
+  return portIn(variables["OPENCLAW_GATEWAY_PORT"]) ?? portIn(variables["CLAWDBOT_GATEWAY_PORT"]);
+}
+
+/** Up to 2026.7 profiles have no ports of their own; a config that names no version is taken for one of today. */
+function hasProfilePorts(versionHint: string | null): boolean {
+  const [, year, month] = /^(\d+)\.(\d+)\./.exec(versionHint ?? "") ?? [];
+  return year === undefined || Number(year) * 12 + Number(month) >= 2026 * 12 + 8;
+}
+
+/** A hash of the profile's name (FNV-1a, 32 bits). */
+function profilePort(profile: string): number {
+  let hash = 2_166_136_261;
+  for (const byte of Buffer.from(profile, "utf8")) hash = Math.imul(hash ^ byte, 16_777_619) >>> 0;
+  return 20_000 + (hash % 40_000);
+}
+
+/** `PORT`, `HOST:PORT` or `[ADDRESS]:PORT`; null for anything else. */
+function portIn(value: string | undefined): number | null {
+  const [, digits] = /^(?:\[[^\]]+\]:|[^:]+:)?(\d+)$/.exec(value?.trim() ?? "") ?? [];
+  const port = Number(digits ?? 0);
+  return port > 0 && port <= 65_535 ? port : null;
+}
+
+/** A gateway that the user's own command reloads, whether or not anything listens. */
+export function customGateway(command: readonly [string, ...string[]], environment: Environment): Gateway {
+  const options = { timeoutMs: RELOAD_TIMEOUT_MS, variables: environment.variables };
+  return {
+    name: `the gateway that ${basename(command[0])} reloads`,
+    listener: () => Promise.resolve(UNKNOWN_LISTENER),
+    reload: (signal) => runCommand(command, options, signal),
+  };
+}
+
+/**
+ * Who on this host listens on a TCP port, told from the kernel's tables without a connection.
+ *
+ * @returns the inodes of the sockets, which another start has others of; null for nobody; `UNKNOWN_LISTENER` where the
+ *   system has no such tables: the reload itself then tells
+ */
+export async function listenerOf(port: number): Promise<string | null> {
+  const tables = await Promise.all(["/proc/net/tcp", "/proc/net/tcp6"].map(readTable));
+  const known = tables.filter((table) => table !== null);
+  if (known.length === 0) return UNKNOWN_LISTENER;
+  const sockets = known.flatMap((table) => socketsOn(table, port));
+  return sockets.length === 0 ? null : sockets.sort().join(",");
+}
+
+async function readTable(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    // Who listens is only a help; without it the reload itself tells.
+    if (errnoOf(error) !== null) return null;
+    throw error;
+  }
+}
+
+function socketsOn(table: string, port: number): string[] {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  return table.split("\n").flatMap((line) => {
+    const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);
+    return state === LISTEN && local?.endsWith(suffix) === true ? [inode ?? ""] : [];
+  });
+}
