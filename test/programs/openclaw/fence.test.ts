@@ -53,7 +53,7 @@ const places: readonly (readonly [string, () => Promise<Subject>])[] = [
 ];
 
 async function fixture(name: string): Promise<Record<string, unknown>> {
-  const path = fileURLToPath(new URL(`../fixtures/openclaw/2026.9.5-fences/${name}.json`, import.meta.url));
+  const path = fileURLToPath(new URL(`../../fixtures/openclaw/2026.9.5-fences/${name}.json`, import.meta.url));
   return JSON.parse(await readFile(path, "utf8")) as Record<string, unknown>;
 }
 
