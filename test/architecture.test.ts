@@ -100,7 +100,10 @@ describe("the layers", () => {
 
   test("meet in one place: only app/compose.ts puts the reconciler and the programs together", () => {
     const opensStores = (file: SourceFile): boolean =>
-      file.imports.some((specifier) => layerOf(specifier, file) === "programs" && !specifier.endsWith("/environment.js"));
+      file.imports.some(
+        (specifier) =>
+          layerOf(specifier, file) === "programs" && !/\/(?:environment|registry|program|gateway)\.js$/.test(specifier),
+      );
     const reconciles = (file: SourceFile): boolean =>
       file.imports.some((specifier) => specifier.endsWith("reconcile/reconciler.js"));
     expect(namesOf((file) => opensStores(file) && reconciles(file))).toEqual(["app/compose.ts"]);

@@ -1,4 +1,4 @@
-import type { ExpectedGateway, Gateway } from "../programs/openclaw/gateway.js";
+import type { ExpectedGateway, Gateway } from "../programs/gateway.js";
 import type { AbsentGateway } from "./status-report.js";
 
 /** The next step where no gateway listens. */

@@ -1,7 +1,7 @@
-import { formatDuration } from "../config/duration.js";
+import { formatDuration } from "../domain/duration.js";
 import type { AlertKind, Condition } from "../domain/alerts.js";
 import { UNADOPTABLE } from "../domain/conditions.js";
-import { RENEWING_COMMAND } from "../programs/claude-code/command.js";
+import { programOf } from "../programs/registry.js";
 import { fencedHint, sourceHoldHint, suspectHint, holdHint, RESTORED, restoredHint, SUSPECT } from "./words.js";
 
 /** What a person is told: what is wrong, since when, what it breaks, and what to do. */
@@ -188,14 +188,10 @@ function untilEnd({ endsAt }: Condition, now: number): string {
     : `what the agents hold ended ${formatDuration(now - endsAt)} ago`;
 }
 
-function isClaudeCode(store: string): boolean {
-  return store === "claude-code" || store.startsWith("claude-code:");
-}
-
 function use(store: string): string {
-  return isClaudeCode(store) ? `${RENEWING_COMMAND} (no inference request), or claude -p hi` : "any request with it";
+  return programOf(store)?.words.renew ?? "any request with it";
 }
 
 function newToken(store: string): string {
-  return isClaudeCode(store) ? "make a new one: claude setup-token - or sign in: claude auth login" : "put a new one there";
+  return programOf(store)?.words.newToken ?? "put a new one there";
 }

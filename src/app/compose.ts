@@ -20,10 +20,10 @@ import type { FingerprintOf } from "../domain/generation.js";
 import type { Installation, SwitchJournal } from "../domain/choice.js";
 import type { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../programs/environment.js";
-import { customGateway, type Gateway } from "../programs/openclaw/gateway.js";
+import { customGateway, type Gateway } from "../programs/gateway.js";
+import type { ConfiguredSource, ConfiguredTarget } from "../programs/program.js";
 import type { AgentIds } from "../programs/located-store.js";
 import { unreachableStore } from "../programs/unreachable-store.js";
-import { gatewaysOf, locateTarget, lockDirectoriesOf, sourceLocator } from "../programs/registry.js";
 import { KnownPlaces, PLACES_FILE, RememberingReconciler } from "./known-places.js";
 import { stateDirectoryOf } from "./system.js";
 import { unmatchedIn } from "./unmatched-agents.js";
@@ -99,17 +99,19 @@ async function cleanUp({ source, targets }: Config, environment: Environment, st
   // Only what is written under this lock: a daemon may be writing the rest just now.
   removeOwnLeftovers(stateDirectory, leftovers, PLACES_FILE);
   removeOwnLeftovers(join(stateDirectory, "backups"), leftovers);
-  const specs = [source, ...targets.map(({ spec }) => spec)];
-  for (const spec of specs) {
-    for (const directory of await lockDirectoriesIfKnown(spec, environment))
+  for (const configured of [source, ...targets]) {
+    for (const directory of await lockDirectoriesIfKnown(configured, environment))
       removeForsakenLocks(directory, environment.predecessors);
   }
 }
 
 /** None where they cannot be found now: the next look reports why. */
-async function lockDirectoriesIfKnown(...of: Parameters<typeof lockDirectoriesOf>): Promise<string[]> {
+async function lockDirectoriesIfKnown(
+  { lockDirectories }: ConfiguredSource | ConfiguredTarget,
+  environment: Environment,
+): Promise<readonly string[]> {
   try {
-    return await lockDirectoriesOf(...of);
+    return await lockDirectories(environment);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     return [];
@@ -118,7 +120,10 @@ async function lockDirectoriesIfKnown(...of: Parameters<typeof lockDirectoriesOf
 
 function gatewaysFor({ reload, source, targets }: Config, environment: Environment): Gateway[] {
   if (reload !== "off" && reload !== "auto") return [customGateway(reload, environment)];
-  return gatewaysOf([source, ...targets.map(({ spec }) => spec)], reload === "auto", environment);
+  const gateways = new Map<string, Gateway | null>();
+  for (const { program, directory, gateway } of [source, ...targets])
+    gateways.set(JSON.stringify([program.kind, directory]), gateway(reload === "auto", environment));
+  return [...gateways.values()].filter((gateway) => gateway !== null);
 }
 
 async function ensureState(stateDirectory: string, home: string): Promise<FingerprintKey> {
@@ -144,7 +149,7 @@ async function ensureState(stateDirectory: string, home: string): Promise<Finger
 }
 
 function inventoryTaker(config: Config, environment: Environment, known: KnownPlaces): TakeInventory {
-  const locateSource = sourceLocator(config.source, environment);
+  const locateSource = config.source.locator(environment);
   const protectsAgents = config.agentPatterns.some(({ binding }) => binding !== "follow");
   return async () => {
     const source = await locateSource();
@@ -153,13 +158,13 @@ function inventoryTaker(config: Config, environment: Environment, known: KnownPl
     const files: string[] = [...source.files];
     const agents: AgentIds[] = [source.agents];
     // The same program may serve several targets.
-    const programs = new Map<string | null, () => Promise<Installation>>();
-    for (const { spec, share, expiryMarginMs, termsOfMade } of config.targets) {
-      const located = await locateTarget(spec, environment);
+    const installations = new Map<string, () => Promise<Installation>>();
+    for (const { program, directory, locate, share, expiryMarginMs, termsOfMade } of config.targets) {
+      const located = await locate(environment);
       findings.push(...located.findings);
       agents.push(located.agents);
       files.push(...located.files);
-      if (spec.kind === "openclaw" && located.open !== null) programs.set(spec.openclaw.stateDir, located.open);
+      if (located.open !== null) installations.set(JSON.stringify([program.kind, directory]), located.open);
       for (const { agent, creation: possible, doubt, store: opened, ...found } of located.stores) {
         const binding = agent === null ? "follow" : config.bindingOf(agent);
         const isDoubtful = doubt !== null && binding === "follow" && protectsAgents;
@@ -172,6 +177,6 @@ function inventoryTaker(config: Config, environment: Environment, known: KnownPl
       }
     }
     const unmatchedAgents = unmatchedIn(config, agents);
-    return { source, targets, findings, unmatchedAgents, programs: [...programs.values()], files };
+    return { source, targets, findings, unmatchedAgents, programs: [...installations.values()], files };
   };
 }

@@ -1,5 +1,5 @@
 import type { Config } from "../config/config.js";
-import { formatDuration, parseDurationMs } from "../config/duration.js";
+import { formatDuration, parseDurationMs } from "../domain/duration.js";
 import {
   isClaudeAuthStatus,
   isClaudeCommand,
@@ -7,6 +7,7 @@ import {
   RENEWING_COMMAND,
   variablesAroundLogin,
 } from "../programs/claude-code/command.js";
+import { claudeCode } from "../programs/claude-code/program.js";
 
 /** How long a run may take: Claude Code starts, waits up to 8 s for its lock and up to 30 s for the server's answer. */
 export const COMMAND_TIMEOUT_MS = 45_000;
@@ -46,7 +47,7 @@ export function keepWarmAdvice(
       explainsNoEffect: true,
     });
   }
-  if (source.kind === "claude-code" || isClaudeCommand(command)) {
+  if (source.program === claudeCode || isClaudeCommand(command)) {
     for (const name of variablesAroundLogin(variables, command)) {
       advice.push({
         what: `${name} is set: with it keepWarm's command does nothing`,

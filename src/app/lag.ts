@@ -1,5 +1,5 @@
-import { formatDuration } from "../config/duration.js";
-import { RELOAD_TIMEOUT_MS, UNKNOWN_LISTENER, type Gateway } from "../programs/openclaw/gateway.js";
+import { formatDuration } from "../domain/duration.js";
+import { RELOAD_TIMEOUT_MS, UNKNOWN_LISTENER, type Gateway } from "../programs/gateway.js";
 import type { GatewayStatus } from "./status-report.js";
 
 /** Why a gateway was not, or not yet, made to use what was written. */

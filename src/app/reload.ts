@@ -4,9 +4,10 @@ import type { SyncPlan } from "../domain/flows.js";
 import type { Plan } from "../domain/plan.js";
 import type { CommandOutcome } from "../io/run-command.js";
 import type { WriteOutcome } from "../reconcile/apply.js";
-import type { Gateway } from "../programs/openclaw/gateway.js";
+import type { Gateway } from "../programs/gateway.js";
 import { absentText, ABSENT_HINT } from "./absent-gateway.js";
 import { isOver, lagHint, lagText, type Lag, type LagReason } from "./lag.js";
+import { programOf } from "../programs/registry.js";
 
 const FIRST_RETRY_MS = 15_000;
 const LONGEST_RETRY_MS = 15 * 60_000;
@@ -176,7 +177,9 @@ export function overwrittenBy({
   readonly writes: readonly WriteOutcome[];
 }): Overwritten | null {
   const written = new Set(
-    [...adoptions, ...writes].flatMap(({ store, error }) => (error === null && store.startsWith("openclaw:") ? [store] : [])),
+    [...adoptions, ...writes].flatMap(({ store, error }) =>
+      error === null && programOf(store)?.hasGateway === true ? [store] : [],
+    ),
   );
   if (written.size === 0) return null;
   const adopted = plan.flows.flatMap(({ adoption, head }) => {

@@ -6,6 +6,7 @@ import type { SourceVerdict } from "../domain/source-verdict.js";
 import { agentId } from "../domain/switch.js";
 import type { Stuck } from "../io/owner-lock.js";
 import type { CommandOutcome } from "../io/run-command.js";
+import { programOf } from "../programs/registry.js";
 
 /** What a person does about what credsyncd is done with and cannot remove. */
 export const stuckHints = {
@@ -104,7 +105,7 @@ export function holdHint(reason: string, store: string, adoptable = true): strin
 
 /** How a store is left its own login; only OpenClaw's belong to agents. */
 function pinHint(store: string): string {
-  return store.startsWith("openclaw:")
+  return programOf(store)?.hasAgents === true
     ? `set the agent to pinned (agents: { "${agentId(store)}": "pinned" })`
     : "take it out of the config (targets)";
 }

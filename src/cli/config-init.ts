@@ -22,6 +22,7 @@ import { Questioner } from "./ask.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode, type Output } from "./output.js";
 import { sourceProfile, findingText } from "../app/words.js";
 import type { TargetReport } from "../domain/target-verdict.js";
+import { programOf } from "../programs/registry.js";
 
 export interface ConfigInitOptions extends CommonOptions {
   readonly yes?: boolean;
@@ -158,7 +159,7 @@ async function askAll(result: ReconcileResult, config: Config): Promise<Choices>
       if (answer.startsWith("f")) profiles.add(target.profile);
       if (answer.startsWith("p")) agents[agent] = "pinned";
     }
-    if (result.observation.reads.some(({ target }) => target.store.name.startsWith("openclaw:")))
+    if (result.observation.reads.some(({ target }) => programOf(target.store.name)?.hasAgents === true))
       share = await askShare(questioner);
   } finally {
     questioner.close();

@@ -1,4 +1,4 @@
-import { parseDurationMs } from "../config/duration.js";
+import { parseDurationMs } from "../domain/duration.js";
 import { loadConfig } from "../config/load.js";
 import { compose } from "../app/compose.js";
 import { systemEnvironment } from "../app/system.js";

@@ -13,6 +13,7 @@ import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode } from "./output.js";
 import { shellWord } from "../domain/shell-word.js";
 import { warnOfUnmatched } from "./unmatched.js";
+import { programOf } from "../programs/registry.js";
 
 export interface RestoreOptions extends CommonOptions {
   readonly store?: string;
@@ -43,7 +44,7 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
   const unmatchedAgents = await warnOfUnmatched(composition, output);
   await tidily(composition, output, () => putBack(backup, composition, { options, signal }));
   // What the profile held until now is not looked at, so that its end is not known.
-  const overwritten = backup.store.startsWith("openclaw:") ? { endsAt: null } : null;
+  const overwritten = programOf(backup.store)?.hasGateway === true ? { endsAt: null } : null;
   const gateways = await tellGateways(overwritten, composition, { output, signal });
   output.result(`${backup.store} ${backup.profile} holds what it held until ${timeOf(backup)}`, {
     schemaVersion: 1,

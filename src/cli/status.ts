@@ -1,4 +1,4 @@
-import { formatDuration, parseDurationMs } from "../config/duration.js";
+import { formatDuration, parseDurationMs } from "../domain/duration.js";
 import type { Config } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
 import { compose } from "../app/compose.js";
@@ -12,6 +12,7 @@ import { FilesOfALook } from "../io/regular-file.js";
 import { lookNow } from "./status-look.js";
 import { exitCodes, openOutput, table, type Colour, type CommonOptions, type ExitCode, type Output } from "./output.js";
 import { NO_STORE_HINT, findingText } from "../app/words.js";
+import { programOf } from "../programs/registry.js";
 
 export interface StatusOptions extends CommonOptions {
   readonly check?: boolean;
@@ -96,7 +97,7 @@ function describe(report: StatusReport, now: number, output: Output, verbose: bo
 function sourceLines({ path, explanation, hint, ...source }: SourceStatus, now: number, { paint }: Output): string[] {
   const { store, profile, state, generation, expiresAt, account } = source;
   // Claude Code's one login has a name of no meaning to a user.
-  const place = store.startsWith("openclaw:") ? `${paint("bold", store)}  ${profile}` : paint("bold", store);
+  const place = programOf(store)?.hasAgents === true ? `${paint("bold", store)}  ${profile}` : paint("bold", store);
   const parts = ["source", place, paint(colourOf(state), state), generation ?? "", expiry(expiresAt, now), account ?? ""];
   return [
     parts.filter((part) => part !== "").join("  "),
@@ -173,7 +174,7 @@ function withOrigin(row: readonly string[], { era, versionHint, path }: StoreSta
 
 function alertLines({ alerts }: StatusReport, now: number, { paint }: Output): string[] {
   return alerts.flatMap(({ kind, store, profile, severity, since, message, hint }) => {
-    const about = profile === null || store === "claude-code" ? store : `${store} ${profile}`;
+    const about = profile === null || programOf(store)?.hasAgents !== true ? store : `${store} ${profile}`;
     const colour = severity === "error" ? "red" : "yellow";
     const age = since === null ? "" : `  ${paint("dim", `since ${ago(since, now)}`)}`;
     const lines = [`${paint(colour, `alert   ${kind}`)}  ${about}: ${message}${age}`];

@@ -9,7 +9,7 @@ import { Failure } from "../domain/errors.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
 import type { SwitchRequest } from "../domain/switch.js";
 import type { CommandOutcome } from "../io/run-command.js";
-import { RELOAD_TIMEOUT_MS } from "../programs/openclaw/gateway.js";
+import { RELOAD_TIMEOUT_MS } from "../programs/gateway.js";
 import {
   exitCodes,
   openOutput,
@@ -22,6 +22,7 @@ import {
 } from "./output.js";
 import { tidily } from "./stuck.js";
 import { warnOfUnmatched } from "./unmatched.js";
+import { programOf } from "../programs/registry.js";
 
 /** What `set-active` and `migrate` have in common. */
 export interface SwitchOptions extends CommonOptions {
@@ -91,7 +92,7 @@ function patternOf(agents: string | undefined): TakesPart {
 
 /** Both `work` and `openclaw:work` name the agent. */
 function storeNamed(agent: string): StoreName {
-  return agent.startsWith("openclaw:") ? agent : `openclaw:${agent}`;
+  return programOf(agent) === null ? `openclaw:${agent}` : agent;
 }
 
 /** What a gateway was told, in words. */

@@ -29,6 +29,7 @@ import {
   SUSPECT,
 } from "../app/words.js";
 import type { TargetReport } from "../domain/target-verdict.js";
+import { programOf } from "../programs/registry.js";
 
 /** A third of the longest wait for a new login's account, since there are three attempts. */
 const SETTLES_MS = 2000;
@@ -196,7 +197,8 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
     sources: [source, ...others].map((flow) => sourceReport(flow, result)),
     following: plan.reports.filter(follows).length,
     stores:
-      observation.reads.length + observation.inventory.source.stores.filter(({ name }) => name.startsWith("openclaw:")).length,
+      observation.reads.length +
+      observation.inventory.source.stores.filter(({ name }) => programOf(name)?.hasAgents === true).length,
     durationMs: result.durationMs,
   };
 }

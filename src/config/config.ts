@@ -1,27 +1,11 @@
 import { Failure } from "../domain/errors.js";
-import type { Terms } from "../domain/ledger.js";
 import type { Binding, Policy } from "../domain/observation.js";
-import type { Share } from "../domain/store.js";
 import { isClaudeCommand, REFRESHES_WITHIN_MS } from "../programs/claude-code/command.js";
 import { normalizeAgentId } from "../programs/openclaw/discovery.js";
-import type { OpenclawSpec } from "../programs/openclaw/stores.js";
-import type { SourceSpec, TargetSpec } from "../programs/registry.js";
-import { parseDurationMs } from "./duration.js";
+import type { ConfiguredSource, ConfiguredTarget } from "../programs/program.js";
+import { defaultSource, defaultTargets, programNamed } from "../programs/registry.js";
+import { parseDurationMs } from "../domain/duration.js";
 import type { ConfigFile } from "./schema.js";
-
-/** OpenClaw's own name for a copy of Claude Code's login; a version that uses another id has it in its stores' `unused`. */
-const CLAUDE_COPIES = ["anthropic:claude-cli"];
-/** OpenClaw stops using a token five minutes before the end that it reads, which is made up for where it cannot refresh. */
-const DEFAULT_MARGIN: Readonly<Record<Share, string>> = { full: "0s", "access-only": "5m" };
-
-/** A target and how much of the login it is given. */
-export interface Target {
-  readonly spec: TargetSpec;
-  readonly share: Share;
-  readonly expiryMarginMs: number;
-  /** For a profile that is made in the place of one that its program does not use: the access token alone by default. */
-  readonly termsOfMade: Terms;
-}
 
 /** A program and its arguments, run without a shell. */
 type Command = readonly [string, ...string[]];
@@ -30,8 +14,8 @@ type Command = readonly [string, ...string[]];
 export interface Config {
   /** The file it came from, or null for the defaults. */
   readonly path: string | null;
-  readonly source: SourceSpec;
-  readonly targets: readonly Target[];
+  readonly source: ConfiguredSource;
+  readonly targets: readonly ConfiguredTarget[];
   /** Whether an agent is given a profile that it does not have. */
   readonly create: ConfigFile["create"];
   readonly policy: Policy;
@@ -67,8 +51,8 @@ export interface AgentPattern {
 
 /** What an empty file says. */
 export const defaults: ConfigFile = {
-  source: { kind: "claude-code" },
-  targets: [{ kind: "openclaw" }],
+  source: defaultSource,
+  targets: defaultTargets,
   bind: "matching",
   create: "never",
   agentDirs: [],
@@ -93,15 +77,26 @@ export const noGlobs: CompileGlob = () => ({ matches: () => false, isGlob: false
 
 /** @param path null for the defaults */
 export function toConfig(path: string | null, written: ConfigFile, compileGlob: CompileGlob): Config {
-  refuseTwins(written, path);
-  const file = withProfiles(written, path);
+  const { source, targets: entries, profiles: named, ...others } = written;
+  const { source: kind } = programNamed(source);
+  const surroundings = { entries: [source, ...entries], agentDirs: written.agentDirs };
+  const targets = entries.map((entry) => programNamed(entry).target.configure(entry, surroundings));
+  refuseTwins(targets, path);
+  const profiles = kind.withProfiles(source, named, path ?? "the configuration");
+  const file: ConfigFile = {
+    source,
+    targets: entries,
+    ...(profiles === undefined ? {} : { profiles: [...profiles] }),
+    ...others,
+  };
   const { bind, onAgentRotation, onAccountChange } = file;
+  const compileProfile = (pattern: string): ReturnType<CompileGlob> => compileGlob(pattern, "profiles");
   const decisions = decisionsOf(file.agents, compileGlob);
   refuseContradictions(decisions, path);
   return {
     path,
-    source: toSource(file, compileGlob),
-    targets: file.targets.map((target) => toTarget(target, file)),
+    source: kind.configure(source, { ...surroundings, profiles: profiles ?? [], compileGlob: compileProfile }),
+    targets,
     create: file.create,
     policy: { bind, onAgentRotation, onAccountChange },
     bindingOf: bindingsOf(decisions),
@@ -122,22 +117,6 @@ export function toConfig(path: string | null, written: ConfigFile, compileGlob: 
   };
 }
 
-/** The default depends on the source; an OpenClaw source has profiles of every kind, so that the user names them. */
-function withProfiles(file: ConfigFile, path: string | null): ConfigFile {
-  const { source, targets, profiles, ...others } = file;
-  if (source.kind === "claude-code") return { source, targets, profiles: profiles ?? CLAUDE_COPIES, ...others };
-  const place = path ?? "the configuration";
-  if (source.profile !== undefined && profiles !== undefined) {
-    const hint = "take one of them out: source.profile follows one profile, profiles follows each that matches";
-    throw new Failure("config", `${place}: source.profile and profiles both say what is followed`, hint);
-  }
-  if (source.profile === undefined && (profiles ?? []).length === 0) {
-    const hint = 'for example: source: { kind: "openclaw", profile: "anthropic:default" }, or profiles: ["openai:*"]';
-    throw new Failure("config", `${place}: nothing says which profiles of the openclaw source are followed`, hint);
-  }
-  return file;
-}
-
 /** Claude Code's own command changes nothing before the last minutes, and its runs would be used up by then. */
 function warmthMs({ command, before }: NonNullable<ConfigFile["keepWarm"]>): number {
   const beforeMs = parseDurationMs(before) ?? 0;
@@ -145,10 +124,8 @@ function warmthMs({ command, before }: NonNullable<ConfigFile["keepWarm"]>): num
 }
 
 /** A store that is to be given a login in two ways would be written for ever. */
-function refuseTwins({ targets }: ConfigFile, path: string | null): void {
-  const places = targets.map((target) =>
-    JSON.stringify([target.kind, target.kind === "openclaw" ? target.stateDir : target.dir]),
-  );
+function refuseTwins(targets: readonly ConfiguredTarget[], path: string | null): void {
+  const places = targets.map(({ program, directory }) => JSON.stringify([program.kind, directory]));
   const index = places.findIndex((place, at) => places.indexOf(place) < at);
   if (index === -1) return;
   const first = places.indexOf(places[index] ?? "");
@@ -157,50 +134,6 @@ function refuseTwins({ targets }: ConfigFile, path: string | null): void {
     `${path ?? "the configuration"}: targets.${String(index)} is the same as targets.${String(first)}`,
     "take one of them out: what is shared with its stores can be said once",
   );
-}
-
-function toSource(file: ConfigFile, compileGlob: CompileGlob): SourceSpec {
-  const { source, profiles = [] } = file;
-  if (source.kind === "claude-code") return { kind: "claude-code", followers: profiles };
-  const patterns = source.profile === undefined ? profiles : [source.profile];
-  const globs = patterns.map((pattern) => ({ pattern, ...compileGlob(pattern, "profiles") }));
-  const isExact = source.profile !== undefined;
-  return {
-    kind: "openclaw",
-    openclaw: openclawOf(source.stateDir, file),
-    agent: source.agent,
-    named: globs.flatMap(({ pattern, isGlob }) => (isExact || !isGlob ? [pattern] : [])),
-    matches: (profile) => patterns.includes(profile) || (!isExact && globs.some(({ matches }) => matches(profile))),
-    text: patterns.join(", "),
-  };
-}
-
-/** Where several OpenClaws are served, the names of their stores are told apart by their directories. */
-function labelsOf({ source, targets }: ConfigFile): boolean {
-  const places = [source, ...targets].flatMap((place) => (place.kind === "openclaw" ? [place.stateDir ?? null] : []));
-  return new Set(places).size > 1;
-}
-
-function openclawOf(stateDir: string | undefined, file: ConfigFile): OpenclawSpec {
-  return { stateDir: stateDir ?? null, label: labelsOf(file) ? (stateDir ?? null) : null, agentDirs: file.agentDirs };
-}
-
-function toTarget(target: ConfigFile["targets"][number], file: ConfigFile): Target {
-  switch (target.kind) {
-    case "openclaw": {
-      const { share, expiryMargin } = target;
-      const spec = { kind: "openclaw", openclaw: openclawOf(target.stateDir, file) } as const;
-      return { spec, ...termsOf(share ?? "full", expiryMargin), termsOfMade: termsOf(share ?? "access-only", expiryMargin) };
-    }
-    case "claude-code": {
-      const terms: Terms = { share: target.share, expiryMarginMs: 0 };
-      return { spec: { kind: "claude-code", dir: target.dir }, ...terms, termsOfMade: terms };
-    }
-  }
-}
-
-function termsOf(share: Share, margin: string = DEFAULT_MARGIN[share]): Terms {
-  return { share, expiryMarginMs: parseDurationMs(margin) ?? 0 };
 }
 
 /** A decision as it is matched: by the id that a name stands for, or by a pattern. */

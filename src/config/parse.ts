@@ -6,6 +6,7 @@ import { nearest } from "../domain/nearest.js";
 import { isPresentable } from "../domain/presentable.js";
 import { toConfig, type CompileGlob, type Config } from "./config.js";
 import { agentMatcher } from "./agent-pattern.js";
+import { programs } from "../programs/registry.js";
 import { configShape } from "./schema.js";
 
 /** @throws Failure `config` */
@@ -74,7 +75,6 @@ function expectation(issue: Issue): string {
 /** The keys that the schema knows at a place in the file. */
 function knownKeysAt(path: readonly PropertyKey[]): string[] {
   let value: unknown = configShape.parse({
-    targets: [{ kind: "openclaw", stateDir: "x" }],
     alerts: { command: ["x"] },
     keepWarm: { command: ["x"] },
     metrics: { textfile: "/x.prom" },
@@ -90,9 +90,9 @@ function optionalKeysAt(key: PropertyKey | undefined): string[] {
     case undefined:
       return ["profiles"];
     case "targets":
-      return ["kind", "stateDir", "dir", "share", "expiryMargin"];
+      return programs.flatMap(({ target }) => target.keys);
     case "source":
-      return ["kind", "agent", "profile", "stateDir"];
+      return programs.flatMap(({ source }) => source.keys);
     default:
       return [];
   }

@@ -1,77 +1,34 @@
 import * as z from "zod/mini";
 import { isCron } from "./cron.js";
-import { parseDurationMs } from "./duration.js";
+import { parseDurationMs } from "../domain/duration.js";
+import { text } from "../programs/entry-shapes.js";
+import type { SourceEntry } from "../programs/program.js";
+import { defaultSource, defaultTargets, programs } from "../programs/registry.js";
 import { logLevels } from "./log-level.js";
 
 const duration = z
   .string()
   .check(z.refine((text) => parseDurationMs(text) !== null, { error: 'a duration with its unit, such as "1h" or "90s"' }));
-/** No path, program or name has a NUL in it, and the system takes none. */
-const text = z.string().check(
-  z.minLength(1, { error: "a text that is not empty" }),
-  z.refine((value) => !value.includes("\0"), { error: "a text without a NUL character" }),
-);
 const durationOf = (leastMs: number, error: string): typeof duration =>
   z.string().check(z.refine((text) => (parseDurationMs(text) ?? -1) >= leastMs, { error }));
 /** Without a shell: a program and its arguments. */
 const command = (example: string): z.ZodMiniTuple<[typeof text], typeof text> =>
   z.tuple([text], text, { error: `a command as an array, such as ${example}` });
-/** What to say of a `kind` that does not exist. */
-const kinds = (names: string): z.core.$ZodErrorMap => {
-  return ({ code }) => (code === "invalid_union" ? names : undefined);
-};
-const share = z.enum(["full", "access-only"], { error: '"full" or "access-only"' });
-
 const milliseconds = (most: number): z.ZodMiniNumberFormat =>
   z.int({ error: `a whole number of milliseconds, from 0 to ${String(most)}` }).check(z.minimum(0), z.maximum(most));
 
-/** A longer one would have programs use a token long after its end. */
-const LONGEST_MARGIN_MS = 3_600_000;
-const margin = z.string().check(
-  z.refine((text) => (parseDurationMs(text) ?? Number.POSITIVE_INFINITY) <= LONGEST_MARGIN_MS, {
-    error: 'a duration of at most an hour, with its unit, such as "5m" or "0s"',
-  }),
-);
-
-const openclawTarget = z.strictObject({
-  kind: z.literal("openclaw"),
-  /** Default: OPENCLAW_STATE_DIR, else ~/.openclaw. */
-  stateDir: z.optional(text),
-  /** Default: full; access-only for a profile that is made in the place of one that this OpenClaw does not use. */
-  share: z.optional(share),
-  /** Added to every expiry that is written there. Default: 5m for access-only, else 0s. */
-  expiryMargin: z.optional(margin),
-});
-
-const claudeCodeSource = z.strictObject({ kind: z.literal("claude-code") });
-
-const openclawSource = z.strictObject({
-  kind: z.literal("openclaw"),
-  /** Whose profiles are the canonical ones; "shared" for the store that agents inherit from. */
-  agent: z._default(text, "main"),
-  /** The one profile that is followed; without it, `profiles` says which are. */
-  profile: z.optional(text),
-  /** Default: OPENCLAW_STATE_DIR, else ~/.openclaw. */
-  stateDir: z.optional(text),
-});
-
-const claudeCodeTarget = z.strictObject({
-  kind: z.literal("claude-code"),
-  /** The directory that holds the other `.credentials.json`. */
-  dir: text,
-  share: z._default(share, "access-only"),
-});
+/** One program's own keys, by its `kind`. */
+function entryOf(shapes: readonly z.ZodMiniType<SourceEntry>[]): z.ZodMiniType<SourceEntry> {
+  const names = programs.map(({ kind }) => `"${kind}"`).join(" or ");
+  const options = shapes as unknown as [z.ZodMiniObject];
+  const error: z.core.$ZodErrorMap = ({ code }) => (code === "invalid_union" ? names : undefined);
+  return z.discriminatedUnion("kind", options, { error }) as unknown as z.ZodMiniType<SourceEntry>;
+}
 
 /** The configuration file, as a user writes it. Unknown keys are errors. */
 export const configShape = z.strictObject({
-  source: z._default(
-    z.discriminatedUnion("kind", [claudeCodeSource, openclawSource], { error: kinds('"claude-code" or "openclaw"') }),
-    { kind: "claude-code" },
-  ),
-  targets: z._default(
-    z.array(z.discriminatedUnion("kind", [openclawTarget, claudeCodeTarget], { error: kinds('"openclaw" or "claude-code"') })),
-    [{ kind: "openclaw" }],
-  ),
+  source: z._default(entryOf(programs.map(({ source }) => source.shape)), defaultSource),
+  targets: z._default(z.array(entryOf(programs.map(({ target }) => target.shape))), defaultTargets),
   /** Ids that follow the source. With an openclaw source: which of its profiles, as ids or globs. */
   profiles: z.optional(z.array(text)),
   bind: z._default(z.enum(["matching", "listed"], { error: '"matching" or "listed"' }), "matching"),

@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import type { Logger } from "pino";
-import { formatDuration } from "../config/duration.js";
+import { formatDuration } from "../domain/duration.js";
 import {
   advanceAlerts,
   alertKey,

@@ -1,6 +1,7 @@
 import type { Plan } from "../domain/plan.js";
 import type { StoreName } from "../domain/store.js";
-import { UNKNOWN_LISTENER, type Gateway } from "../programs/openclaw/gateway.js";
+import { UNKNOWN_LISTENER, type Gateway } from "../programs/gateway.js";
+import { programOf } from "../programs/registry.js";
 
 /**
  * Notices that a gateway was started anew while stores of it are left alone because it kept undoing what was written
@@ -43,7 +44,7 @@ export class Restarts {
 function revertingStores({ reports }: Pick<Plan, "reports">): ReadonlySet<StoreName> {
   const stores = new Set<StoreName>();
   for (const { target, verdict } of reports) {
-    if (verdict?.kind === "hold" && verdict.reason === "reverting" && target.store.startsWith("openclaw:"))
+    if (verdict?.kind === "hold" && verdict.reason === "reverting" && programOf(target.store)?.hasGateway === true)
       stores.add(target.store);
   }
   return stores;

@@ -1,4 +1,4 @@
-import { formatDuration } from "../config/duration.js";
+import { formatDuration } from "../domain/duration.js";
 import { placementKey } from "../domain/ledger.js";
 import type { Plan } from "../domain/plan.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";

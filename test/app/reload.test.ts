@@ -5,7 +5,7 @@ import { StoreError } from "../../src/domain/errors.js";
 import type { PlannedWrite } from "../../src/domain/plan.js";
 import type { CommandOutcome } from "../../src/io/run-command.js";
 import type { WriteOutcome } from "../../src/reconcile/apply.js";
-import { UNKNOWN_LISTENER, type Gateway } from "../../src/programs/openclaw/gateway.js";
+import { UNKNOWN_LISTENER, type Gateway } from "../../src/programs/gateway.js";
 import { rememberingLog } from "../support/composed-daemon.js";
 import { ManualClock, settled } from "../support/manual-clock.js";
 import { HOUR_MS, login, NOW, stub, targetWith } from "../support/planning.js";

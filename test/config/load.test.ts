@@ -59,7 +59,7 @@ describe("a bad configuration", () => {
     [
       "a kind of store that does not exist",
       `{ targets: [{ kind: "codex" }] }`,
-      /targets\.0\.kind must be "openclaw" or "claude-code"$/,
+      /targets\.0\.kind must be "claude-code" or "openclaw"$/,
       /config schema/,
     ],
     [

@@ -3,7 +3,7 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { loadConfig } from "../../build/config/load.js";
-import { systemEnvironment } from "../../build/daemon/system.js";
+import { systemEnvironment } from "../../build/app/system.js";
 
 // Runs in a mount namespace of its own: reads a configuration in a directory of mode 0777, before and after it is read-only.
 const [directory] = process.argv.slice(2);

@@ -2,9 +2,9 @@
 //   node switch-child.mjs PROFILE STEP [STORE]     prints how many effects there were, if it lives
 // STORE: the one that cannot be written, so that the others are to be brought back.
 import process from "node:process";
-import { compose } from "../../build/daemon/compose.js";
-import { readHosts } from "../../build/daemon/hosts.js";
-import { systemEnvironment } from "../../build/daemon/system.js";
+import { compose } from "../../build/app/compose.js";
+import { readHosts } from "../../build/app/hosts.js";
+import { systemEnvironment } from "../../build/app/system.js";
 import { loadConfig } from "../../build/config/load.js";
 import { StoreError } from "../../build/domain/errors.js";
 import { planSwitch } from "../../build/domain/switch.js";

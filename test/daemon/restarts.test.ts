@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Restarts } from "../../src/daemon/restarts.js";
-import { UNKNOWN_LISTENER, type Gateway } from "../../src/programs/openclaw/gateway.js";
+import { UNKNOWN_LISTENER, type Gateway } from "../../src/programs/gateway.js";
 import { login, targetWith } from "../support/planning.js";
 import type { TargetReport } from "../../src/domain/target-verdict.js";
 

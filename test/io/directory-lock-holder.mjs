@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import process from "node:process";
-import { systemClock } from "../../build/daemon/system.js";
+import { systemClock } from "../../build/app/system.js";
 import { takeDirectoryLock } from "../../build/io/directory-lock.js";
 
 // Takes a lock, says so, and ends when it is told, without having let it go.

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { tidily } from "../../build/cli/stuck.js";
-import { systemClock } from "../../build/daemon/system.js";
+import { systemClock } from "../../build/app/system.js";
 import { Secret } from "../../build/domain/secret.js";
 import { Backups } from "../../build/io/backups.js";
 import { takeDirectoryLock } from "../../build/io/directory-lock.js";

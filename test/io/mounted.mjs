@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, st
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { systemClock } from "../../build/daemon/system.js";
+import { systemClock } from "../../build/app/system.js";
 import { Secret } from "../../build/domain/secret.js";
 import { replaceFile } from "../../build/io/atomic-file.js";
 import { Backups } from "../../build/io/backups.js";

@@ -1,7 +1,7 @@
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describe, expect, inject, test } from "vitest";
-import { openclawGateway, RELOAD_TIMEOUT_MS } from "../../src/programs/openclaw/gateway.js";
+import { RELOAD_TIMEOUT_MS } from "../../src/programs/gateway.js";
 import { credsyncd } from "../support/command-line.js";
 import { becomes } from "../support/condition.js";
 import { environmentIn } from "../support/environment.js";
@@ -10,6 +10,7 @@ import { replace } from "../support/temporary-home.js";
 import { OPENCLAWS, type OpenclawRelease } from "./clients.js";
 import { onHost, type OpenclawHost } from "./openclaw-host.js";
 import { freePort, RunningGateway } from "./programs.js";
+import { openclawGateway } from "../../src/programs/openclaw/gateway.js";
 
 const NINE_HOURS_SECONDS = 9 * 60 * 60;
 /** Within the last five minutes; on a busy machine a turn takes more than one of them. */

@@ -1,11 +1,12 @@
 import { constants, type Stats } from "node:fs";
 import { lstat, open, readdir, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { formatDuration } from "../../config/duration.js";
+import { formatDuration } from "../../domain/duration.js";
 import { shellWord } from "../../domain/shell-word.js";
 import { UNREACHABLE } from "../../programs/unreachable-store.js";
 import { errnoOf } from "../../io/system-error.js";
 import { found, ok, type Check, type DoctorFinding, type Patient } from "./finding.js";
+import { programOf } from "../../programs/registry.js";
 
 /** No program holds a lock as long (ms); OpenClaw's on a refresh are the longest. */
 const LOCK_STALE_MS = 180_000;
@@ -116,7 +117,7 @@ export const symlinks: Check = async ({ result }) => {
       found("symlinks", "warning", {
         what: `${name}: ${path} is a link to ${target}`,
         why: "its program replaces the link by a file at its next write, and what it led to stays behind; credsyncd keeps both names in step only while the link lasts",
-        fix: `make it a directory link instead, or ${name.startsWith("claude-code") ? copy : own}`,
+        fix: `make it a directory link instead, or ${programOf(name)?.isTargetByDirectory === true ? copy : own}`,
       }),
     );
   }
@@ -148,11 +149,8 @@ export const locks: Check = async ({ result, composition, now }) => {
     join(composition.stateDirectory, "run.lock.turn"),
   ]);
   for (const { name, path } of storesOf(result)) {
-    const directory = dirname(path);
     candidates.add(`${path}.lock`);
-    if (!name.startsWith("claude-code")) continue;
-    for (const lock of [".oauth_refresh.lock", ".storage-write.lock"]) candidates.add(join(directory, lock));
-    candidates.add(`${await realpath(directory).catch(() => directory)}.lock`);
+    for (const lock of (await programOf(name)?.locksBeside(path)) ?? []) candidates.add(lock);
   }
   const findings: DoctorFinding[] = [];
   for (const path of candidates) {

@@ -1,5 +1,6 @@
+import { openclaw } from "../../programs/openclaw/program.js";
 import { openclawAuthRules, overriddenAgentDirectory, type AuthRules } from "../../programs/openclaw/discovery.js";
-import { RELOAD_TIMEOUT_MS } from "../../programs/openclaw/gateway.js";
+import { RELOAD_TIMEOUT_MS } from "../../programs/gateway.js";
 import { absentGateways } from "../absent-gateway.js";
 import { lagLine } from "../lag.js";
 import { unusedProfiles } from "../unused.js";
@@ -149,8 +150,8 @@ export const overrides: Check = async ({ composition }) => {
 };
 
 function openclawsOf({ config }: Patient["composition"]): Set<string | null> {
-  const specs = [config.source, ...config.targets.map(({ spec }) => spec)];
-  return new Set(specs.flatMap((spec) => (spec.kind === "openclaw" ? [spec.openclaw.stateDir] : [])));
+  const configured = [config.source, ...config.targets].filter(({ program }) => program === openclaw);
+  return new Set(configured.map(({ directory }) => directory));
 }
 
 /** `auth.profiles` in openclaw.json is a whitelist: a profile of a listed provider that is not in it is never used. */
@@ -191,7 +192,7 @@ function followed({ result }: Pick<Patient, "result">): Followed[] {
   for (const { target, verdict } of result.plan.reports) {
     const { store, profile: id, provider, held } = target;
     const follows = verdict?.kind === "in-sync" || verdict?.kind === "write" || verdict?.kind === "drift";
-    if (!follows || provider === null || !store.startsWith("openclaw:")) continue;
+    if (!follows || provider === null || !openclaw.owns(store)) continue;
     profiles.set(id, { id, provider, type: held.kind === "credential" ? held.credential.type : "oauth" });
   }
   return [...profiles.values()];

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
 import { isJsonObject } from "../../io/json-document.js";
-import { runCommand, type CommandOutcome } from "../../io/run-command.js";
+import { runCommand } from "../../io/run-command.js";
 import { errnoOf } from "../../io/system-error.js";
 import { expandHome, variable, type Environment } from "../environment.js";
+import { RELOAD_TIMEOUT_MS, UNKNOWN_LISTENER, type ExpectedGateway, type Gateway } from "../gateway.js";
 import { profileOf, profileVariables, readOpenclawConfig, withoutGateway, type OpenclawConfig } from "./config.js";
 import { readGatewayLock } from "./gateway-lock.js";
 import type { Variables } from "./variables.js";
@@ -12,31 +12,6 @@ import type { Variables } from "./variables.js";
 const DEFAULT_PORT = 18789;
 /** `TCP_LISTEN` in the kernel's tables (proc(5), net/tcp). */
 const LISTEN = "0A";
-
-/** Who listens, where the system does not tell. */
-export const UNKNOWN_LISTENER = "unknown";
-
-/** A gateway that may run for an OpenClaw, and how it is told to read its stores again. */
-export interface Gateway {
-  /** What it is, for a person. */
-  readonly name: string;
-  /** Another name is another start of the gateway; null while nobody listens. */
-  readonly listener: () => Promise<string | null>;
-  /** Null where the user wants it not to be told. */
-  readonly reload: ((signal: AbortSignal) => Promise<CommandOutcome>) | null;
-  /** Where it should listen; null where none is configured and none is known to have run. */
-  readonly expected?: () => Promise<ExpectedGateway | null>;
-}
-
-/** Where a gateway should listen. */
-export interface ExpectedGateway {
-  readonly port: number;
-  /** `ran`: its lock is still there. `configured`: OpenClaw's files or variables name it. */
-  readonly because: "ran" | "configured";
-}
-
-/** A reload's limit: a gateway that is busy answers late, one that hangs not at all. */
-export const RELOAD_TIMEOUT_MS = 30_000;
 
 /** The gateway of one OpenClaw, reloaded by the `openclaw` on the PATH, if at all. */
 export function openclawGateway(stateDir: string | null, reloads: boolean, environment: Environment): Gateway {
@@ -118,16 +93,6 @@ function portIn(value: string | undefined): number | null {
   const [, digits] = /^(?:\[[^\]]+\]:|[^:]+:)?(\d+)$/.exec(value?.trim() ?? "") ?? [];
   const port = Number(digits ?? 0);
   return port > 0 && port <= 65_535 ? port : null;
-}
-
-/** A gateway that the user's own command reloads, whether or not anything listens. */
-export function customGateway(command: readonly [string, ...string[]], environment: Environment): Gateway {
-  const options = { timeoutMs: RELOAD_TIMEOUT_MS, variables: environment.variables };
-  return {
-    name: `the gateway that ${basename(command[0])} reloads`,
-    listener: () => Promise.resolve(UNKNOWN_LISTENER),
-    reload: (signal) => runCommand(command, options, signal),
-  };
 }
 
 /**

@@ -5,11 +5,11 @@ import type { StoreError } from "../../../src/domain/errors.js";
 import { refuseUntrustedFile } from "../../../src/io/trusted-file.js";
 import { readOpenclawConfig, variablesOfAgents } from "../../../src/programs/openclaw/config.js";
 import { discoverOpenclaw, openclawAuthRules, openclawStateDirectory } from "../../../src/programs/openclaw/discovery.js";
-import { gatewayPort } from "../../../src/programs/openclaw/gateway.js";
 import { readAuthPreferences } from "../../../src/programs/openclaw/auth-config.js";
 import { environmentIn } from "../../support/environment.js";
 import { leaveFile } from "../../support/store-file.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
+import { gatewayPort } from "../../../src/programs/openclaw/gateway.js";
 
 // What each case says was seen in OpenClaw 2026.3.11, 2026.5.28, 2026.7.1 and 2026.9.6, where nothing else is said.
 

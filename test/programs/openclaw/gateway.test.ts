@@ -4,10 +4,11 @@ import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { customGateway, listenerOf, openclawGateway, UNKNOWN_LISTENER } from "../../../src/programs/openclaw/gateway.js";
+import { customGateway, UNKNOWN_LISTENER } from "../../../src/programs/gateway.js";
 import { environmentIn } from "../../support/environment.js";
 import { leaveFile } from "../../support/store-file.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
+import { listenerOf, openclawGateway } from "../../../src/programs/openclaw/gateway.js";
 
 const signal = new AbortController().signal;
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { formatDuration, parseDurationMs } from "../../src/config/duration.js";
+import { formatDuration, parseDurationMs } from "../../src/domain/duration.js";
 
 describe("a duration with its unit", () => {
   test.each([
