@@ -28,6 +28,8 @@ interface SourceFile {
   /** Everything that is read as a name or `name.name`, wherever it stands in the code. */
   readonly expressions: ReadonlySet<string>;
   readonly calledMembers: ReadonlySet<string>;
+  /** Every text that something is compared with, or that a case is for. */
+  readonly comparedTexts: ReadonlySet<string>;
 }
 
 const files = readdirSync(SRC, { recursive: true, encoding: "utf8" })
@@ -39,6 +41,7 @@ function readSource(name: string): SourceFile {
   const imports: string[] = [];
   const expressions = new Set<string>();
   const calledMembers = new Set<string>();
+  const comparedTexts = new Set<string>();
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) {
       if (node.moduleSpecifier && ts.isStringLiteral(node.moduleSpecifier)) imports.push(node.moduleSpecifier.text);
@@ -53,10 +56,29 @@ function readSource(name: string): SourceFile {
     if (ts.isPropertyAccessExpression(node) && ts.isIdentifier(node.expression))
       expressions.add(`${node.expression.text}.${node.name.text}`);
     if (ts.isIdentifier(node) && isRead(node)) expressions.add(node.text);
+    for (const text of textsComparedBy(node)) comparedTexts.add(text);
     ts.forEachChild(node, visit);
   };
   visit(ts.createSourceFile(name, readFileSync(join(SRC, name), "utf8"), ts.ScriptTarget.Latest, true));
-  return { name, layer: name.slice(0, name.indexOf("/")), imports, expressions, calledMembers };
+  return { name, layer: name.slice(0, name.indexOf("/")), imports, expressions, calledMembers, comparedTexts };
+}
+
+function textsComparedBy(node: ts.Node): string[] {
+  const isComparison =
+    ts.isBinaryExpression(node) &&
+    [ts.SyntaxKind.EqualsEqualsEqualsToken, ts.SyntaxKind.ExclamationEqualsEqualsToken].includes(node.operatorToken.kind);
+  const isTest =
+    ts.isCallExpression(node) &&
+    ts.isPropertyAccessExpression(node.expression) &&
+    ["startsWith", "endsWith", "includes"].includes(node.expression.name.text);
+  const operands = isComparison
+    ? [node.left, node.right]
+    : isTest
+      ? node.arguments
+      : ts.isCaseClause(node)
+        ? [node.expression]
+        : [];
+  return operands.flatMap((operand) => (ts.isStringLiteral(operand) ? [operand.text] : []));
 }
 
 /** Whether a name stands for a value, and not for a member, a key or a declaration. */
@@ -120,6 +142,12 @@ describe("the layers", () => {
       }),
     );
     expect(strays).toEqual([]);
+  });
+
+  test("compare no store's or program's name outside of programs/", () => {
+    const isName = (text: string): boolean => /^(?:claude-code|openclaw)(?::|$)/.test(text);
+    const outside = files.filter(({ layer }) => layer !== "programs");
+    expect(namesOf(({ comparedTexts }) => [...comparedTexts].some(isName), outside)).toEqual([]);
   });
 
   test("form no circle of files", () => {
