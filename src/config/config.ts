@@ -2,7 +2,7 @@ import { Failure } from "../domain/errors.js";
 import type { Binding, Policy } from "../domain/observation.js";
 import { isClaudeCommand, REFRESHES_WITHIN_MS } from "../programs/claude-code/command.js";
 import { normalizeAgentId } from "../programs/openclaw/discovery.js";
-import type { ConfiguredSource, ConfiguredTarget } from "../programs/program.js";
+import type { ConfiguredSource, ConfiguredTarget, Program } from "../programs/program.js";
 import { defaultSource, defaultTargets, programNamed } from "../programs/registry.js";
 import { parseDurationMs } from "../domain/duration.js";
 import type { ConfigFile } from "./schema.js";
@@ -76,11 +76,11 @@ export type CompileGlob = (
 export const noGlobs: CompileGlob = () => ({ matches: () => false, isGlob: false });
 
 /** @param path null for the defaults */
-export function toConfig(path: string | null, written: ConfigFile, compileGlob: CompileGlob): Config {
+export function toConfig(path: string | null, written: ConfigFile, compileGlob: CompileGlob, known: readonly Program[]): Config {
   const { source, targets: entries, profiles: named, ...others } = written;
-  const { source: kind } = programNamed(source);
+  const { source: kind } = programNamed(source, known);
   const surroundings = { entries: [source, ...entries], agentDirs: written.agentDirs };
-  const targets = entries.map((entry) => programNamed(entry).target.configure(entry, surroundings));
+  const targets = entries.map((entry) => programNamed(entry, known).target.configure(entry, surroundings));
   refuseTwins(targets, path);
   const profiles = kind.withProfiles(source, named, path ?? "the configuration");
   const file: ConfigFile = {

@@ -2,6 +2,8 @@ import { join, resolve } from "node:path";
 import { Failure, isTransient, StoreError } from "../domain/errors.js";
 import { readRegularBytes } from "../io/regular-file.js";
 import { baseDirectory, expandHome, variable, type Environment } from "../programs/environment.js";
+import type { Program } from "../programs/program.js";
+import { programs } from "../programs/registry.js";
 import { refuseUntrusted } from "./trust.js";
 import { defaults, noGlobs, toConfig, type Config } from "./config.js";
 
@@ -21,11 +23,15 @@ export function configPath(option: string | null, environment: Environment): { r
  *
  * @throws Failure `config` that names the key, its place and what is expected there, or why the file is not trusted
  */
-export async function loadConfig(option: string | null, environment: Environment): Promise<Config> {
+export async function loadConfig(
+  option: string | null,
+  environment: Environment,
+  known: readonly Program[] = programs,
+): Promise<Config> {
   const { path, named } = configPath(option, environment);
   const text = readConfig(path, named);
   // What reads a file is loaded where there is one: without it commands start earlier.
-  return text === null ? toConfig(null, defaults, noGlobs) : (await import("./parse.js")).parseConfig(text, path);
+  return text === null ? toConfig(null, defaults, noGlobs, known) : (await import("./parse.js")).parseConfig(text, path, known);
 }
 
 function readConfig(path: string, named: boolean): string | null {

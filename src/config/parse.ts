@@ -6,17 +6,18 @@ import { nearest } from "../domain/nearest.js";
 import { isPresentable } from "../domain/presentable.js";
 import { toConfig, type CompileGlob, type Config } from "./config.js";
 import { agentMatcher } from "./agent-pattern.js";
+import type { Program } from "../programs/program.js";
 import { programs } from "../programs/registry.js";
-import { configShape } from "./schema.js";
+import { configShapeOf } from "./schema.js";
 
 /** @throws Failure `config` */
-export function parseConfig(text: string, path: string): Config {
-  const parsed = configShape.safeParse(parseJson5(text, path));
-  if (parsed.success) return toConfig(path, parsed.data, compileGlob);
+export function parseConfig(text: string, path: string, known: readonly Program[] = programs): Config {
+  const parsed = configShapeOf(known).safeParse(parseJson5(text, path));
+  if (parsed.success) return toConfig(path, parsed.data, compileGlob, known);
   const { issues } = parsed.error;
   // A mistyped key also makes the one that was meant missing, so that the key is the thing to name.
   const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
-  throw issue === undefined ? new Failure("config", `${path} is not a configuration`, null) : explain(issue, path);
+  throw issue === undefined ? new Failure("config", `${path} is not a configuration`, null) : explain(issue, path, known);
 }
 
 const compileGlob: CompileGlob = (pattern, of) => {
@@ -38,11 +39,11 @@ function parseJson5(text: string, path: string): unknown {
 
 type Issue = z.core.$ZodIssue;
 
-function explain(issue: Issue, path: string): Failure {
+function explain(issue: Issue, path: string, known: readonly Program[]): Failure {
   const place = issue.path.length === 0 ? "the top level" : issue.path.map(String).map(shown).join(".");
   if (issue.code === "unrecognized_keys") {
     const key = issue.keys[0] ?? "";
-    const suggestion = nearest(key, knownKeysAt(issue.path));
+    const suggestion = nearest(key, knownKeysAt(issue.path, known));
     return new Failure(
       "config",
       `${path}: unknown key "${shown(key)}" at ${place}`,
@@ -73,26 +74,26 @@ function expectation(issue: Issue): string {
 }
 
 /** The keys that the schema knows at a place in the file. */
-function knownKeysAt(path: readonly PropertyKey[]): string[] {
-  let value: unknown = configShape.parse({
+function knownKeysAt(path: readonly PropertyKey[], known: readonly Program[]): string[] {
+  let value: unknown = configShapeOf(known).parse({
     alerts: { command: ["x"] },
     keepWarm: { command: ["x"] },
     metrics: { textfile: "/x.prom" },
   });
   for (const key of path)
     value = typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined;
-  return [...(typeof value === "object" && value !== null ? Object.keys(value) : []), ...optionalKeysAt(path[0])];
+  return [...(typeof value === "object" && value !== null ? Object.keys(value) : []), ...optionalKeysAt(path[0], known)];
 }
 
 /** Keys that a value with the defaults does not show. */
-function optionalKeysAt(key: PropertyKey | undefined): string[] {
+function optionalKeysAt(key: PropertyKey | undefined, known: readonly Program[]): string[] {
   switch (key) {
     case undefined:
       return ["profiles"];
     case "targets":
-      return programs.flatMap(({ target }) => target.keys);
+      return known.flatMap(({ target }) => target.keys);
     case "source":
-      return programs.flatMap(({ source }) => source.keys);
+      return known.flatMap(({ source }) => source.keys);
     default:
       return [];
   }

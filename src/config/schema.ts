@@ -2,7 +2,7 @@ import * as z from "zod/mini";
 import { isCron } from "./cron.js";
 import { parseDurationMs } from "../domain/duration.js";
 import { text } from "../programs/entry-shapes.js";
-import type { SourceEntry } from "../programs/program.js";
+import type { Program, SourceEntry, TargetEntry } from "../programs/program.js";
 import { defaultSource, defaultTargets, programs } from "../programs/registry.js";
 import { logLevels } from "./log-level.js";
 
@@ -17,18 +17,8 @@ const command = (example: string): z.ZodMiniTuple<[typeof text], typeof text> =>
 const milliseconds = (most: number): z.ZodMiniNumberFormat =>
   z.int({ error: `a whole number of milliseconds, from 0 to ${String(most)}` }).check(z.minimum(0), z.maximum(most));
 
-/** One program's own keys, by its `kind`. */
-function entryOf(shapes: readonly z.ZodMiniType<SourceEntry>[]): z.ZodMiniType<SourceEntry> {
-  const names = programs.map(({ kind }) => `"${kind}"`).join(" or ");
-  const options = shapes as unknown as [z.ZodMiniObject];
-  const error: z.core.$ZodErrorMap = ({ code }) => (code === "invalid_union" ? names : undefined);
-  return z.discriminatedUnion("kind", options, { error }) as unknown as z.ZodMiniType<SourceEntry>;
-}
-
-/** The configuration file, as a user writes it. Unknown keys are errors. */
-export const configShape = z.strictObject({
-  source: z._default(entryOf(programs.map(({ source }) => source.shape)), defaultSource),
-  targets: z._default(z.array(entryOf(programs.map(({ target }) => target.shape))), defaultTargets),
+/** Everything in the configuration file but the entries of programs. */
+const ownShape = {
   /** Ids that follow the source. With an openclaw source: which of its profiles, as ids or globs. */
   profiles: z.optional(z.array(text)),
   bind: z._default(z.enum(["matching", "listed"], { error: '"matching" or "listed"' }), "matching"),
@@ -105,12 +95,28 @@ export const configShape = z.strictObject({
     }),
     { level: "info", format: "auto" },
   ),
-});
+};
+
+/** The configuration file, as a user writes it, for these programs. Unknown keys are errors. */
+export function configShapeOf(known: readonly Program[]): z.ZodMiniType<ConfigFile> {
+  const names = known.map(({ kind }) => `"${kind}"`).join(" or ");
+  const error: z.core.$ZodErrorMap = ({ code }) => (code === "invalid_union" ? names : undefined);
+  const entryOf = (shapes: readonly z.ZodMiniType<SourceEntry>[]): z.ZodMiniType<SourceEntry> =>
+    z.discriminatedUnion("kind", shapes as unknown as [z.ZodMiniObject], { error }) as unknown as z.ZodMiniType<SourceEntry>;
+  return z.strictObject({
+    source: z._default(entryOf(known.map(({ source }) => source.shape)), defaultSource),
+    targets: z._default(z.array(entryOf(known.map(({ target }) => target.shape))), defaultTargets),
+    ...ownShape,
+  });
+}
 
 /** What the file says, defaults filled in; without `profiles` where the source names its one profile itself. */
-export type ConfigFile = z.infer<typeof configShape>;
+export type ConfigFile = z.infer<z.ZodMiniObject<typeof ownShape>> & {
+  readonly source: SourceEntry;
+  readonly targets: readonly TargetEntry[];
+};
 
 /** The JSON Schema of the configuration file, for editors. */
 export function configJsonSchema(): unknown {
-  return z.toJSONSchema(configShape, { io: "input" });
+  return z.toJSONSchema(configShapeOf(programs), { io: "input" });
 }

@@ -11,8 +11,8 @@ export const defaultSource = { kind: claudeCode.kind };
 export const defaultTargets = [{ kind: openclaw.kind }];
 
 /** Returns the program that the user named in an entry of the configuration, which its shape has checked. */
-export function programNamed({ kind }: SourceEntry): Program {
-  const program = programs.find((each) => each.kind === kind);
+export function programNamed({ kind }: SourceEntry, known: readonly Program[]): Program {
+  const program = known.find((each) => each.kind === kind);
   if (program === undefined) throw new Error(`no program is called ${kind}`);
   return program;
 }
