@@ -98,7 +98,7 @@ for (const release of OPENCLAWS as readonly OpenclawRelease[]) {
         const said = await host.openclaw.turn("research", by);
         const sent = host.standIn.bearers.slice(before);
         const fails = release.has.failsEarly === true && said.includes("Failed to persist refreshed OAuth credential");
-        expect(sent, turn).toEqual(fails ? [] : [access]);
+        expect([...new Set(sent)], turn).toEqual(fails ? [] : [access]);
       }
 
       expect(host.standIn.grants).toBe(granted);
