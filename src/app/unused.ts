@@ -1,4 +1,6 @@
+import type { TargetStore, UnsentProvider } from "../domain/inventory.js";
 import { placementKey } from "../domain/ledger.js";
+import type { TargetReport } from "../domain/target-verdict.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 
@@ -6,6 +8,8 @@ import type { ReconcileResult } from "../reconcile/reconciler.js";
 export interface UnusedProfile {
   readonly store: StoreName;
   readonly profile: ProfileId;
+  /** What about it keeps its program from using it. */
+  readonly reason: "id" | "provider";
   readonly explanation: string;
   readonly hint: string;
 }
@@ -13,16 +17,56 @@ export interface UnusedProfile {
 /** Every profile that gets the login, or has it, in a store whose program never uses it; by `placementKey`. */
 export function unusedProfiles(result: ReconcileResult): Map<string, UnusedProfile> {
   const found = new Map<string, UnusedProfile>();
-  const unusedIn = new Map(result.observation.reads.map(({ target }) => [target.store.name, target.unused]));
-  for (const { target, verdict } of result.plan.reports) {
-    if (verdict?.kind !== "in-sync" && verdict?.kind !== "write" && verdict?.kind !== "drift") continue;
-    const { store, profile } = target;
-    const instead = unusedIn.get(store)?.get(profile);
-    if (instead === undefined) continue;
-    const explanation = `this OpenClaw does not use this profile: since 2026.8.1 it sends no login under ${profile}`;
-    found.set(placementKey(store, profile), { store, profile, explanation, hint: hintFor(store, instead, result) });
+  const targets = new Map(result.observation.reads.map(({ target }) => [target.store.name, target]));
+  for (const report of followed(result)) {
+    const { store, profile } = report.target;
+    const target = targets.get(store);
+    const why = target === undefined ? null : (unusedById(report, target, result) ?? unusedByProvider(report, target));
+    if (why !== null) found.set(placementKey(store, profile), { store, profile, ...why });
   }
   return found;
+}
+
+/** A followed profile of which the files do not tell whether its program uses it. */
+export interface DoubtfulProfile extends UnsentProvider {
+  readonly store: StoreName;
+  readonly profile: ProfileId;
+}
+
+/** Every profile that gets the login, or has it, and is perhaps never used. */
+export function doubtfulProfiles(result: ReconcileResult): DoubtfulProfile[] {
+  const origins = new Map(result.observation.reads.map(({ target }) => [target.store.name, target.origin]));
+  return followed(result).flatMap(({ target: { store, profile, provider } }) => {
+    const origin = origins.get(store);
+    if (origin?.versionHint !== null || origin.unsent === undefined || origin.unsent.provider !== provider) return [];
+    return [{ store, profile, ...origin.unsent }];
+  });
+}
+
+function followed({ plan }: ReconcileResult): TargetReport[] {
+  return plan.reports.filter(({ verdict }) => {
+    return verdict?.kind === "in-sync" || verdict?.kind === "write" || verdict?.kind === "drift";
+  });
+}
+
+type Why = Pick<UnusedProfile, "reason" | "explanation" | "hint">;
+
+function unusedById({ target: { store, profile } }: TargetReport, { unused }: TargetStore, result: ReconcileResult): Why | null {
+  const instead = unused?.get(profile);
+  if (instead === undefined) return null;
+  const explanation = `this OpenClaw does not use this profile: since 2026.8.1 it sends no login under ${profile}`;
+  return { reason: "id", explanation, hint: hintFor(store, instead, result) };
+}
+
+function unusedByProvider({ target }: TargetReport, { store, origin: { unsent, versionHint } }: TargetStore): Why | null {
+  if (unsent === undefined || versionHint === null || target.provider !== unsent.provider) return null;
+  const { provider, instead, until } = unsent;
+  const rule = `before ${until} it sends no login of provider ${provider}`;
+  return {
+    reason: "provider",
+    explanation: `this OpenClaw does not use this profile: ${rule}, and ${versionHint} wrote openclaw.json`,
+    hint: `stop its gateway, give this profile "provider": "${instead}" in ${store.path}, and start the gateway again`,
+  };
 }
 
 /** The step after which its agents send the login. */

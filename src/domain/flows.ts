@@ -25,8 +25,7 @@ import { planSync, type Plan, type PlannedWrite } from "./plan.js";
 import type { ProfileId, StoreName, StoreSnapshot } from "./store.js";
 import { knownGeneration, type TargetReport } from "./target-verdict.js";
 
-/** OpenClaw's copy of Claude Code's login, and its provider. */
-const CLAUDE_COPY: ProfileId = "anthropic:claude-cli";
+/** The provider that OpenClaw gives to what it leaves to Claude Code. */
 const CLAUDE_CLI = "claude-cli";
 const ABSENT_REVISION = "absent";
 
@@ -271,9 +270,12 @@ function wantedProfiles(
   });
 }
 
-/** OpenClaw names a profile after its provider; only the copy of Claude Code's login is named after another. */
+/**
+ * OpenClaw names a profile after its provider. The copy of Claude Code's login, `anthropic:claude-cli`, is made so, too: up to
+ * 2026.4.23 a turn sends it with the provider `anthropic` alone, and from 2026.4.24 to 2026.7 with that as well as `claude-cli`.
+ */
 function usualProvider(profile: ProfileId): string {
-  return profile === CLAUDE_COPY ? CLAUDE_CLI : (profile.split(":")[0] ?? profile);
+  return profile.split(":")[0] ?? profile;
 }
 
 interface Followed extends Pick<ObservedTarget, "listed" | "related"> {

@@ -69,6 +69,17 @@ export interface Origin {
   readonly inheritsFrom: StoreName | null;
   /** The store whose later OAuth login its agent sends in the place of one of the same id here; absent: none. */
   readonly overruledBy?: StoreName | null;
+  /** A provider whose profiles no turn sends, as the version hint says; without a hint it may be so; absent: none. */
+  readonly unsent?: UnsentProvider;
+}
+
+/** Profiles of this provider are listed by their program and not used. */
+export interface UnsentProvider {
+  readonly provider: string;
+  /** The provider under which the same login is used. */
+  readonly instead: string;
+  /** The first version that uses them. */
+  readonly until: string;
 }
 
 export const noOrigin: Origin = { era: null, versionHint: null, inheritsFrom: null };

@@ -9,7 +9,7 @@ import type { DoctorFinding, Patient } from "../../src/app/doctor/finding.js";
 import { credsyncd, MAIN } from "../support/command-line.js";
 import { runMounted } from "../support/mount-namespace.js";
 import { RunningDaemon } from "../support/running-daemon.js";
-import { HOUR_MS, PROFILE, TemporaryHome } from "../support/temporary-home.js";
+import { HOUR_MS, PROFILE, TemporaryHome, replace } from "../support/temporary-home.js";
 
 const agents = ["main", "work"];
 
@@ -37,6 +37,8 @@ async function modeOf(path: string): Promise<number> {
 describe("doctor", () => {
   test("finds nothing wrong where all is well, and changes nothing", async () => {
     const home = await TemporaryHome.create({ agents });
+    const config = JSON.parse(await readFile(home.openclawConfig, "utf8")) as object;
+    await replace(home.openclawConfig, JSON.stringify({ ...config, meta: { lastTouchedVersion: "2026.5.28" } }));
     const before = await readFile(home.storeFile("main"), "utf8");
     const { code, findings } = await examine(home);
     expect(code).toBe(0);

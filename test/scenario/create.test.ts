@@ -168,20 +168,29 @@ describe("agents with databases", () => {
 describe("Claude Code's login", () => {
   const config = `{ create: "always", targets: [{ kind: "openclaw", share: "access-only" }] }`;
 
-  test("is made in every agent that lacks it, up to 2026.7", async () => {
-    const openclaw = await homeWith("2026.4.15", config, () => ({}));
+  const ofFiles = ["2026.3.11", "2026.4.15", "2026.5.28"] as const;
+  test.each(ofFiles)("is made in every agent of %s that lacks it, so that its turns send it", async (version) => {
+    const openclaw = await homeWith(version, config, () => ({}));
     const { home } = openclaw;
     await home.writeLogin(1);
     expect((await sync(openclaw)).written).toHaveLength(3);
     expect(await openclaw.store("openclaw:ops").readProfile()).toEqual({
       type: "oauth",
-      provider: "claude-cli",
+      provider: "anthropic",
       access: home.token("access", 1),
       expires: endOf(1) + 5 * 60_000,
     });
+    expect((await credsyncd(home, ["status", "--check"])).code).toBe(0);
     await home.writeLogin(2);
     await sync(openclaw);
     expect(await openclaw.store("openclaw:work").generation(PROFILE)).toBe(2);
+  });
+
+  test("is made once in the store that agents of 2026.6.11 share, so that their turns send it", async () => {
+    const openclaw = await homeWith("2026.6.11", config, () => ({}));
+    await openclaw.home.writeLogin(1);
+    expect((await sync(openclaw)).written).toEqual([["openclaw:main", "written"]]);
+    expect(await openclaw.store("openclaw:main").readProfile()).toMatchObject({ provider: "anthropic" });
   });
 
   test("is made under the id that OpenClaw sends where it leaves the usual one to Claude Code, which is kept fresh", async () => {

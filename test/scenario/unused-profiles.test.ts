@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { credsyncd } from "../support/command-line.js";
+import type { OpenclawVersion } from "../support/fixtures.js";
 import { openclawHome, type OpenclawHome } from "../support/openclaw-home.js";
 import { endOf, PROFILE, replace } from "../support/temporary-home.js";
 
@@ -12,7 +13,12 @@ const CREATE = `{ create: "when-provider-missing" }`;
 interface Status {
   readonly stores: readonly {
     readonly store: string;
-    readonly profiles: readonly { readonly profile: string; readonly state: string; readonly used: boolean }[];
+    readonly profiles: readonly {
+      readonly profile: string;
+      readonly state: string;
+      readonly used: boolean;
+      readonly sends: string | null;
+    }[];
   }[];
   readonly unused: readonly string[];
   readonly summary: { readonly inSync: number };
@@ -23,7 +29,7 @@ async function statusOf({ home }: OpenclawHome): Promise<Status> {
 }
 
 /** An OpenClaw without any profile, beside a login of this generation. */
-async function emptied(version: "2026.6.11" | "2026.9.6", generation = 1): Promise<OpenclawHome> {
+async function emptied(version: OpenclawVersion, generation = 1): Promise<OpenclawHome> {
   const openclaw = await openclawHome(version, { generation: null });
   for (const store of openclaw.stores) await store.writeSet({ version: 1, profiles: {} });
   await openclaw.home.writeLogin(generation);
@@ -61,6 +67,65 @@ describe("a profile that this OpenClaw never sends", () => {
     const { stdout } = await credsyncd(openclaw.home, ["status"]);
     expect(stdout).not.toContain("not used");
     expect((await statusOf(openclaw)).unused).toEqual([]);
+  });
+});
+
+describe("a profile of provider claude-cli", () => {
+  /** Of a login of generation 1, every agent has the one before. */
+  async function behind(version: OpenclawVersion): Promise<OpenclawHome> {
+    const openclaw = await emptied(version);
+    for (const store of openclaw.stores) await store.writeProfile(openclaw.home.profile(0));
+    return openclaw;
+  }
+
+  const notSent = "before 2026.4.24 it sends no login of provider claude-cli";
+
+  test.each(["2026.3.11", "2026.4.15"] as const)("is kept fresh in %s, and all say that nobody uses it", async (version) => {
+    const openclaw = await behind(version);
+    const { home } = openclaw;
+    const synced = await credsyncd(home, ["sync"]);
+    expect(synced.stdout).toContain(`openclaw:work  ${PROFILE}: ${UNUSED}: ${notSent}, and ${version} wrote openclaw.json`);
+    expect(await openclaw.store("openclaw:work").generation()).toBe(1);
+
+    const { stdout } = await credsyncd(home, ["status"]);
+    expect(stdout).toMatch(/openclaw:work +anthropic:claude-cli +in-sync, not used/);
+    expect(stdout).toContain(`give this profile "provider": "anthropic" in ${home.storeFile("work")}`);
+    const { stores, unused } = await statusOf(openclaw);
+    expect(unused).toContain("openclaw:work");
+    expect(stores[1]?.profiles).toMatchObject([{ profile: PROFILE, state: "in-sync", used: false, sends: null }]);
+    const { stdout: checked } = await credsyncd(home, ["doctor"]);
+    expect(checked).toMatch(/warning +unused: openclaw:work anthropic:claude-cli: .*claude-cli/);
+    expect(checked).not.toContain("openclaw doctor --fix deletes it");
+  });
+
+  test("follows on, and is used, once its provider is the one that the hint says", async () => {
+    const openclaw = await behind("2026.4.15");
+    const { home } = openclaw;
+    await credsyncd(home, ["sync"]);
+    for (const store of openclaw.stores) {
+      await store.writeProfile({ ...(await store.readProfile()), provider: "anthropic" });
+    }
+    await home.writeLogin(2);
+    expect((await credsyncd(home, ["sync"])).code).toBe(0);
+    expect(await openclaw.store("openclaw:work").generation()).toBe(2);
+    expect((await statusOf(openclaw)).unused).toEqual([]);
+    expect((await credsyncd(home, ["status", "--check"])).code).toBe(0);
+  });
+
+  test("is sent from 2026.4.24 on", async () => {
+    const openclaw = await behind("2026.5.28");
+    await credsyncd(openclaw.home, ["sync"]);
+    expect((await statusOf(openclaw)).unused).toEqual([]);
+  });
+
+  test("is only spoken of by doctor where openclaw.json does not say which OpenClaw wrote it", async () => {
+    const openclaw = await behind("2026.4.15");
+    const { home } = openclaw;
+    await home.configureAgents(["main", "work", "ops"]);
+    await credsyncd(home, ["sync"]);
+    expect((await statusOf(openclaw)).unused).toEqual([]);
+    const { stdout } = await credsyncd(home, ["doctor"]);
+    expect(stdout).toMatch(/info +unused: .*whether this OpenClaw uses .* cannot be told/);
   });
 });
 

@@ -17,15 +17,23 @@ interface Peculiarity {
   readonly reverts?: true;
   /** A gateway refuses the reload to a device that spoke to it with less rights before. */
   readonly wantsPairing?: true;
+  /** An agent's own login gives way to a later one of main's, whosever it is (seen up to 2026.4.15). */
+  readonly comparesNoAccounts?: true;
+  /** It even writes main's over the agent's own in its file. */
+  readonly overwritesOwn?: true;
+  /** A gateway's turn may fail in the last five minutes: it asks no server, and cannot store a "new" login that is the old one. */
+  readonly failsEarly?: true;
+  /** A gateway does not read its stores again when its login has ended, so that the command line makes the turn itself. */
+  readonly keepsEnded?: true;
   /** A refresh that fails leaves a marker in the place of the tokens (from 2026.9.4). */
   readonly fences?: true;
 }
 
 /** One OpenClaw of each era; the first eras keep logins in the same way. */
 export const OPENCLAWS = [
-  { version: "2026.2.26", era: "json", has: { reverts: true } },
-  { version: "2026.4.15", era: "json", has: {} },
-  { version: "2026.6.11", era: "sqlite", has: { wantsPairing: true } },
+  { version: "2026.2.26", era: "json", has: { reverts: true, keepsEnded: true, comparesNoAccounts: true } },
+  { version: "2026.4.15", era: "json", has: { comparesNoAccounts: true, overwritesOwn: true } },
+  { version: "2026.6.11", era: "sqlite", has: { wantsPairing: true, failsEarly: true } },
   { version: "2026.8.2", era: "sqlite-shared", has: {} },
   { version: "2026.9.6", era: "sqlite-fenced", has: { fences: true } },
 ] as const satisfies readonly { readonly version: string; readonly era: string; readonly has: Peculiarity }[];

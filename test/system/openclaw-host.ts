@@ -1,6 +1,6 @@
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, onTestFinished } from "vitest";
 import { agentLayout, sharedLayout } from "../../src/programs/openclaw/sqlite.js";
 import { OpenclawHands } from "../support/openclaw-home.js";
 import { replace, TemporaryHome, type AtEnd } from "../support/temporary-home.js";
@@ -11,7 +11,7 @@ import { ACCOUNT, StandIn, type Pair } from "./stand-in.js";
 /** `main` is there from the first; the others are made by OpenClaw's own command. */
 export const AGENTS = ["main", "work", "research"] as const;
 /** What OpenClaw names a login that it takes over from its oldest format. */
-const DEFAULT_PROFILE = "anthropic:default";
+export const DEFAULT_PROFILE = "anthropic:default";
 /** A login that one agent has for itself, beside what it inherits. */
 const OWN_PROFILE = "anthropic:research";
 const MODEL = "anthropic/claude-sonnet-4-6";
@@ -83,6 +83,43 @@ export class OpenclawHost {
   async forget(config: string): Promise<void> {
     await this.home.writeConfig(config);
     await rm(this.home.stateDirectory, { recursive: true, force: true });
+  }
+
+  /**
+   * Gives an agent a login of its own under the id of the one that the others have, in the place of what it had; what it had
+   * is put back with the end of the test.
+   *
+   * @param email whose it says that it is; null for one that says nothing
+   * @returns what stands in its store then, under that id
+   */
+  async giveOwn(agent: string, { access, refresh, expiresAt: expires }: Pair, email: string | null): Promise<object> {
+    const store = this.#storeOf(agent);
+    const [before, notes] = [await store.readSet(), await store.readNotes()];
+    onTestFinished(async () => {
+      await store.writeSet(before);
+      await store.writeNotes(notes ?? { version: 1 });
+    });
+    const own = { type: "oauth", provider: "anthropic", access, refresh, expires, ...(email === null ? {} : { email }) };
+    await store.writeSet({ version: 1, profiles: { [DEFAULT_PROFILE]: own } });
+    // Else it would take turns with what else it inherits.
+    await store.writeNotes({ version: 1, order: { anthropic: [DEFAULT_PROFILE] } });
+    return own;
+  }
+
+  /** What an agent's own store holds under the id that the others have. */
+  async ownOf(agent: string): Promise<object | null> {
+    return this.#storeOf(agent).readProfile(DEFAULT_PROFILE);
+  }
+
+  #storeOf(agent: string): OpenclawHands {
+    const place = this.places.find(({ store }) => store.name === `openclaw:${agent}`);
+    if (place === undefined) throw new Error(`${agent} has no store of its own`);
+    return place.store;
+  }
+
+  /** Makes OpenClaw forget the devices that spoke to its gateway, such as one with too few rights to reload it. */
+  async forgetDevices(): Promise<void> {
+    await rm(this.home.at(".openclaw", "devices"), { recursive: true, force: true });
   }
 
   /** Takes every login from OpenClaw's stores. */

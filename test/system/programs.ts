@@ -28,8 +28,8 @@ export interface OpenclawProfile {
   readonly expiresAt?: number;
 }
 
-/** Whether a turn is made by a process of its own, or by the gateway that runs. */
-export type TurnBy = "itself" | "gateway";
+/** Whether a turn is made by a process of its own, by the gateway that runs, or by the first where the second fails. */
+export type TurnBy = "itself" | "gateway" | "either";
 
 /** A real OpenClaw in a home. Whatever it asks of the network goes to the stand-in, or nowhere. */
 export class RealOpenclaw {

@@ -129,6 +129,13 @@ export class StandIn {
     return pair;
   }
 
+  /** A login of another account, made elsewhere: turns are answered with it, and nobody may refresh it. */
+  another(lifetimeSeconds: number): Pair {
+    const pair = this.#newPair(lifetimeSeconds);
+    this.#valid.set(pair.access, pair);
+    return pair;
+  }
+
   /** Lets every token end sooner. */
   age(byMs: number): void {
     for (const [refresh, pair] of this.#unspent) {
@@ -188,14 +195,9 @@ export class StandIn {
     }
     this.#unspent.delete(refreshToken);
     if (parent !== null) this.#valid.delete(parent.access);
-    this.#issued += 1;
     // A lifetime of its own tells each generation by its expiry, which is all that OpenClaw shows of it.
-    const lifetimeSeconds = this.lifetimeSeconds + this.#issued;
-    const pair: Pair = {
-      access: `sk-ant-oat01-${this.#makeToken("access", this.#issued)}`,
-      refresh: `sk-ant-ort01-${this.#makeToken("refresh", this.#issued)}`,
-      expiresAt: Date.now() + lifetimeSeconds * 1000,
-    };
+    const lifetimeSeconds = this.lifetimeSeconds + this.#issued + 1;
+    const pair = this.#newPair(lifetimeSeconds);
     this.#unspent.set(pair.refresh, pair);
     this.#valid.set(pair.access, pair);
     return {
@@ -210,6 +212,15 @@ export class StandIn {
         account: { uuid: ACCOUNT.uuid, email_address: ACCOUNT.email },
         organization: ORGANIZATION,
       },
+    };
+  }
+
+  #newPair(lifetimeSeconds: number): Pair {
+    this.#issued += 1;
+    return {
+      access: `sk-ant-oat01-${this.#makeToken("access", this.#issued)}`,
+      refresh: `sk-ant-ort01-${this.#makeToken("refresh", this.#issued)}`,
+      expiresAt: Date.now() + lifetimeSeconds * 1000,
     };
   }
 

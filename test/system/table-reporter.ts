@@ -7,7 +7,11 @@ export default class TableReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const suites = modules.flatMap((module) => [...module.children.suites()]).filter(isOfVersions);
     const checks = [...new Set(suites.flatMap((suite) => [...suite.children.tests()].map(checkOf)))];
-    const rows = suites.map((suite) => [suite.name, ...checks.map((check) => seenIn(suite, check))]);
+    const versions = [...new Set(suites.map(({ name }) => name))];
+    const rows = versions.map((version) => {
+      const tests = suites.filter(({ name }) => name === version).flatMap((suite) => [...suite.children.tests()]);
+      return [version, ...checks.map((check) => seenIn(tests, check))];
+    });
     if (rows.length > 0) process.stdout.write(`\n${table([["", ...checks], ...rows])}\n`);
   }
 }
@@ -17,14 +21,24 @@ function isOfVersions({ name }: TestSuite): boolean {
   return /^\w+ \d\S+ \([\w-]+\)$/.test(name);
 }
 
-/** What stands before the colon. */
-function checkOf({ name }: TestCase): string {
+/** What stands before the colon, without what a version has in its place. */
+function checkOf(test: TestCase): string {
+  return headOf(test).replace(/ \(.*\)$/, "");
+}
+
+/** `failed mark (its row stays)`: a version without the thing that is checked has the one in the parentheses. */
+function headOf({ name }: TestCase): string {
   return name.split(":")[0] ?? name;
 }
 
-function seenIn(suite: TestSuite, check: string): string {
-  const test = [...suite.children.tests()].find((each) => checkOf(each) === check);
-  return test === undefined ? "" : WORDS[test.result().state];
+/** One cell: a check may be made by several tests. */
+function seenIn(all: readonly TestCase[], check: string): string {
+  const tests = all.filter((test) => checkOf(test) === check);
+  const states = new Set(tests.map((test) => test.result().state));
+  const worst = (["failed", "pending", "skipped", "passed"] as const).find((state) => states.has(state));
+  if (worst === undefined) return "";
+  const instead = new Set(tests.map((test) => headOf(test).slice(check.length)));
+  return `${WORDS[worst]}${[...instead].join("")}`;
 }
 
 function table(rows: readonly (readonly string[])[]): string {

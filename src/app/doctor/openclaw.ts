@@ -3,7 +3,7 @@ import { openclawAuthRules, overriddenAgentDirectory, type AuthRules } from "../
 import { RELOAD_TIMEOUT_MS } from "../../programs/gateway.js";
 import { absentGateways } from "../absent-gateway.js";
 import { lagLine } from "../lag.js";
-import { unusedProfiles } from "../unused.js";
+import { doubtfulProfiles, unusedProfiles } from "../unused.js";
 import type { SourceState } from "../status-report.js";
 import { UNMATCHED_WHY, unmatchedHint, unmatchedText } from "../unmatched-agents.js";
 import { found, ok, type Check, type DoctorFinding, type Patient } from "./finding.js";
@@ -174,11 +174,19 @@ export const whitelists: Check = async ({ composition, report, result }) => {
 
 /** Profiles that follow and that this OpenClaw never sends: their agents have no login, or another one. */
 export const unused: Check = ({ result }) => {
-  const why = "its agents do not have it at their turns, however well it is in sync, and openclaw doctor --fix deletes it";
-  const findings = [...unusedProfiles(result).values()].map(({ store, profile, explanation, hint }) =>
-    found("unused", "warning", { what: `${store} ${profile}: ${explanation}`, why, fix: hint }),
-  );
-  return Promise.resolve(findings);
+  const findings = [...unusedProfiles(result).values()].map(({ store, profile, reason, explanation, hint }) => {
+    const why = "its agents do not have it at their turns, however well it is in sync";
+    const more = reason === "id" ? ", and openclaw doctor --fix deletes it" : "";
+    return found("unused", "warning", { what: `${store} ${profile}: ${explanation}`, why: `${why}${more}`, fix: hint });
+  });
+  // Nothing but its openclaw.json tells the version of an OpenClaw with files.
+  const doubtful = doubtfulProfiles(result).map(({ store, profile, provider, instead, until }) => {
+    const what = `${store} ${profile}: whether this OpenClaw uses this profile cannot be told, since openclaw.json names no version`;
+    const why = `before ${until} it sends no login of provider ${provider}`;
+    const fix = `openclaw --version; if it is older, give this profile "provider": "${instead}" while its gateway is stopped`;
+    return found("unused", "info", { what, why, fix });
+  });
+  return Promise.resolve([...findings, ...doubtful]);
 };
 
 interface Followed {

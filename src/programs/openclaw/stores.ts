@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { StoreError } from "../../domain/errors.js";
-import type { Finding, UnusedIds } from "../../domain/inventory.js";
+import type { Finding, UnsentProvider, UnusedIds } from "../../domain/inventory.js";
 import type { CredentialStore, ProfileId, StoreName } from "../../domain/store.js";
 import type { Environment } from "../environment.js";
 import type { AgentIds, LocatedSource, LocatedStore, Location } from "../located-store.js";
@@ -58,7 +58,9 @@ export function openclawStores(
     // Each version has such a store: main's in the era of files, too, though none is read through to it there.
     const common = inheritsFrom ?? nameOf(MAIN_AGENT);
     const overruledBy = nameOf(agent.id) === common ? null : common;
-    const origin = { era, versionHint: layout.versionHint, inheritsFrom: from, overruledBy };
+    const unsent = era === "json" ? unsentBy(layout.versionHint) : null;
+    const hinted = { era, versionHint: layout.versionHint, inheritsFrom: from, overruledBy };
+    const origin = unsent === null ? hinted : { ...hinted, unsent };
     const creation = creationOf(agent, nameOf, inheritsFrom);
     const unused = era === "json" ? nothingUnused : shared.unused;
     const store = openStore(agent, nameOf, layout, environment);
@@ -208,6 +210,20 @@ export interface Shared {
 const nothingUnused: UnusedIds = new Map();
 /** From 2026.8.1 on OpenClaw leaves its own name for Claude Code's login to Claude Code, and sends none of that id. */
 const claudeCliUnused: UnusedIds = new Map([["anthropic:claude-cli", "anthropic:default"]]);
+
+/** The first that takes the provider `claude-cli` for another name of `anthropic`, whose models its agents use. */
+const FIRST_WITH_ALIAS = "2026.4.24";
+
+/** What an OpenClaw with files never sends, by the version that last wrote its config: the files themselves tell no version. */
+function unsentBy(versionHint: string | null): UnsentProvider | null {
+  if (versionHint !== null && !isBefore(versionHint, FIRST_WITH_ALIAS)) return null;
+  return { provider: "claude-cli", instead: "anthropic", until: FIRST_WITH_ALIAS };
+}
+
+/** Of versions such as `2026.4.15` or `2026.5.12-beta.1`. */
+function isBefore(version: string, other: string): boolean {
+  return version.localeCompare(other, "en", { numeric: true }) < 0;
+}
 
 async function findShared(
   { sharedDatabase: path, stateDirectory, confinement }: OpenclawLayout,
