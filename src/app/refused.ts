@@ -35,7 +35,7 @@ export function refusedAgents({ observation }: ReconcileResult): RefusedAgent[] 
 
 /** Every agent that inherits, whether or not it has a store of its own. */
 function heirsIn({ reads, inventory }: Observation): { readonly store: StoreName; readonly from: StoreName }[] {
-  const withStores = reads.map(({ target }) => ({ store: target.store.name, from: target.origin.overruledBy ?? null }));
+  const withStores = reads.map(({ target }) => ({ store: target.store.name, from: target.origin.overruledBy?.store ?? null }));
   const without = inventory.findings.map(({ store, inheritsFrom }) => ({ store, from: inheritsFrom ?? null }));
   return [...withStores, ...without].flatMap(({ store, from }) => (from === null ? [] : [{ store, from }]));
 }

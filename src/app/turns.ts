@@ -13,8 +13,8 @@ export function turnsIn({ observation, plan }: ReconcileResult, now: number): Se
   const rows = new Map(plan.reports.map(({ target }) => [placementKey(target.store, target.profile), target]));
   return ({ target: own }) => {
     const other = overruledBy.get(own.store) ?? null;
-    const inherited = other === null ? null : (rows.get(placementKey(other, own.profile)) ?? null);
-    switch (sentOf(own, inherited, now)) {
+    const inherited = other === null ? null : (rows.get(placementKey(other.store, own.profile)) ?? null);
+    switch (sentOf(own, inherited, now, other?.comparesAccounts)) {
       case "own":
         return own.store;
       case "inherited":

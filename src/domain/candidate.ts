@@ -129,7 +129,8 @@ function asDescendant(target: ObservedTarget, held: HeldCredential, generation: 
   // The very login that the source is marked for, before the ledger knew anything.
   if (live === null) {
     const isLost = verdict.kind === "fenced" && verdict.neverSent && verdict.until === null && verdict.lost === generation;
-    return isLost && target.related ? { ...candidate, descends: false, proof: "live-generation" } : null;
+    const hasEnd = endOf(held, target, context.ends) !== null;
+    return isLost && hasEnd && target.related ? { ...candidate, descends: false, proof: "live-generation" } : null;
   }
   if (generation === live.generation) {
     return outdatesSource(held, live, target, context) ? { ...candidate, proof: "live-generation" } : null;

@@ -68,9 +68,16 @@ export interface Origin {
   /** The store whose profiles count where this one has none of that id. */
   readonly inheritsFrom: StoreName | null;
   /** The store whose later OAuth login its agent sends in the place of one of the same id here; absent: none. */
-  readonly overruledBy?: StoreName | null;
+  readonly overruledBy?: Overruler | null;
   /** A provider whose profiles no turn sends, as the version hint says; without a hint it may be so; absent: none. */
   readonly unsent?: UnsentProvider;
+}
+
+/** A store whose later login an agent sends in the place of its own one. */
+export interface Overruler {
+  readonly store: StoreName;
+  /** Whether it leaves an own login that names another account alone. */
+  readonly comparesAccounts: boolean;
 }
 
 /** Profiles of this provider are listed by their program and not used. */

@@ -37,15 +37,17 @@ function isOwnLogin({ binding, overruledBy, held }: ObservedTarget, { ledger, li
 }
 
 function isMoved(own: ObservedTarget, shared: ObservedTarget, { credential, live, now }: Pushed): boolean {
-  if (own.overruledBy !== shared.store || own.profile !== shared.profile) return false;
-  if (sentOf(own, shared, now) !== "own") return false;
+  const { overruledBy } = own;
+  if (overruledBy?.store !== shared.store || own.profile !== shared.profile) return false;
+  const { comparesAccounts } = overruledBy;
+  if (sentOf(own, shared, now, comparesAccounts) !== "own") return false;
   const end = live.expiresAt ?? expiryOf(credential);
   const expiresAt = end === null ? null : end + shared.expiryMarginMs;
   const held = { kind: "credential", credential, generation: live.generation, issue: live.issue, expiresAt } as const;
-  return sentOf(own, { held, account: shared.account ?? live.account }, now) === "inherited";
+  return sentOf(own, { held, account: shared.account ?? live.account }, now, comparesAccounts) === "inherited";
 }
 
 function wordsFor(moved: readonly StoreName[]): string {
   const [agents, theirs] = moved.length === 1 ? ["which is pinned", "its own login"] : ["which are pinned", "their own logins"];
-  return `${moved.join(", ")}, ${agents}, would send this login in the place of ${theirs}, which names no e-mail and expires earlier`;
+  return `${moved.join(", ")}, ${agents}, would send this login in the place of ${theirs}, which expires earlier`;
 }

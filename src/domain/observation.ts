@@ -1,6 +1,7 @@
 import type { Account, Credential } from "./credential.js";
 import type { StoreErrorCode } from "./errors.js";
 import type { Fingerprint } from "./generation.js";
+import type { Overruler } from "./inventory.js";
 import type { FlowId } from "./ledger.js";
 import type { ProfileId, Share, StoreName } from "./store.js";
 
@@ -47,7 +48,7 @@ export interface ObservedTarget extends ObservedProfile {
   /** Has the id that its program uses in the place of a listed one: it follows once it is seen holding a known login. */
   readonly standsIn?: boolean;
   /** The store whose later login of this id its agent sends in the place of this one; null or absent: none. */
-  readonly overruledBy?: StoreName | null;
+  readonly overruledBy?: Overruler | null;
   /** Of the same provider as the source, so that an unknown login in it concerns the user; a listed one must be. */
   readonly related: boolean;
   readonly share: Share;

@@ -12,17 +12,19 @@ export type Sent = "own" | "inherited" | "nothing";
 
 /**
  * OpenClaw's rule for an agent that has a profile of its own beside one of that id which it would inherit: of two OAuth
- * logins it sends the one that expires later, unless the own one names another account than the other. (Up to 2026.3 it
- * compares no accounts.) An own access token that has expired hides the other one all the same.
+ * logins it sends the one that expires later, unless the own one names another account than the other. An own access token
+ * that has expired hides the other one all the same.
  *
  * @param now epoch ms
+ * @param comparesAccounts false for early versions, which look at the expiries alone
  */
-export function sentOf(own: TurnRow, inherited: TurnRow | null, now: number): Sent {
+export function sentOf(own: TurnRow, inherited: TurnRow | null, now: number, comparesAccounts = true): Sent {
   const [mine, theirs] = [own.held, inherited?.held ?? null];
   if (!isOauth(mine)) return mine.kind === "absent" ? "inherited" : "own";
   const isOver = mine.expiresAt !== null && mine.expiresAt <= now;
   if (isOver && mine.credential.refresh === null) return "nothing";
-  if (inherited === null || !isOauth(theirs) || isOfAnother(own.account, inherited.account)) return "own";
+  if (inherited === null || !isOauth(theirs)) return "own";
+  if (comparesAccounts && isOfAnother(own.account, inherited.account)) return "own";
   if (mine.expiresAt === null || theirs.expiresAt === null) return "own";
   return theirs.expiresAt > mine.expiresAt ? "inherited" : "own";
 }

@@ -17,7 +17,12 @@ interface Fate {
 /** What becomes of the store that agents share, beside one that is pinned; live ends in four hours, what it replaces did four ago. */
 function planBeside({ own, options = {}, shared = former, force = [] }: Fate) {
   const common = targetWith(shared, { store: SHARED, creates: shared.kind === "absent" });
-  const pinned = targetWith(own, { store: "openclaw:ops", binding: "pinned", overruledBy: SHARED, ...options });
+  const pinned = targetWith(own, {
+    store: "openclaw:ops",
+    binding: "pinned",
+    overruledBy: { store: SHARED, comparesAccounts: true },
+    ...options,
+  });
   return planFor({ source: sourceWith(login("live")), targets: [common, pinned], ledger: knownChain(), force });
 }
 
@@ -32,6 +37,13 @@ describe("a store that agents share", () => {
   test.each<[string, Fate]>([
     ["the profile is to be made", { own: login("own", { endsInHours: 2 }), shared: absent }],
     ["the own login is over and its agent renews it", { own: login("own", { endsInHours: -1 }) }],
+    [
+      "the own login names its e-mail, which its program does not compare",
+      {
+        own: login("own", { endsInHours: 2 }),
+        options: { account: email("bert"), overruledBy: { store: SHARED, comparesAccounts: false } },
+      },
+    ],
   ])("is held also where %s", (_what, fate) => {
     expect(planBeside(fate).reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "moves-pinned" });
   });
@@ -47,7 +59,7 @@ describe("a store that agents share", () => {
     ["the own one has another id", { own: login("own", { endsInHours: 2 }), options: { profile: "anthropic:own" } }],
     [
       "the agent is overruled by another store",
-      { own: login("own", { endsInHours: 2 }), options: { overruledBy: "openclaw:main" } },
+      { own: login("own", { endsInHours: 2 }), options: { overruledBy: { store: "openclaw:main", comparesAccounts: true } } },
     ],
     ["no store overrules the agent", { own: login("own", { endsInHours: 2 }), options: { overruledBy: null } }],
     ["an order names it", { own: login("own", { endsInHours: 2 }), force: [SHARED] }],

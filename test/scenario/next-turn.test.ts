@@ -65,3 +65,20 @@ test.each([
     expect(await openclaw.store(common).generation(USED)).toBe(2);
   },
 );
+
+test("no push moves a pinned agent of OpenClaw 2026.4.15, which would lose its login even if it names its e-mail", async () => {
+  const openclaw = await openclawHome("2026.4.15", { generation: null });
+  const { home } = openclaw;
+  await home.writeLogin(1);
+  await home.writeConfig(`{ profiles: ["${USED}"], agents: { ops: "pinned" } }`);
+  const profile = (generation: number, fields: object = {}) =>
+    home.profile(generation, { fields: { provider: "anthropic", ...fields } });
+  await openclaw.store("openclaw:main").writeProfile(profile(1), USED);
+  const own = { expires: endOf(1) + 60_000, access: "own-access", refresh: "own-refresh", email: home.email("own") };
+  await openclaw.store("openclaw:ops").writeProfile(profile(0, own), USED);
+  await credsyncd(home, ["sync"]);
+  await home.writeLogin(2);
+  const { stdout } = await credsyncd(home, ["sync"]);
+  expect(stdout).toMatch(/held +openclaw:main +anthropic:default: openclaw:ops, which is pinned, would send this login/);
+  expect(await openclaw.store("openclaw:main").generation(USED)).toBe(1);
+});

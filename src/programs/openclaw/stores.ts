@@ -57,7 +57,8 @@ export function openclawStores(
     const from = era === "json" || nameOf(agent.id) === inheritsFrom ? null : inheritsFrom;
     // Each version has such a store: main's in the era of files, too, though none is read through to it there.
     const common = inheritsFrom ?? nameOf(MAIN_AGENT);
-    const overruledBy = nameOf(agent.id) === common ? null : common;
+    const comparesAccounts = era !== "json" || comparesAccountsFrom(layout.versionHint);
+    const overruledBy = nameOf(agent.id) === common ? null : { store: common, comparesAccounts };
     const unsent = era === "json" ? unsentBy(layout.versionHint) : null;
     const hinted = { era, versionHint: layout.versionHint, inheritsFrom: from, overruledBy };
     const origin = unsent === null ? hinted : { ...hinted, unsent };
@@ -218,6 +219,14 @@ const FIRST_WITH_ALIAS = "2026.4.24";
 function unsentBy(versionHint: string | null): UnsentProvider | null {
   if (versionHint !== null && !isBefore(versionHint, FIRST_WITH_ALIAS)) return null;
   return { provider: "claude-cli", instead: "anthropic", until: FIRST_WITH_ALIAS };
+}
+
+/** The first version that was seen to leave another account's login alone; 2026.4.15 writes main's over it. */
+const FIRST_COMPARING = "2026.5.28";
+
+/** A config that names no version is taken for one of a version that does. */
+function comparesAccountsFrom(versionHint: string | null): boolean {
+  return versionHint === null || !isBefore(versionHint, FIRST_COMPARING);
 }
 
 /** Of versions such as `2026.4.15` or `2026.5.12-beta.1`. */
