@@ -29,7 +29,7 @@ export function longestLifeMs(provider: string | null): number {
 }
 
 /**
- * What the expiries of one provider's logins are worth at one moment. A missing one, one in another unit, or one that was
+ * What the expiries of one provider's logins are worth at one moment (rule R8). A missing one, one in another unit, or one that was
  * written under a clock that ran ahead is unknown: it orders nothing.
  */
 export class Ends {

@@ -27,7 +27,7 @@ export class StoreError extends Error {
   }
 }
 
-/** Whether the same attempt may succeed a little later without anyone doing anything. */
+/** Whether the same attempt may succeed a little later without anyone doing anything (rule R13). */
 export function isTransient(code: StoreErrorCode): boolean {
   switch (code) {
     case "locked":

@@ -1,7 +1,7 @@
 import type { Installation } from "./choice.js";
 import type { StoreError } from "./errors.js";
 import type { Terms } from "./ledger.js";
-import type { Binding } from "./observation.js";
+import type { Binding, Overruler } from "./observation.js";
 import type { Secret } from "./secret.js";
 import type { CredentialStore, ProfileContent, ProfileId, Share, StoreName } from "./store.js";
 
@@ -71,13 +71,6 @@ export interface Origin {
   readonly overruledBy?: Overruler | null;
   /** A provider whose profiles no turn sends, as the version hint says; without a hint it may be so; absent: none. */
   readonly unsent?: UnsentProvider;
-}
-
-/** A store whose later login an agent sends in the place of its own one. */
-export interface Overruler {
-  readonly store: StoreName;
-  /** Whether it leaves an own login that names another account alone. */
-  readonly comparesAccounts: boolean;
 }
 
 /** Profiles of this provider are listed by their program and not used. */

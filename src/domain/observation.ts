@@ -1,7 +1,6 @@
 import type { Account, Credential } from "./credential.js";
 import type { StoreErrorCode } from "./errors.js";
 import type { Fingerprint } from "./generation.js";
-import type { Overruler } from "./inventory.js";
 import type { FlowId } from "./ledger.js";
 import type { ProfileId, Share, StoreName } from "./store.js";
 
@@ -38,6 +37,13 @@ export interface ObservedProfile {
   readonly surroundings: () => Fingerprint;
   /** As its store has it. */
   readonly marksWith?: string | undefined;
+}
+
+/** A store whose later login an agent sends in the place of its own one. */
+export interface Overruler {
+  readonly store: StoreName;
+  /** Whether it leaves an own login that names another account alone. */
+  readonly comparesAccounts: boolean;
 }
 
 /** A profile of a target, with what the configuration says of it. */

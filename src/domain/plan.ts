@@ -49,7 +49,7 @@ export interface PlannedWrite {
   readonly generation: Fingerprint;
   readonly issue: Fingerprint;
   readonly backup: boolean;
-  /** Of the overwritten generation one backup is enough, in whichever store it is: hundreds may hold it. */
+  /** Of the overwritten generation one backup is enough, in whichever store it is: hundreds may hold it (rule R17). */
   readonly oneBackup: boolean;
   readonly revert: boolean;
   readonly replaceAccount: boolean;

@@ -77,7 +77,7 @@ export interface StoreDescription {
 }
 
 /**
- * The port between the reconciler and a program's credential storage. An adapter:
+ * The port between the reconciler and a program's credential storage (rules R9, R10, R11). An adapter:
  * - reads whole content or throws a `StoreError`; an absent store is a snapshot with revision `absent` and no profiles;
  * - writes under the owning program's own locks, only if the revision still is `expected`, atomically, and reads back;
  * - changes only the credential's fields of the named profiles, and creates none unless the patch says so;

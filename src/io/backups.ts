@@ -30,7 +30,7 @@ export interface Backup extends BackupEntry {
   readonly path: string;
 }
 
-/** Overwritten and removed credentials, a private file each. */
+/** Overwritten and removed credentials, a private file each (rule R17). */
 export class Backups implements BackupMemory {
   readonly #directory: string;
   readonly #leftovers: Leftovers;

@@ -21,7 +21,7 @@ export interface HeldLock {
 const RETRY_MS = 20;
 
 /**
- * Takes a lock that is a directory, kept alive by its modification time (the protocol of npm proper-lockfile, which
+ * Takes a lock that is a directory, kept alive by its modification time (rule R10; the protocol of npm proper-lockfile, which
  * Claude Code uses too).
  *
  * @throws StoreError `locked` when it stays held, `not-a-file` where something else stands in its place

@@ -10,7 +10,7 @@ import { errnoOf, isAbsent, isUnlinkable, toStoreError } from "./system-error.js
 import { Leftovers, temporaryName } from "./temporary-file.js";
 
 /**
- * OpenClaw's lock file: created exclusively, names its holder, removed by unlink.
+ * OpenClaw's lock file (rule R10): created exclusively, names its holder, removed by unlink.
  *
  * Versions to 5.7 break it when the pid is dead or after 30 s, later ones only when the pid is dead, and one without a
  * payload never; so the payload follows at once, and it is held for less than a second.

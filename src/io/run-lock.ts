@@ -24,7 +24,7 @@ const holderShape = z.object({
   pidNamespace: z._default(z.nullable(z.string()), null),
 });
 
-/** The lock that lets one daemon run a state directory: `run.lock` says who, `run.lock.held` is its heartbeat. */
+/** The lock that lets one daemon run a state directory (rule R18): `run.lock` says who, `run.lock.held` is its heartbeat. */
 export interface RunLock {
   /** Aborted when another daemon took the state directory over. */
   readonly lost: AbortSignal;

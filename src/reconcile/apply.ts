@@ -59,7 +59,7 @@ export type UntilNews = (wakeAt: number | null) => AbortSignal;
 /**
  * Carries a plan out, store by store, each in one write; it decides nothing, and one store's failure stops no other.
  *
- * No store waits for another's lock: all are tried at once, the source first. Those whose lock is busy are waited for
+ * No store waits for another's lock (rule R16c): all are tried at once, the source first. Those whose lock is busy are waited for
  * together afterwards; not at all where something was written, since others are to be informed of that.
  */
 export async function applyPlan(

@@ -27,7 +27,7 @@ export interface LoopPorts {
   readonly random: () => number;
 }
 
-/** Runs reconciles one after the other: when woken, when a retry is due, when the plan asked to look again. */
+/** Runs reconciles one after the other (rule R15): when woken, when a retry is due, when the plan asked to look again. */
 export class ReconcileLoop {
   readonly #ports: LoopPorts;
   #wake: () => void = () => undefined;

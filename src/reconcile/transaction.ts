@@ -84,7 +84,7 @@ function placeOf({ name, format, path, stateDirectory }: ChoicePlace): ChoicePla
 }
 
 /**
- * Changes every store or none.
+ * Changes every store or none (rule R14).
  *
  * Without locks: journal, stage. Under locks where they fit: look again, commit, verify. Any failure before the first
  * commit leaves all as it was; a later one is undone in reverse. A store that someone else changes meanwhile is left, and

@@ -153,7 +153,7 @@ describe.skipIf(!canTrace).each(homes)("a %s home, with strace", (_name, keeps) 
   });
 });
 
-describe("a journal that a crash left", () => {
+describe("a journal that a crash left (R14)", () => {
   const commands: readonly (readonly string[])[] = [["status"], ["history"], ["config", "path"], ["sync"], ["restore", "--list"]];
   test.each(commands)("is completed by: credsyncd %s", async (...command) => {
     const host = await SwitchHome.five("json", "sqlite");

@@ -7,7 +7,7 @@ function claimOf([name, real, binding, share]: Words): Claim<string> {
   return { name, isItself: real === "real", binding, share };
 }
 
-describe("a place that several names lead to", () => {
+describe("a place that several names lead to (R16b)", () => {
   test.each<[what: string, claims: [Words, ...Words[]], holding: string, overruled: string[]]>([
     [
       "is the real one's",

@@ -26,7 +26,7 @@ function planBeside({ own, options = {}, shared = former, force = [] }: Fate) {
   return planFor({ source: sourceWith(login("live")), targets: [common, pinned], ledger: knownChain(), force });
 }
 
-describe("a store that agents share", () => {
+describe("a store that agents share (R7)", () => {
   test("is not given a login that a pinned agent would send in the place of its own, and the agent is named", () => {
     const { writes, reports } = planBeside({ own: login("own", { endsInHours: 2 }) });
     expect(writes).toEqual([]);

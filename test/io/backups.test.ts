@@ -54,7 +54,7 @@ describe("half of a backup that could not be removed", () => {
   });
 });
 
-describe("the backups", () => {
+describe("the backups (R17)", () => {
   test("of an issue stay with their store and profile until a newer one takes their place, or they are spent", async () => {
     const { backups, spent } = await open();
     await backups.save(entry("live", { issue: "i1" }), 1);

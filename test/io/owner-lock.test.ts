@@ -73,7 +73,7 @@ function take(path: string, clock: Clock = new QuickClock(), waitMs = 1000): Pro
   return takeOwnerLock(path, { staleMs: 30_000, waitMs, clock, predecessors: none }, signal);
 }
 
-describe("the lock file", () => {
+describe("the lock file (R10)", () => {
   test("is what OpenClaw writes: private, two spaces, pid, time and start time; and among which processes the pid counts", async () => {
     const path = await lockPath();
     const startTime = startTimeOf(process.pid);

@@ -25,7 +25,7 @@ async function leaveBehind(directory: string, holder: Partial<ProcessIdentity>, 
   await utimes(heartbeat, touched, touched);
 }
 
-describe("the run lock", () => {
+describe("the run lock (R18)", () => {
   test("names its holder and is private", async () => {
     const directory = await temporaryDirectory();
     await take(directory);

@@ -105,7 +105,7 @@ describe.each([
   });
 });
 
-describe("a confinement", () => {
+describe("a confinement (R16b)", () => {
   test("allows what is in its directories behind links, and nothing beside them", async () => {
     const root = await temporaryDirectory();
     await mkdir(join(root, "real"));

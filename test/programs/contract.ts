@@ -202,7 +202,7 @@ export function describeContract(kind: StoreKind): void {
       expect(await subject.surroundings()).toEqual(before);
     });
 
-    test("gets the new login and keeps every other byte", async () => {
+    test("gets the new login and keeps every other byte (R11)", async () => {
       const subject = await openDocument();
       const before = await subject.surroundings();
       const written = await write(subject, loginOf(1));
@@ -221,7 +221,7 @@ export function describeContract(kind: StoreKind): void {
       expect(profileOf(after, profile).surroundings().equals(profileOf(before, profile).surroundings())).toBe(true);
     });
 
-    test("is not written, nor is anything beside it, when it changed since it was read", async () => {
+    test("is not written, nor is anything beside it, when it changed since it was read (R9)", async () => {
       const subject = await openDocument();
       const { revision } = await subject.store.read(signal);
       await subject.writeText(document(loginOf(2)));
@@ -252,7 +252,7 @@ export function describeContract(kind: StoreKind): void {
       expect(await subject.readText()).toBe(document(loginOf(winners[0] ?? 0)));
     });
 
-    test("is never seen but whole and of one generation", async () => {
+    test("is never seen but whole and of one generation (I3)", async () => {
       const subject = await openDocument();
       const seen = await readMeanwhile(subject.reader, async (reads) => {
         const before = reads();
@@ -298,7 +298,7 @@ export function describeContract(kind: StoreKind): void {
       expect(await subject.readText()).toBe(document(loginOf(0)));
     });
 
-    test("shows no secret, however it is printed", async () => {
+    test("shows no secret, however it is printed (I6)", async () => {
       const { store } = await openDocument();
       const snapshot = await store.read(signal);
       const images = snapshot.profiles.flatMap((stored) => [stored.image(), stored.surroundings()]);

@@ -96,7 +96,7 @@ async function passing(looping: Looping, ms: number): Promise<void> {
   for (let step = 0; step < ms / 10; step++) await looping.clock.pass(10);
 }
 
-describe("the loop", () => {
+describe("the loop (R15)", () => {
   test("looks once at the start, and then only when there is a reason", async () => {
     const looping = new Looping();
     await settled();
@@ -213,7 +213,7 @@ describe("what is in the way for a moment", () => {
   });
 });
 
-describe("a store that fails", () => {
+describe("a store that fails (R13)", () => {
   const both: Answer = { failed: { main: "locked", work: "locked" } };
 
   /** Lets so much time pass that everything is looked at when it is due. */

@@ -52,7 +52,7 @@ async function rotate(home: TemporaryHome, from: number, count: number): Promise
   return took;
 }
 
-describe("a box whose lock stays held", () => {
+describe("a box whose lock stays held (R16c)", () => {
   test("delays no rotation of the others, is told, and is served once it is free", { timeout: 60_000 }, async () => {
     const { home, boxes } = await homeWithBoxes(1);
     const [box = ""] = boxes;
@@ -115,7 +115,7 @@ describe("a box whose lock stays held", () => {
   });
 });
 
-describe("a store of very many profiles", () => {
+describe("a store of very many profiles (R16c)", () => {
   test("is refused with the reason, and stops no other", async () => {
     const home = await TemporaryHome.create({ agents });
     const profiles = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`a:${String(index)}`, home.profile(1)]));

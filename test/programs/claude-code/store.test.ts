@@ -285,7 +285,7 @@ describe("Claude Code's directories", () => {
   });
 });
 
-describe("Claude Code's locks", () => {
+describe("Claude Code's locks (R10)", () => {
   const names = [".oauth_refresh.lock", ".storage-write.lock"];
 
   test.each(["../.claude.lock", ...names])("%s, held by a client that lives, makes the store locked", async (name) => {
