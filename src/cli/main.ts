@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from "commander";
 import { Failure, StoreError } from "../domain/errors.js";
 import { toFailure } from "../io/system-error.js";
 import { interruptibly } from "./interruption.js";
+import { originalStack } from "./original-stack.js";
 import { exitCodes, printFailure, type CommonOptions, type ExitCode } from "./output.js";
 import type { AdoptOptions } from "./adopt.js";
 import type { ConfigInitOptions } from "./config-init.js";
@@ -25,6 +26,10 @@ async function main(): Promise<void> {
   process.on("SIGXFSZ", () => undefined);
   // Where nobody listens the runtime opens its debugger to every user of this host, who could read the logins in memory.
   process.on("SIGUSR1", () => undefined);
+  // The runtime's own source maps would be read at every start, this one for a bug alone.
+  process.on("uncaughtExceptionMonitor", (error) => {
+    if (error.stack !== undefined) error.stack = originalStack(error.stack);
+  });
   const state: { code: ExitCode } = { code: exitCodes.done };
   // Who reads a result may have seen enough, as `head` does: that is no failure of what was done.
   process.stderr.on("error", () => undefined);
