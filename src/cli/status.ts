@@ -12,7 +12,7 @@ import { FilesOfALook } from "../io/regular-file.js";
 import { lookNow } from "./status-look.js";
 import { exitCodes, openOutput, table, type Colour, type CommonOptions, type ExitCode, type Output } from "./output.js";
 import { NO_STORE_HINT, findingText } from "../app/words.js";
-import { programOf } from "../programs/registry.js";
+import { programOf, hasNamelessLogin } from "../programs/registry.js";
 
 export interface StatusOptions extends CommonOptions {
   readonly check?: boolean;
@@ -174,7 +174,7 @@ function withOrigin(row: readonly string[], { era, versionHint, path }: StoreSta
 
 function alertLines({ alerts }: StatusReport, now: number, { paint }: Output): string[] {
   return alerts.flatMap(({ kind, store, profile, severity, since, message, hint }) => {
-    const about = profile === null || programOf(store)?.hasAgents !== true ? store : `${store} ${profile}`;
+    const about = profile === null || hasNamelessLogin(store) ? store : `${store} ${profile}`;
     const colour = severity === "error" ? "red" : "yellow";
     const age = since === null ? "" : `  ${paint("dim", `since ${ago(since, now)}`)}`;
     const lines = [`${paint(colour, `alert   ${kind}`)}  ${about}: ${message}${age}`];

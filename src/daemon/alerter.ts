@@ -21,7 +21,7 @@ import type { Leftovers } from "../io/temporary-file.js";
 import { readAlerts, writeAlerts, type RememberedAlert, type ToldAlert } from "../app/alert-memory.js";
 import { overWords, wordsFor, type AlertWords } from "../app/alert-words.js";
 import { failureText } from "../app/words.js";
-import { programOf } from "../programs/registry.js";
+import { hasNamelessLogin } from "../programs/registry.js";
 
 /** An `alerts.command` that takes longer (ms) is ended. */
 export const COMMAND_TIMEOUT_MS = 30_000;
@@ -287,7 +287,7 @@ function named(stores: readonly StoreName[]): string {
 
 /** The source has one login, whose inner name says nothing to a person. */
 function store({ store: name }: ToldAlert): string | null {
-  return programOf(name)?.kind === name ? null : name;
+  return hasNamelessLogin(name) ? null : name;
 }
 
 function levelOf(severity: Severity | "info"): "info" | "warn" | "error" {

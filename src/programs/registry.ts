@@ -17,6 +17,11 @@ export function programNamed({ kind }: SourceEntry, known: readonly Program[]): 
   return program;
 }
 
+/** Whether a store is the source's and has one login, whose id says nothing to a person. */
+export function hasNamelessLogin(store: StoreName): boolean {
+  return programOf(store)?.kind === store;
+}
+
 /** Returns the program whose store has this name; null for none. */
 export function programOf(store: StoreName): Program | null {
   return programs.find(({ owns }) => owns(store)) ?? null;

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { stripVTControlCharacters } from "node:util";
@@ -9,7 +9,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import * as z from "zod";
 import { credsyncd, MAIN } from "../support/command-line.js";
 import { becomes } from "../support/condition.js";
-import { HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
+import { HOUR_MS, replace, TemporaryHome } from "../support/temporary-home.js";
 
 const agents = ["main", "work"];
 const time = z.iso.datetime();
@@ -309,4 +309,17 @@ test("without a daemon's memory, a hold is as old as the ledger says, and of wha
   // Its age is told once.
   expect(table).toMatch(/alert +target-newer [^(\n]* since 1h [^(\n]*ago\n/);
   expect(table).not.toMatch(/alert +store-error .* since /);
+});
+
+test("an alert about another home of Claude Code names its login, as the table does", async () => {
+  const home = await TemporaryHome.create();
+  const box = home.at("box", ".claude");
+  await home.writeConfig(JSON.stringify({ targets: [{ kind: "claude-code", dir: box }] }));
+  await mkdir(box, { recursive: true, mode: 0o700 });
+  await credsyncd(home, ["sync"]);
+  const login = JSON.parse(await readFile(home.loginFile, "utf8")) as { claudeAiOauth: object };
+  const stub = { ...login.claudeAiOauth, accessToken: "", refreshToken: "" };
+  await replace(join(box, ".credentials.json"), JSON.stringify({ claudeAiOauth: stub }));
+  const { stdout } = await credsyncd(home, ["status"]);
+  expect(stdout).toMatch(new RegExp(`^alert +\\S+ +claude-code:${box} claudeAiOauth: `, "m"));
 });
