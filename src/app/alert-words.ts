@@ -1,6 +1,7 @@
 import { formatDuration } from "../domain/duration.js";
 import type { AlertKind, Condition } from "../domain/alerts.js";
 import { UNADOPTABLE } from "../domain/conditions.js";
+import { usualWords } from "../programs/program.js";
 import { programOf } from "../programs/registry.js";
 import { fencedHint, sourceHoldHint, suspectHint, holdHint, RESTORED, restoredHint, SUSPECT } from "./words.js";
 
@@ -189,9 +190,9 @@ function untilEnd({ endsAt }: Condition, now: number): string {
 }
 
 function use(store: string): string {
-  return programOf(store)?.words.renew ?? "any request with it";
+  return (programOf(store)?.words ?? usualWords).renew;
 }
 
 function newToken(store: string): string {
-  return programOf(store)?.words.newToken ?? "put a new one there";
+  return (programOf(store)?.words ?? usualWords).newToken;
 }

@@ -21,7 +21,7 @@ import type { Installation, SwitchJournal } from "../domain/choice.js";
 import type { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../programs/environment.js";
 import { customGateway, type Gateway } from "../programs/gateway.js";
-import type { ConfiguredSource, ConfiguredTarget } from "../programs/program.js";
+import { placeKey, type ConfiguredSource, type ConfiguredTarget } from "../programs/program.js";
 import type { AgentIds } from "../programs/located-store.js";
 import { unreachableStore } from "../programs/unreachable-store.js";
 import { KnownPlaces, PLACES_FILE, RememberingReconciler } from "./known-places.js";
@@ -121,8 +121,8 @@ async function lockDirectoriesIfKnown(
 function gatewaysFor({ reload, source, targets }: Config, environment: Environment): Gateway[] {
   if (reload !== "off" && reload !== "auto") return [customGateway(reload, environment)];
   const gateways = new Map<string, Gateway | null>();
-  for (const { program, directory, gateway } of [source, ...targets])
-    gateways.set(JSON.stringify([program.kind, directory]), gateway(reload === "auto", environment));
+  for (const configured of [source, ...targets])
+    gateways.set(placeKey(configured), configured.gateway(reload === "auto", environment));
   return [...gateways.values()].filter((gateway) => gateway !== null);
 }
 
@@ -159,12 +159,13 @@ function inventoryTaker(config: Config, environment: Environment, known: KnownPl
     const agents: AgentIds[] = [source.agents];
     // The same program may serve several targets.
     const installations = new Map<string, () => Promise<Installation>>();
-    for (const { program, directory, locate, share, expiryMarginMs, termsOfMade } of config.targets) {
-      const located = await locate(environment);
+    for (const target of config.targets) {
+      const { share, expiryMarginMs, termsOfMade } = target;
+      const located = await target.locate(environment);
       findings.push(...located.findings);
       agents.push(located.agents);
       files.push(...located.files);
-      if (located.open !== null) installations.set(JSON.stringify([program.kind, directory]), located.open);
+      if (located.open !== null) installations.set(placeKey(target), located.open);
       for (const { agent, creation: possible, doubt, store: opened, ...found } of located.stores) {
         const binding = agent === null ? "follow" : config.bindingOf(agent);
         const isDoubtful = doubt !== null && binding === "follow" && protectsAgents;

@@ -2,7 +2,7 @@ import { Failure } from "../domain/errors.js";
 import type { Binding, Policy } from "../domain/observation.js";
 import { isClaudeCommand, REFRESHES_WITHIN_MS } from "../programs/claude-code/command.js";
 import { normalizeAgentId } from "../programs/openclaw/discovery.js";
-import type { ConfiguredSource, ConfiguredTarget, Program } from "../programs/program.js";
+import { placeKey, type ConfiguredSource, type ConfiguredTarget, type Program } from "../programs/program.js";
 import { defaultSource, defaultTargets, programNamed } from "../programs/registry.js";
 import { parseDurationMs } from "../domain/duration.js";
 import type { ConfigFile } from "./schema.js";
@@ -125,7 +125,7 @@ function warmthMs({ command, before }: NonNullable<ConfigFile["keepWarm"]>): num
 
 /** A store that is to be given a login in two ways would be written for ever. */
 function refuseTwins(targets: readonly ConfiguredTarget[], path: string | null): void {
-  const places = targets.map(({ program, directory }) => JSON.stringify([program.kind, directory]));
+  const places = targets.map(placeKey);
   const index = places.findIndex((place, at) => places.indexOf(place) < at);
   if (index === -1) return;
   const first = places.indexOf(places[index] ?? "");

@@ -91,9 +91,9 @@ function optionalKeysAt(key: PropertyKey | undefined, known: readonly Program[])
     case undefined:
       return ["profiles"];
     case "targets":
-      return known.flatMap(({ target }) => target.keys);
+      return known.flatMap(({ target }) => Object.keys(target.shape.def.shape));
     case "source":
-      return known.flatMap(({ source }) => source.keys);
+      return known.flatMap(({ source }) => Object.keys(source.shape.def.shape));
     default:
       return [];
   }

@@ -2,7 +2,7 @@ import * as z from "zod/mini";
 import { isCron } from "./cron.js";
 import { parseDurationMs } from "../domain/duration.js";
 import { text } from "../programs/entry-shapes.js";
-import type { Program, SourceEntry, TargetEntry } from "../programs/program.js";
+import type { Entry, EntryShape, Program } from "../programs/program.js";
 import { defaultSource, defaultTargets, programs } from "../programs/registry.js";
 import { logLevels } from "./log-level.js";
 
@@ -101,8 +101,8 @@ const ownShape = {
 export function configShapeOf(known: readonly Program[]): z.ZodMiniType<ConfigFile> {
   const names = known.map(({ kind }) => `"${kind}"`).join(" or ");
   const error: z.core.$ZodErrorMap = ({ code }) => (code === "invalid_union" ? names : undefined);
-  const entryOf = (shapes: readonly z.ZodMiniType<SourceEntry>[]): z.ZodMiniType<SourceEntry> =>
-    z.discriminatedUnion("kind", shapes as unknown as [z.ZodMiniObject], { error }) as unknown as z.ZodMiniType<SourceEntry>;
+  const entryOf = (shapes: readonly EntryShape[]): z.ZodMiniType<Entry> =>
+    z.discriminatedUnion("kind", shapes as unknown as [z.ZodMiniObject], { error }) as unknown as z.ZodMiniType<Entry>;
   return z.strictObject({
     source: z._default(entryOf(known.map(({ source }) => source.shape)), defaultSource),
     targets: z._default(z.array(entryOf(known.map(({ target }) => target.shape))), defaultTargets),
@@ -112,8 +112,8 @@ export function configShapeOf(known: readonly Program[]): z.ZodMiniType<ConfigFi
 
 /** What the file says, defaults filled in; without `profiles` where the source names its one profile itself. */
 export type ConfigFile = z.infer<z.ZodMiniObject<typeof ownShape>> & {
-  readonly source: SourceEntry;
-  readonly targets: readonly TargetEntry[];
+  readonly source: Entry;
+  readonly targets: readonly Entry[];
 };
 
 /** The JSON Schema of the configuration file, for editors. */

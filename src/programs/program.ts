@@ -36,48 +36,45 @@ export interface ProgramWords {
   readonly newToken: string;
 }
 
+/** The words for a program that has none of its own. */
+export const usualWords: ProgramWords = { renew: "any request with it", newToken: "put a new one there" };
+
+/** What stands under `source` or `targets` in the configuration: a `kind`, and what the program with that kind takes beside it. */
+export interface Entry {
+  readonly kind: string;
+}
+
 /** How a program is configured as the source. */
-export interface SourceKind {
+export interface SourceKind<Own extends Entry = Entry> {
   /** What the user may write, with the defaults. */
-  readonly shape: z.ZodMiniType<SourceEntry, SourceEntry>;
-  /** The keys that the shape knows, for suggestions. */
-  readonly keys: readonly string[];
+  readonly shape: EntryShape<Own>;
   /**
    * @param profiles the `profiles` of the configuration, or undefined where the user did not write any
    * @returns the profiles to show as configured, which may be defaults
    * @throws Failure `config` if the two do not go together
    */
   readonly withProfiles: (
-    entry: SourceEntry,
+    entry: Own,
     profiles: readonly ProfileId[] | undefined,
     place: string,
   ) => readonly ProfileId[] | undefined;
-  readonly configure: (entry: SourceEntry, surroundings: SourceSurroundings) => ConfiguredSource;
+  readonly configure: (entry: Own, surroundings: SourceSurroundings) => ConfiguredSource;
 }
 
 /** How a program is configured as a target. */
-export interface TargetKind {
+export interface TargetKind<Own extends Entry = Entry> {
   /** What the user may write, with the defaults. */
-  readonly shape: z.ZodMiniType<TargetEntry, TargetEntry>;
-  /** The keys that the shape knows, for suggestions. */
-  readonly keys: readonly string[];
-  readonly configure: (entry: TargetEntry, surroundings: EntrySurroundings) => ConfiguredTarget;
+  readonly shape: EntryShape<Own>;
+  readonly configure: (entry: Own, surroundings: EntrySurroundings) => ConfiguredTarget;
 }
 
-/** A source as the user wrote it, checked by its program's shape. */
-export interface SourceEntry {
-  readonly kind: string;
-}
-
-/** A target as the user wrote it, checked by its program's shape. */
-export interface TargetEntry {
-  readonly kind: string;
-}
+/** An object's shape, so that its keys can be suggested. */
+export type EntryShape<Own extends Entry = Entry> = z.ZodMiniType<Own> & { readonly def: { readonly shape: object } };
 
 /** What the configuration says besides one entry. */
 export interface EntrySurroundings {
   /** Every entry, the source's first. */
-  readonly entries: readonly (SourceEntry | TargetEntry)[];
+  readonly entries: readonly Entry[];
   readonly agentDirs: readonly string[];
 }
 
@@ -110,27 +107,17 @@ export interface ConfiguredTarget extends Configured, Terms {
   readonly locate: (environment: Environment) => Promise<Location>;
 }
 
-/** Ties a shape to what is made of an entry that it accepted. */
-export function sourceKind<Entry extends SourceEntry>(
-  kind: Omit<SourceKind, "shape" | "withProfiles" | "configure"> & {
-    readonly shape: z.ZodMiniType<Entry>;
-    readonly withProfiles: (
-      entry: Entry,
-      profiles: readonly ProfileId[] | undefined,
-      place: string,
-    ) => readonly ProfileId[] | undefined;
-    readonly configure: (entry: Entry, surroundings: SourceSurroundings) => ConfiguredSource;
-  },
-): SourceKind {
+/** Forgets which entries a kind is for: it is given those alone that its shape accepted. */
+export function sourceKind<Own extends Entry>(kind: SourceKind<Own>): SourceKind {
   return kind as unknown as SourceKind;
 }
 
-/** Ties a shape to what is made of an entry that it accepted. */
-export function targetKind<Entry extends TargetEntry>(
-  kind: Omit<TargetKind, "shape" | "configure"> & {
-    readonly shape: z.ZodMiniType<Entry>;
-    readonly configure: (entry: Entry, surroundings: EntrySurroundings) => ConfiguredTarget;
-  },
-): TargetKind {
+/** Forgets which entries a kind is for: it is given those alone that its shape accepted. */
+export function targetKind<Own extends Entry>(kind: TargetKind<Own>): TargetKind {
   return kind as unknown as TargetKind;
+}
+
+/** The same for two entries that name one place of a program. */
+export function placeKey({ program, directory }: Pick<Configured, "program" | "directory">): string {
+  return JSON.stringify([program.kind, directory]);
 }

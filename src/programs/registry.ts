@@ -1,7 +1,7 @@
 import type { StoreName } from "../domain/store.js";
 import { claudeCode } from "./claude-code/program.js";
 import { openclaw } from "./openclaw/program.js";
-import type { Program, SourceEntry } from "./program.js";
+import type { Program, Entry } from "./program.js";
 
 /** Every program whose logins credsyncd knows how to keep. */
 export const programs: readonly Program[] = [claudeCode, openclaw];
@@ -11,7 +11,7 @@ export const defaultSource = { kind: claudeCode.kind };
 export const defaultTargets = [{ kind: openclaw.kind }];
 
 /** Returns the program that the user named in an entry of the configuration, which its shape has checked. */
-export function programNamed({ kind }: SourceEntry, known: readonly Program[]): Program {
+export function programNamed({ kind }: Entry, known: readonly Program[]): Program {
   const program = known.find((each) => each.kind === kind);
   if (program === undefined) throw new Error(`no program is called ${kind}`);
   return program;

@@ -152,7 +152,6 @@ export const madeUp: Program = {
   locksBeside: () => Promise.resolve([]),
   source: sourceKind({
     shape: sourceShape,
-    keys: ["kind", "file"],
     withProfiles: (_entry, profiles) => profiles,
     configure: ({ file }) => ({
       ...configured(file),
@@ -166,7 +165,6 @@ export const madeUp: Program = {
   }),
   target: targetKind({
     shape: targetShape,
-    keys: ["kind", "file", "share"],
     configure: ({ file, share }) => {
       const terms = { share, expiryMarginMs: 0 };
       return {

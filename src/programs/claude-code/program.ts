@@ -43,13 +43,11 @@ export const claudeCode: Program = {
   locksBeside,
   source: sourceKind({
     shape: sourceShape,
-    keys: Object.keys(sourceShape.def.shape),
     withProfiles: (_entry, profiles) => profiles ?? COPIES,
     configure: (_entry, { profiles }) => configuredSource(profiles),
   }),
   target: targetKind({
     shape: targetShape,
-    keys: Object.keys(targetShape.def.shape),
     configure: configuredTarget,
   }),
 };

@@ -7,6 +7,7 @@ import { margin, share, text } from "../entry-shapes.js";
 import {
   sourceKind,
   targetKind,
+  usualWords,
   type ConfiguredSource,
   type ConfiguredTarget,
   type EntrySurroundings,
@@ -50,17 +51,15 @@ export const openclaw: Program = {
   hasAgents: true,
   hasGateway: true,
   isTargetByDirectory: false,
-  words: { renew: "any request with it", newToken: "put a new one there" },
+  words: usualWords,
   locksBeside: () => Promise.resolve([]),
   source: sourceKind({
     shape: sourceShape,
-    keys: Object.keys(sourceShape.def.shape),
     withProfiles: checkProfiles,
     configure: configuredSource,
   }),
   target: targetKind({
     shape: targetShape,
-    keys: Object.keys(targetShape.def.shape),
     configure: configuredTarget,
   }),
 };
