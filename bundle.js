@@ -90,7 +90,7 @@ function thirdPartyNotices() {
 
 function noteBundled(module) {
   const directory = /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(module)?.[0];
-  if (directory === undefined) return;
+  if (directory === undefined || bundled.has(directory)) return;
   const { name, version } = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"));
   bundled.set(directory, { name, version });
 }

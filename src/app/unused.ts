@@ -1,6 +1,6 @@
 import type { TargetStore, UnsentProvider } from "../domain/inventory.js";
 import { placementKey } from "../domain/ledger.js";
-import type { TargetReport } from "../domain/target-verdict.js";
+import { isServed, type TargetReport } from "../domain/target-verdict.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 
@@ -18,7 +18,7 @@ export interface UnusedProfile {
 export function unusedProfiles(result: ReconcileResult): Map<string, UnusedProfile> {
   const found = new Map<string, UnusedProfile>();
   const targets = new Map(result.observation.reads.map(({ target }) => [target.store.name, target]));
-  for (const report of followed(result)) {
+  for (const report of result.plan.reports.filter(isServed)) {
     const { store, profile } = report.target;
     const target = targets.get(store);
     const why = target === undefined ? null : (unusedById(report, target, result) ?? unusedByProvider(report, target));
@@ -36,16 +36,10 @@ export interface DoubtfulProfile extends UnsentProvider {
 /** Every profile that gets the login, or has it, and is perhaps never used. */
 export function doubtfulProfiles(result: ReconcileResult): DoubtfulProfile[] {
   const origins = new Map(result.observation.reads.map(({ target }) => [target.store.name, target.origin]));
-  return followed(result).flatMap(({ target: { store, profile, provider } }) => {
+  return result.plan.reports.filter(isServed).flatMap(({ target: { store, profile, provider } }) => {
     const origin = origins.get(store);
     if (origin?.versionHint !== null || origin.unsent === undefined || origin.unsent.provider !== provider) return [];
     return [{ store, profile, ...origin.unsent }];
-  });
-}
-
-function followed({ plan }: ReconcileResult): TargetReport[] {
-  return plan.reports.filter(({ verdict }) => {
-    return verdict?.kind === "in-sync" || verdict?.kind === "write" || verdict?.kind === "drift";
   });
 }
 

@@ -619,6 +619,11 @@ export function endOfLive({ expiresAt, since }: Live, ends: Ends): End {
   return ends.of(expiresAt, since);
 }
 
+/** The expiry (epoch ms) that a target is given for the live login; null where the source states none. */
+export function writtenEnd({ expiresAt }: Live, expiryMarginMs: number): number | null {
+  return expiresAt === null ? null : expiresAt + expiryMarginMs;
+}
+
 /** Whether a source had both chains in one profile: else only their ends tell which of the two is the newer. */
 export function haveCommonFlow({ chainFlows }: LedgerState, left: ChainId, right: ChainId): boolean {
   return left === right || [...(chainFlows.get(left) ?? [])].some((flow) => chainFlows.get(right)?.has(flow) === true);

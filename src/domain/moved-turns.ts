@@ -1,6 +1,5 @@
 import type { Credential } from "./credential.js";
-import { expiryOf } from "./credential.js";
-import type { LedgerState, Live } from "./ledger.js";
+import { writtenEnd, type LedgerState, type Live } from "./ledger.js";
 import type { ObservedTarget, Orders } from "./observation.js";
 import type { StoreName } from "./store.js";
 import { hold, knownGeneration, type TargetReport } from "./target-verdict.js";
@@ -19,9 +18,9 @@ interface Pushed {
  * Holds each write into a store that agents share by which the next turn of a pinned agent would send the pushed login in
  * the place of its own (rule R7): what is pinned stays what it is, although its store is not touched.
  */
-export function keepPinnedTurns(reports: readonly TargetReport[], pushed: Pushed): TargetReport[] {
+export function keepPinnedTurns(reports: readonly TargetReport[], pushed: Pushed): readonly TargetReport[] {
   const pinned = reports.flatMap(({ target }) => (isOwnLogin(target, pushed) ? [target] : []));
-  if (pinned.length === 0) return [...reports];
+  if (pinned.length === 0) return reports;
   return reports.map((report) => {
     const { target, verdict } = report;
     if (verdict?.kind !== "write" || pushed.orders.force.has(target.store)) return report;
@@ -41,8 +40,7 @@ function isMoved(own: ObservedTarget, shared: ObservedTarget, { credential, live
   if (overruledBy?.store !== shared.store || own.profile !== shared.profile) return false;
   const { comparesAccounts } = overruledBy;
   if (sentOf(own, shared, now, comparesAccounts) !== "own") return false;
-  const end = live.expiresAt ?? expiryOf(credential);
-  const expiresAt = end === null ? null : end + shared.expiryMarginMs;
+  const expiresAt = writtenEnd(live, shared.expiryMarginMs);
   const held = { kind: "credential", credential, generation: live.generation, issue: live.issue, expiresAt } as const;
   return sentOf(own, { held, account: shared.account ?? live.account }, now, comparesAccounts) === "inherited";
 }

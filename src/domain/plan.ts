@@ -10,6 +10,7 @@ import {
   placementKey,
   sameTerms,
   statedTerms,
+  writtenEnd,
   type AccountEvent,
   type HoldEvent,
   type LedgerEvent,
@@ -340,7 +341,7 @@ function restore(
   if (!whole && (verdict.kind === "restored" || verdict.wasRestored)) return null;
   const share: Share = whole ? "full" : "access-only";
   const expiryMarginMs = whole ? 0 : (source.kept?.expiryMarginMs ?? 0);
-  const expiresAt = live.expiresAt === null ? null : live.expiresAt + expiryMarginMs;
+  const expiresAt = writtenEnd(live, expiryMarginMs);
   return {
     into: placeOf(source),
     credential: { ...copy.credential, refresh: whole ? copy.credential.refresh : null, expiresAt },
@@ -411,7 +412,7 @@ function plannedWrites(
 
 /** What a target is given of the live credential: all of it, or (access-only) what cannot spend the chain. */
 function shareOf(credential: Credential, live: Live, share: Share, { expiryMarginMs }: ObservedTarget): Credential {
-  const expiresAt = live.expiresAt === null ? null : live.expiresAt + expiryMarginMs;
+  const expiresAt = writtenEnd(live, expiryMarginMs);
   switch (credential.type) {
     case "oauth":
       return { ...credential, refresh: share === "full" ? credential.refresh : null, expiresAt };

@@ -11,6 +11,7 @@ import {
   isNewest,
   placementKey,
   sameTerms,
+  writtenEnd,
   type Generation,
   type LedgerState,
   type Live,
@@ -73,6 +74,11 @@ export interface TargetReport {
   readonly target: ObservedTarget;
   /** Null for a pinned or ignored agent. */
   readonly verdict: TargetVerdict | null;
+}
+
+/** Whether a profile gets the login, or has it. */
+export function isServed({ verdict }: TargetReport): boolean {
+  return verdict?.kind === "in-sync" || verdict?.kind === "write" || verdict?.kind === "drift";
 }
 
 export interface TargetContext {
@@ -209,7 +215,7 @@ function holdsLive(target: ObservedTarget, held: HeldCredential, live: Live, { s
   if (held.credential.type === "oauth" && held.generation !== (share === "full" ? live.generation : null)) return false;
   // An OAuth login without an end is one of which the source does not say it; a token without one lasts for good.
   if (live.expiresAt === null) return held.credential.type !== "token" || held.expiresAt === null;
-  return held.expiresAt === live.expiresAt + target.expiryMarginMs;
+  return held.expiresAt === writtenEnd(live, target.expiryMarginMs);
 }
 
 /** A profile that nothing ties to the source: left alone, and shown where it may be a copy of the source's login. */

@@ -115,20 +115,18 @@ export class Reconciler {
     return lock.withLock(signal, async () => {
       const current = await this.#lookAgainIfOutdated(looked, policy, orders, signal);
       await this.#keep(current);
-      await this.#ports.ledger.append(current.plan.record);
+      const before = await this.#ports.ledger.append(current.plan.record);
       this.#clockJumped = false;
       const ports = { ...this.#ports, postponed: this.#postponedBy(orders), untilNews };
       this.#applied = await applyPlan(current.plan, current.observation, ports, signal);
-      const ledger = await this.#record(this.#applied.events);
+      const ledger = await this.#record(this.#applied.events, before);
       return this.#result(current, this.#applied, ledger, startedAt, started);
     });
   }
 
-  async #record(events: readonly LedgerEvent[]): Promise<LedgerState> {
-    const { ledger } = this.#ports;
-    const before = await ledger.load();
+  async #record(events: readonly LedgerEvent[], before: LedgerState): Promise<LedgerState> {
     this.#unrecorded = { events, before };
-    const after = await ledger.append(events);
+    const after = await this.#ports.ledger.append(events);
     this.#unrecorded = null;
     return after;
   }

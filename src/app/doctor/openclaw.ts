@@ -1,3 +1,4 @@
+import { isServed } from "../../domain/target-verdict.js";
 import { openclaw } from "../../programs/openclaw/program.js";
 import { openclawAuthRules, overriddenAgentDirectory, type AuthRules } from "../../programs/openclaw/discovery.js";
 import { RELOAD_TIMEOUT_MS } from "../../programs/gateway.js";
@@ -197,10 +198,9 @@ interface Followed {
 
 function followed({ result }: Pick<Patient, "result">): Followed[] {
   const profiles = new Map<string, Followed>();
-  for (const { target, verdict } of result.plan.reports) {
+  for (const { target } of result.plan.reports.filter(isServed)) {
     const { store, profile: id, provider, held } = target;
-    const follows = verdict?.kind === "in-sync" || verdict?.kind === "write" || verdict?.kind === "drift";
-    if (!follows || provider === null || !openclaw.owns(store)) continue;
+    if (provider === null || !openclaw.owns(store)) continue;
     profiles.set(id, { id, provider, type: held.kind === "credential" ? held.credential.type : "oauth" });
   }
   return [...profiles.values()];

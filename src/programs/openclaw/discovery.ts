@@ -11,7 +11,7 @@ import { errnoOf, isAbsent, toStoreError } from "../../io/system-error.js";
 import { Confinement, confinedTo } from "../confinement.js";
 import { expandHome, type AgentPlace, type Environment } from "../environment.js";
 import { CONFIG_FILE, partOf, readOpenclawConfig, type ConfigProblem, type OpenclawConfig } from "./config.js";
-import { GOLDEN_FILE, OLDEST_FILE, PROFILES_FILE } from "./json.js";
+import { GOLDEN_FILE, PROFILES_FILE } from "./json.js";
 import { AGENT_DATABASE, STATE_DATABASE } from "./sqlite.js";
 import { substituted } from "./variables.js";
 
@@ -36,8 +36,6 @@ export interface OpenclawAgent {
   readonly keeps: "json" | "sqlite" | "inherits";
   /** Whether there is a file of profiles, which OpenClaw does not read any more beside a database. */
   readonly hasFile: boolean;
-  /** Whether there is an `auth.json`, of the versions before that file. */
-  readonly hasOldestFile: boolean;
   /** Whether a provisioning script keeps a copy of that file beside it. */
   readonly hasGolden: boolean;
   /** Whether `openclaw.json` names it, or has no list at all. */
@@ -191,29 +189,29 @@ function agentAt(place: AgentPlace, configured: boolean, hasStateDatabase: boole
   return { ...place, ...kept, configured };
 }
 
-type Files = Pick<OpenclawAgent, "hasFile" | "hasOldestFile" | "hasGolden">;
-
 /**
  * Told from the files that are there, never from a version: a database retires the file beside it.
  *
  * @throws StoreError where it cannot be told what is there
  */
-function credentialsOf(directory: string, hasStateDatabase: boolean | StoreError): Pick<OpenclawAgent, "keeps" | keyof Files> {
+function credentialsOf(
+  directory: string,
+  hasStateDatabase: boolean | StoreError,
+): Pick<OpenclawAgent, "keeps" | "hasFile" | "hasGolden"> {
   // Asked many times a look, of what the system has in memory: the way through the thread pool would take longer.
-  const hasDatabase = isThere(join(directory, AGENT_DATABASE));
-  const files: Files = {
-    hasFile: isThere(join(directory, PROFILES_FILE)),
-    hasOldestFile: isThere(join(directory, OLDEST_FILE)),
-    hasGolden: isThere(join(directory, GOLDEN_FILE)),
-  };
+  const [hasDatabase, hasFile, hasGolden] = [
+    isThere(join(directory, AGENT_DATABASE)),
+    isThere(join(directory, PROFILES_FILE)),
+    isThere(join(directory, GOLDEN_FILE)),
+  ];
   if (!hasDatabase) refuseDangling(join(directory, AGENT_DATABASE));
-  if (hasDatabase) return { keeps: "sqlite", ...files };
+  if (hasDatabase) return { keeps: "sqlite", hasFile, hasGolden };
   if (hasStateDatabase instanceof StoreError) throw hasStateDatabase;
-  return { keeps: hasStateDatabase ? "inherits" : "json", ...files };
+  return { keeps: hasStateDatabase ? "inherits" : "json", hasFile, hasGolden };
 }
 
 /** What is not looked at keeps nothing that is known of. */
-const unseen = { keeps: "json", hasFile: false, hasOldestFile: false, hasGolden: false } as const;
+const unseen = { keeps: "json", hasFile: false, hasGolden: false } as const;
 
 /** Where this user's programs keep their files. A home that is the root of everything, as in some containers, tells nothing. */
 function homes({ home }: Environment, { givenHome }: OpenclawConfig): string[] {

@@ -7,6 +7,7 @@ import { RELOAD_TIMEOUT_MS, UNKNOWN_LISTENER, type ExpectedGateway, type Gateway
 import { profileOf, profileVariables, readOpenclawConfig, withoutGateway, type OpenclawConfig } from "./config.js";
 import { readGatewayLock } from "./gateway-lock.js";
 import type { Variables } from "./variables.js";
+import { isBefore } from "./version.js";
 
 /** OpenClaw's own default. */
 const DEFAULT_PORT = 18789;
@@ -77,8 +78,7 @@ function namedPort({ variables }: OpenclawConfig): number | null {
 
 /** Up to 2026.7 profiles have no ports of their own; a config that names no version is taken for one of today. */
 function hasProfilePorts(versionHint: string | null): boolean {
-  const [, year, month] = /^(\d+)\.(\d+)\./.exec(versionHint ?? "") ?? [];
-  return year === undefined || Number(year) * 12 + Number(month) >= 2026 * 12 + 8;
+  return versionHint === null || !isBefore(versionHint, "2026.8");
 }
 
 /** A hash of the profile's name (FNV-1a, 32 bits). */

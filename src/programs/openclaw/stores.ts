@@ -19,6 +19,7 @@ import { refreshLockDirectory } from "./refresh-lock.js";
 import { sharedStorePlace } from "./shared.js";
 import { AGENT_DATABASE, agentLayout, OpenclawSqliteStore, sharedLayout } from "./sqlite.js";
 import { unreachableStore } from "../unreachable-store.js";
+import { isBefore } from "./version.js";
 
 /** The store that agents inherit from, as an agent's name in the config and in `openclaw:shared`. */
 export const SHARED = "shared";
@@ -229,11 +230,6 @@ function comparesAccountsFrom(versionHint: string | null): boolean {
   return versionHint === null || !isBefore(versionHint, FIRST_COMPARING);
 }
 
-/** Of versions such as `2026.4.15` or `2026.5.12-beta.1`. */
-function isBefore(version: string, other: string): boolean {
-  return version.localeCompare(other, "en", { numeric: true }) < 0;
-}
-
 async function findShared(
   { sharedDatabase: path, stateDirectory, confinement }: OpenclawLayout,
   name: StoreName,
@@ -335,9 +331,9 @@ function agentFindings(
     const blocks = shared.refusesFiles ? { blocks: true as const } : {};
     findings.push({ store, path, kind: "retired", error: null, ...blocks });
   }
-  if (agent.hasOldestFile && agent.keeps !== "json" && shared.refusesFiles) {
-    findings.push({ store, path: join(agent.directory, OLDEST_FILE), kind: "retired", error: null, blocks: true });
-  }
+  const oldest = join(agent.directory, OLDEST_FILE);
+  if (shared.refusesFiles && agent.keeps !== "json" && existsSync(oldest))
+    findings.push({ store, path: oldest, kind: "retired", error: null, blocks: true });
   if (agent.hasGolden && agent.keeps !== "json") {
     findings.push({ store: `${store}/provisioned`, path: join(agent.directory, GOLDEN_FILE), kind: "retired", error: null });
   }
