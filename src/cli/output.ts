@@ -1,4 +1,4 @@
-import { stripVTControlCharacters } from "node:util";
+import stringWidth from "fast-string-width";
 import type { Failure, FailureCode } from "../domain/errors.js";
 import { spelledOut } from "../domain/presentable.js";
 
@@ -81,7 +81,7 @@ function fenced(text: string, hasColour: boolean): string {
 /** The start and the last line of a text, where all of it does not fit: what scrolls away would be gone at the next look. */
 function fitted(text: string, { rows, columns }: Pick<NodeJS.WriteStream, "rows" | "columns">): string {
   const lines = text.split("\n");
-  const heights = lines.map((line) => Math.max(1, Math.ceil(width(line) / columns)));
+  const heights = lines.map((line) => Math.max(1, Math.ceil(stringWidth(line) / columns)));
   // One for the cursor, and two for what is said of the rest.
   let room = rows - 1;
   if (!(heights.reduce((sum, height) => sum + height, 0) > room)) return text;
@@ -106,20 +106,16 @@ function exitCodeOf(code: FailureCode): ExitCode {
   return code === "general" ? exitCodes.failed : exitCodes[code];
 }
 
-/** Lays rows out in columns; a cell's width is that of its text without colour. */
+/** Lays rows out in columns; a cell is as wide as a terminal shows it. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
-  for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, width(cell))));
+  for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, stringWidth(cell))));
   return rows
     .map((row) =>
       row
-        .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - width(cell)))
+        .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - stringWidth(cell)))
         .join("  ")
         .trimEnd(),
     )
     .join("\n");
-}
-
-function width(cell: string): number {
-  return cell.includes("\u001b") ? stripVTControlCharacters(cell).length : cell.length;
 }
