@@ -1,26 +1,15 @@
 import type { Config } from "../config/config.js";
 import { formatDuration, parseDurationMs } from "../domain/duration.js";
-import {
-  isClaudeAuthStatus,
-  isClaudeCommand,
-  REFRESHES_WITHIN_MS,
-  RENEWING_COMMAND,
-  variablesAroundLogin,
-} from "../programs/claude-code/command.js";
-import { claudeCode } from "../programs/claude-code/program.js";
+import type { RenewalDoubt } from "../programs/program.js";
+import { programs } from "../programs/registry.js";
 
 /** How long a run may take: Claude Code starts, waits up to 8 s for its lock and up to 30 s for the server's answer. */
 export const COMMAND_TIMEOUT_MS = 45_000;
 /** The pause after the first run without effect. */
 export const FIRST_RETRY_MS = 30_000;
-/** For a run after which the login is the same, where nothing else explains it. */
-export const NO_EFFECT_HINT = `run it by hand in the login's last 5 minutes, or later: Claude Code renews it only then, with ${RENEWING_COMMAND}`;
 
 /** A reason why the configured keepWarm may not renew the login. */
-export interface KeepWarmAdvice {
-  readonly what: string;
-  readonly why: string;
-  readonly fix: string;
+export interface KeepWarmAdvice extends RenewalDoubt {
   /** Whether it explains a run that had no effect. */
   readonly explainsNoEffect: boolean;
 }
@@ -33,37 +22,26 @@ const SET_BEFORE = 'set keepWarm: { before: "4m" } in the config';
 export function keepWarmAdvice(
   { keepWarm, source, file }: Pick<Config, "keepWarm" | "source" | "file">,
   variables: Readonly<Record<string, string | undefined>>,
+  known = programs,
 ): KeepWarmAdvice[] {
   if (keepWarm === null) return [];
   const { command } = keepWarm;
   const before = file.keepWarm?.before ?? "";
   const beforeMs = parseDurationMs(before) ?? keepWarm.beforeMs;
   const advice: KeepWarmAdvice[] = [];
-  if (isClaudeAuthStatus(command)) {
-    advice.push({
-      what: "keepWarm.command is claude auth status, which renews the login only by chance",
-      why: "in a home that is in use most runs change nothing and report success; it waits 8.5 s for the server, and a later answer loses the login",
-      fix: `run ${RENEWING_COMMAND} instead: keepWarm: { command: ["claude", "mcp", "list"] } in the config`,
-      explainsNoEffect: true,
-    });
-  }
-  if (source.program === claudeCode || isClaudeCommand(command)) {
-    for (const name of variablesAroundLogin(variables, command)) {
+  for (const { kind, renewal } of known) {
+    if (renewal === null) continue;
+    const isRun = renewal.isRunBy(command);
+    if (isRun || kind === source.program.kind)
+      for (const doubt of renewal.doubtsOf(command, variables)) advice.push({ ...doubt, explainsNoEffect: true });
+    if (isRun && beforeMs > renewal.withinMs) {
       advice.push({
-        what: `${name} is set: with it keepWarm's command does nothing`,
-        why: "Claude Code then never renews its login file, and still reports success",
-        fix: `run the command without it: put "env", "-u", "${name}" before the words of keepWarm.command`,
-        explainsNoEffect: true,
+        what: `keepWarm.before is ${before}, but ${renewal.renewer} renews a login only in its last ${formatDuration(renewal.withinMs)}`,
+        why: "an earlier run changes nothing, so credsyncd waits until then",
+        fix: SET_BEFORE,
+        explainsNoEffect: false,
       });
     }
-  }
-  if (isClaudeCommand(command) && beforeMs > REFRESHES_WITHIN_MS) {
-    advice.push({
-      what: `keepWarm.before is ${before}, but Claude Code renews a login only in its last ${formatDuration(REFRESHES_WITHIN_MS)}`,
-      why: "an earlier run changes nothing, so credsyncd waits until then",
-      fix: SET_BEFORE,
-      explainsNoEffect: false,
-    });
   }
   if (beforeMs < LEAST_BEFORE_MS) {
     advice.push({
@@ -74,4 +52,10 @@ export function keepWarmAdvice(
     });
   }
   return advice;
+}
+
+/** What to do about a run that changed nothing, where nothing else explains it. */
+export function noEffectHint({ keepWarm, source }: Pick<Config, "keepWarm" | "source">): string {
+  const runs = programs.find(({ renewal }) => renewal?.isRunBy(keepWarm?.command ?? []) === true) ?? source.program;
+  return runs.renewal?.noEffectHint ?? "run it by hand, and see whether the program that keeps the login renews it";
 }

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { isAbsent } from "../io/system-error.js";
 import type { Environment } from "../programs/environment.js";
 import { variablesOfAgents } from "../programs/openclaw/config.js";
+import { programs } from "../programs/registry.js";
 
 /** What a service starts, and what may become of it. */
 export interface ServiceProgram {
@@ -14,24 +15,7 @@ export interface ServiceProgram {
 }
 
 /** Variables that decide where the programs keep their logins, and where credsyncd keeps its own; none has a secret. */
-const PLACES = [
-  "CLAUDE_CONFIG_DIR",
-  "CLAUDE_SECURESTORAGE_CONFIG_DIR",
-  "OPENCLAW_HOME",
-  "OPENCLAW_STATE_DIR",
-  "OPENCLAW_CONFIG_PATH",
-  "OPENCLAW_INCLUDE_ROOTS",
-  "OPENCLAW_PROFILE",
-  "OPENCLAW_AGENT_DIR",
-  "PI_CODING_AGENT_DIR",
-  "CLAWDBOT_STATE_DIR",
-  "CLAWDBOT_CONFIG_PATH",
-  "OPENCLAW_GATEWAY_PORT",
-  "CLAWDBOT_GATEWAY_PORT",
-  "XDG_CONFIG_HOME",
-  "XDG_STATE_HOME",
-  "CREDSYNCD_CONFIG",
-] as const;
+const PLACES = [...programs.flatMap(({ variables }) => variables), "XDG_CONFIG_HOME", "XDG_STATE_HOME", "CREDSYNCD_CONFIG"];
 
 /** Where version managers keep programs, by a part of the path. */
 const FLEETING: readonly (readonly [pattern: RegExp, owner: string])[] = [
@@ -100,7 +84,7 @@ export async function serviceVariables(node: string, environment: Environment): 
 
 /** Node, the programs that credsyncd may start, and where users put programs. */
 async function servicePath(node: string, environment: Environment): Promise<string> {
-  const found = await Promise.all(["openclaw", "claude"].map((program) => findProgram(program, environment)));
+  const found = await Promise.all(programs.map(({ executable }) => findProgram(executable, environment)));
   const { home } = environment;
   const directories = [
     dirname(node),

@@ -1,6 +1,5 @@
 import { Failure } from "../domain/errors.js";
 import type { Binding, Policy } from "../domain/observation.js";
-import { isClaudeCommand, REFRESHES_WITHIN_MS } from "../programs/claude-code/command.js";
 import { normalizeAgentId } from "../programs/openclaw/discovery.js";
 import { placeKey, type ConfiguredSource, type ConfiguredTarget, type Program } from "../programs/program.js";
 import { defaultSource, defaultTargets, programNamed } from "../programs/registry.js";
@@ -109,7 +108,7 @@ export function toConfig(path: string | null, written: ConfigFile, compileGlob: 
       repeatEveryMs: parseDurationMs(file.alerts.repeatEvery) ?? 0,
       command: file.alerts.command ?? null,
     },
-    keepWarm: file.keepWarm === undefined ? null : { command: file.keepWarm.command, beforeMs: warmthMs(file.keepWarm) },
+    keepWarm: file.keepWarm === undefined ? null : { command: file.keepWarm.command, beforeMs: warmthMs(file.keepWarm, known) },
     metricsFile: file.metrics?.textfile ?? null,
     reload: file.reload.openclaw,
     log: file.log,
@@ -117,10 +116,10 @@ export function toConfig(path: string | null, written: ConfigFile, compileGlob: 
   };
 }
 
-/** Claude Code's own command changes nothing before the last minutes, and its runs would be used up by then. */
-function warmthMs({ command, before }: NonNullable<ConfigFile["keepWarm"]>): number {
-  const beforeMs = parseDurationMs(before) ?? 0;
-  return isClaudeCommand(command) ? Math.min(beforeMs, REFRESHES_WITHIN_MS) : beforeMs;
+/** A program's own command changes nothing before the last minutes, and its runs would be used up by then. */
+function warmthMs({ command, before }: NonNullable<ConfigFile["keepWarm"]>, known: readonly Program[]): number {
+  const limits = known.flatMap(({ renewal }) => (renewal?.isRunBy(command) === true ? [renewal.withinMs] : []));
+  return Math.min(parseDurationMs(before) ?? 0, ...limits);
 }
 
 /** A store that is to be given a login in two ways would be written for ever. */

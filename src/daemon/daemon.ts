@@ -22,7 +22,7 @@ import type { Lag } from "../app/lag.js";
 import { overwrittenBy, Reloader } from "../app/reload.js";
 import { factsOf, factsOfFailure, OWN_STATE, undecidedIn, alertWindows } from "../app/alert-facts.js";
 import { Alerter, type AlerterPorts } from "./alerter.js";
-import { keepWarmAdvice, type KeepWarmAdvice } from "../app/keep-warm-advice.js";
+import { keepWarmAdvice, noEffectHint, type KeepWarmAdvice } from "../app/keep-warm-advice.js";
 import { KeepWarm, OwnerAtWork } from "./keep-warm.js";
 import { replacedLinkText, storesAt } from "../app/replaced-links.js";
 import { Metrics, MetricsFile } from "./metrics.js";
@@ -278,6 +278,7 @@ async function keepInStep(running: Running, signal: AbortSignal): Promise<void> 
           owner,
           variables: environment.variables,
           obstacle: obstacleOf(running),
+          noEffectHint: noEffectHint(config),
           clock,
           log,
           wake,

@@ -6,7 +6,7 @@ import { StoreError } from "../domain/errors.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
 import { runCommand, type CommandOutcome } from "../io/run-command.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
-import { COMMAND_TIMEOUT_MS, FIRST_RETRY_MS, NO_EFFECT_HINT } from "../app/keep-warm-advice.js";
+import { COMMAND_TIMEOUT_MS, FIRST_RETRY_MS } from "../app/keep-warm-advice.js";
 import { sourceProfile, failureText } from "../app/words.js";
 
 /** After a run without effect: a busy owner skips a refresh now and then. */
@@ -53,6 +53,8 @@ export interface KeepWarmPorts {
   readonly variables: Readonly<Record<string, string | undefined>>;
   /** Why a run may have no effect, and what to do about it; null where nothing is known to stand in the way. */
   readonly obstacle: { readonly what: string; readonly fix: string } | null;
+  /** What to do about a run that had no effect, where nothing is known to stand in the way. */
+  readonly noEffectHint: string;
   readonly clock: Clock;
   readonly log: Logger;
   /** Something changed that the next look should see. */
@@ -182,7 +184,7 @@ export class KeepWarm {
       else this.#logins.set(key, this.#afterFailure(renewed, soonOver));
     } else {
       this.runs.unchanged += 1;
-      this.#logins.set(key, this.#afterFailure(attempts, failureOf(outcome, this.#ports.obstacle)));
+      this.#logins.set(key, this.#afterFailure(attempts, failureOf(outcome, this.#ports)));
     }
     wake();
   }
@@ -248,14 +250,14 @@ const soonOver: FailedRun = {
 };
 
 /** The login is the same as before, whatever the exit code says. */
-function failureOf(outcome: CommandOutcome, obstacle: KeepWarmPorts["obstacle"]): FailedRun {
+function failureOf(outcome: CommandOutcome, { obstacle, noEffectHint }: KeepWarmPorts): FailedRun {
   if (outcome.kind === "not-found") {
     const hint = "put it on the daemon's PATH, or name it with its whole path: keepWarm.command in the config";
     return { reason: failureText(outcome), hint, isFinal: true };
   }
   const reason = outcome.kind === "done" ? "it ended well, but the login is the same as before" : failureText(outcome);
   if (obstacle !== null) return { reason: `${reason}: ${obstacle.what}`, hint: obstacle.fix, isFinal: false };
-  return { reason, hint: NO_EFFECT_HINT, isFinal: false };
+  return { reason, hint: noEffectHint, isFinal: false };
 }
 
 function warmLogins({ plan }: ReconcileResult): WarmLogin[] {

@@ -22,6 +22,12 @@ export interface Program {
   /** Whether its credential file stands in a directory of its own, which can be a target. */
   readonly isTargetByDirectory: boolean;
   readonly words: ProgramWords;
+  /** Its command on the PATH, which credsyncd or its user may run. */
+  readonly executable: string;
+  /** The variables that decide where it keeps its logins, none of them a secret: a service gets those of its user. */
+  readonly variables: readonly string[];
+  /** How its own commands renew a login; null where that is not known. */
+  readonly renewal: Renewal | null;
   /** Returns the paths of the locks that it makes for a credential file, besides `<file>.lock`. */
   readonly locksBeside: (path: string) => Promise<readonly string[]>;
   readonly source: SourceKind;
@@ -34,6 +40,30 @@ export interface ProgramWords {
   readonly renew: string;
   /** How a token that does not rotate is replaced. */
   readonly newToken: string;
+}
+
+/** How a program's own commands renew a login. */
+export interface Renewal {
+  /** The program's name for a person. */
+  readonly renewer: string;
+  /** They renew a login in its last milliseconds, never earlier. */
+  readonly withinMs: number;
+  /** What to do about a run that changed nothing. */
+  readonly noEffectHint: string;
+  /** Returns whether a command runs this program, as far as its words show. */
+  readonly isRunBy: (command: readonly string[]) => boolean;
+  /** Returns why a command may not renew the login in an environment; values of variables stay out of the texts. */
+  readonly doubtsOf: (
+    command: readonly string[],
+    variables: Readonly<Record<string, string | undefined>>,
+  ) => readonly RenewalDoubt[];
+}
+
+/** A reason why a command may not renew a login. */
+export interface RenewalDoubt {
+  readonly what: string;
+  readonly why: string;
+  readonly fix: string;
 }
 
 /** The words for a program that has none of its own. */

@@ -47,6 +47,7 @@ async function warmed(script: string, login: LoginOptions = {}, ports: Partial<K
     beforeMs: 4 * MINUTE_MS,
     variables: home.environment(),
     obstacle: null,
+    noEffectHint: "run it by hand",
     clock,
     log,
     wake: () => {

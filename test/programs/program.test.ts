@@ -2,6 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { compose, type Composition } from "../../src/app/compose.js";
+import { keepWarmAdvice, noEffectHint } from "../../src/app/keep-warm-advice.js";
 import { examine } from "../../src/app/doctor/doctor.js";
 import { lookNow } from "../../src/cli/status-look.js";
 import { loadConfig } from "../../src/config/load.js";
@@ -73,6 +74,21 @@ describe("a program of another kind", () => {
     const patient = { composition, result, report, platform: process.platform, now, fixes: false, signal };
     const findings = await examine(patient);
     expect(findings.filter(({ level }) => level === "error")).toEqual([]);
+  });
+
+  test("says how its command renews a login: when, and what keeps it from that", async () => {
+    const keepWarm = { command: ["made-up", "renew"], before: "10m" };
+    const { config } = await composed({ ...both, keepWarm });
+    expect(config.keepWarm?.beforeMs).toBe(60_000);
+    const advice = keepWarmAdvice(config, { MADE_UP_OFF: "1" }, [...programs, madeUp]);
+    expect(advice.map(({ what, explainsNoEffect }) => [what, explainsNoEffect])).toEqual([
+      ["MADE_UP_OFF is set", true],
+      ["keepWarm.before is 10m, but Made-up renews a login only in its last 1m", false],
+    ]);
+    expect(noEffectHint(config)).toBe("run made-up renew by hand");
+    expect(noEffectHint({ ...config, keepWarm: { command: ["claude", "mcp", "list"], beforeMs: 1 } })).toContain(
+      "claude mcp list",
+    );
   });
 
   test("is named, with its keys, where the configuration is wrong", async () => {

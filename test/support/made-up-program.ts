@@ -149,6 +149,16 @@ export const madeUp: Program = {
   hasGateway: false,
   isTargetByDirectory: false,
   words: { renew: "made-up renew", newToken: "made-up login" },
+  executable: "made-up",
+  variables: ["MADE_UP_HOME"],
+  renewal: {
+    renewer: "Made-up",
+    withinMs: 60_000,
+    noEffectHint: "run made-up renew by hand",
+    isRunBy: ([program]) => program === "made-up",
+    doubtsOf: (_command, { MADE_UP_OFF: off }) =>
+      off === undefined ? [] : [{ what: "MADE_UP_OFF is set", why: "made-up then renews nothing", fix: "unset it" }],
+  },
   locksBeside: () => Promise.resolve([]),
   source: sourceKind({
     shape: sourceShape,

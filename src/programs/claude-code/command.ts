@@ -1,7 +1,5 @@
 import { basename } from "node:path";
-
-/** Claude Code refreshes an access token in its last five minutes, never before. */
-export const REFRESHES_WITHIN_MS = 300_000;
+import type { Renewal, RenewalDoubt } from "../program.js";
 
 /** The command that has Claude Code renew its login, without an inference request (seen with 2.1.197, 2.1.329 and 2.1.332). */
 export const RENEWING_COMMAND = "claude mcp list";
@@ -19,6 +17,29 @@ const SWITCHES = [
   "CLAUDE_CODE_SIMPLE",
 ] as const;
 const YES = /^(?:1|true|yes|on)$/i;
+
+/** Claude Code renews its login by any of its commands that uses it. */
+export const claudeRenewal: Renewal = {
+  renewer: "Claude Code",
+  withinMs: 300_000,
+  noEffectHint: `run it by hand in the login's last 5 minutes, or later: Claude Code renews it only then, with ${RENEWING_COMMAND}`,
+  isRunBy: isClaudeCommand,
+  doubtsOf,
+};
+
+function doubtsOf(command: readonly string[], variables: Readonly<Record<string, string | undefined>>): RenewalDoubt[] {
+  const ofCommand = {
+    what: "keepWarm.command is claude auth status, which renews the login only by chance",
+    why: "in a home that is in use most runs change nothing and report success; it waits 8.5 s for the server, and a later answer loses the login",
+    fix: `run ${RENEWING_COMMAND} instead: keepWarm: { command: ["claude", "mcp", "list"] } in the config`,
+  };
+  const ofVariables = variablesAroundLogin(variables, command).map((name) => ({
+    what: `${name} is set: with it keepWarm's command does nothing`,
+    why: "Claude Code then never renews its login file, and still reports success",
+    fix: `run the command without it: put "env", "-u", "${name}" before the words of keepWarm.command`,
+  }));
+  return [...(isClaudeAuthStatus(command) ? [ofCommand] : []), ...ofVariables];
+}
 
 /** Whether a command runs Claude Code, as far as its words show. */
 export function isClaudeCommand(command: readonly string[]): boolean {

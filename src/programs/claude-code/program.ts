@@ -9,7 +9,7 @@ import { confinedTo } from "../confinement.js";
 import { share, text } from "../entry-shapes.js";
 import { expandHome, type Environment } from "../environment.js";
 import { sourceKind, targetKind, type ConfiguredSource, type ConfiguredTarget, type Program } from "../program.js";
-import { RENEWING_COMMAND } from "./command.js";
+import { claudeRenewal, RENEWING_COMMAND } from "./command.js";
 import { ClaudeKeychainStore, keychainDirectory } from "./keychain.js";
 import { CLAUDE_PROFILE, ClaudeCodeStore, claudeDirectories, type ClaudeDirectories } from "./store.js";
 
@@ -40,6 +40,9 @@ export const claudeCode: Program = {
     renew: `${RENEWING_COMMAND} (no inference request), or claude -p hi`,
     newToken: "make a new one: claude setup-token - or sign in: claude auth login",
   },
+  executable: "claude",
+  variables: ["CLAUDE_CONFIG_DIR", "CLAUDE_SECURESTORAGE_CONFIG_DIR"],
+  renewal: claudeRenewal,
   locksBeside,
   source: sourceKind({
     shape: sourceShape,
