@@ -29,14 +29,14 @@ export function keepWarmAdvice(
   const before = file.keepWarm?.before ?? "";
   const beforeMs = parseDurationMs(before) ?? keepWarm.beforeMs;
   const advice: KeepWarmAdvice[] = [];
-  for (const { kind, renewal } of known) {
+  for (const { kind, words, renewal } of known) {
     if (renewal === null) continue;
     const isRun = renewal.isRunBy(command);
     if (isRun || kind === source.program.kind)
       for (const doubt of renewal.doubtsOf(command, variables)) advice.push({ ...doubt, explainsNoEffect: true });
     if (isRun && beforeMs > renewal.withinMs) {
       advice.push({
-        what: `keepWarm.before is ${before}, but ${renewal.renewer} renews a login only in its last ${formatDuration(renewal.withinMs)}`,
+        what: `keepWarm.before is ${before}, but ${words.name} renews a login only in its last ${formatDuration(renewal.withinMs)}`,
         why: "an earlier run changes nothing, so credsyncd waits until then",
         fix: SET_BEFORE,
         explainsNoEffect: false,

@@ -26,6 +26,8 @@ export interface Program {
   readonly executable: string;
   /** The variables that decide where it keeps its logins, none of them a secret: a service gets those of its user. */
   readonly variables: readonly string[];
+  /** The variables whose value it uses as a login in the place of its own. */
+  readonly overrides: readonly string[];
   /** How its own commands renew a login; null where that is not known. */
   readonly renewal: Renewal | null;
   /** Returns the paths of the locks that it makes for a credential file, besides `<file>.lock`. */
@@ -36,6 +38,7 @@ export interface Program {
 
 /** What a person does with it, in words. */
 export interface ProgramWords {
+  readonly name: string;
   /** A use of the login that renews it. */
   readonly renew: string;
   /** How a token that does not rotate is replaced. */
@@ -44,8 +47,6 @@ export interface ProgramWords {
 
 /** How a program's own commands renew a login. */
 export interface Renewal {
-  /** The program's name for a person. */
-  readonly renewer: string;
   /** They renew a login in its last milliseconds, never earlier. */
   readonly withinMs: number;
   /** What to do about a run that changed nothing. */
@@ -67,7 +68,7 @@ export interface RenewalDoubt {
 }
 
 /** The words for a program that has none of its own. */
-export const usualWords: ProgramWords = { renew: "any request with it", newToken: "put a new one there" };
+export const usualWords: Omit<ProgramWords, "name"> = { renew: "any request with it", newToken: "put a new one there" };
 
 /** What stands under `source` or `targets` in the configuration: a `kind`, and what the program with that kind takes beside it. */
 export interface Entry {

@@ -76,6 +76,17 @@ describe("a program of another kind", () => {
     expect(findings.filter(({ level }) => level === "error")).toEqual([]);
   });
 
+  test("has doctor name the variables that it uses instead of its login, and no other program's", async () => {
+    const composition = await composed(both);
+    const variables = { ...composition.environment.variables, MADE_UP_TOKEN: "secret-text", ANTHROPIC_API_KEY: "secret-text" };
+    const elsewhere = { ...composition, environment: { ...composition.environment, variables } };
+    const { result, report, now } = await lookNow(elsewhere, new FilesOfALook());
+    const patient = { composition: elsewhere, result, report, platform: process.platform, now, fixes: false, signal };
+    const strays = (await examine(patient)).filter(({ check }) => check === "strays");
+    expect(strays).toMatchObject([{ what: "MADE_UP_TOKEN is set in this environment" }]);
+    expect(JSON.stringify(strays)).not.toContain("secret-text");
+  });
+
   test("says how its command renews a login: when, and what keeps it from that", async () => {
     const keepWarm = { command: ["made-up", "renew"], before: "10m" };
     const { config } = await composed({ ...both, keepWarm });

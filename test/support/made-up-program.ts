@@ -148,11 +148,11 @@ export const madeUp: Program = {
   hasAgents: false,
   hasGateway: false,
   isTargetByDirectory: false,
-  words: { renew: "made-up renew", newToken: "made-up login" },
+  words: { name: "Made-up", renew: "made-up renew", newToken: "made-up login" },
   executable: "made-up",
   variables: ["MADE_UP_HOME"],
+  overrides: ["MADE_UP_TOKEN"],
   renewal: {
-    renewer: "Made-up",
     withinMs: 60_000,
     noEffectHint: "run made-up renew by hand",
     isRunBy: ([program]) => program === "made-up",

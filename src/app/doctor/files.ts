@@ -207,7 +207,7 @@ export const strays: Check = async (patient) => {
       }),
     );
   }
-  return [...findings, ...environmentStrays(composition.environment.variables)];
+  return [...findings, ...overridden(composition)];
 };
 
 /** What lies beside a store and is named as a copy of it would be. */
@@ -229,17 +229,18 @@ function copyFound(path: string): DoctorFinding {
   });
 }
 
-/** Claude Code takes these before its file, so that what credsyncd keeps in step is not what is used. */
-function environmentStrays(variables: Readonly<Record<string, string | undefined>>): DoctorFinding[] {
-  return ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"].flatMap((name) => {
-    if ((variables[name] ?? "") === "") return [];
-    return [
-      found("strays", "warning", {
+/** The logins in variables that a configured program uses instead of the one that credsyncd keeps in sync. */
+function overridden({ config, environment }: Patient["composition"]): DoctorFinding[] {
+  const configured = new Set([config.source, ...config.targets].map(({ program }) => program));
+  return [...configured].flatMap(({ words, overrides }) => {
+    const set = overrides.filter((name) => (environment.variables[name] ?? "") !== "");
+    return set.map((name) => {
+      return found("strays", "warning", {
         what: `${name} is set in this environment`,
-        why: "Claude Code uses it in the place of its own login, which it renews by itself no more",
-        fix: `unset ${name} where Claude Code and credsyncd are started`,
-      }),
-    ];
+        why: `${words.name} uses it instead of its own login, and then no longer renews that one`,
+        fix: `unset ${name} where ${words.name} and credsyncd start`,
+      });
+    });
   });
 }
 

@@ -20,7 +20,6 @@ const YES = /^(?:1|true|yes|on)$/i;
 
 /** Claude Code renews its login by any of its commands that uses it. */
 export const claudeRenewal: Renewal = {
-  renewer: "Claude Code",
   withinMs: 300_000,
   noEffectHint: `run it by hand in the login's last 5 minutes, or later: Claude Code renews it only then, with ${RENEWING_COMMAND}`,
   isRunBy: isClaudeCommand,

@@ -37,11 +37,13 @@ export const claudeCode: Program = {
   hasGateway: false,
   isTargetByDirectory: true,
   words: {
+    name: "Claude Code",
     renew: `${RENEWING_COMMAND} (no inference request), or claude -p hi`,
     newToken: "make a new one: claude setup-token - or sign in: claude auth login",
   },
   executable: "claude",
   variables: ["CLAUDE_CONFIG_DIR", "CLAUDE_SECURESTORAGE_CONFIG_DIR"],
+  overrides: ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"],
   renewal: claudeRenewal,
   locksBeside,
   source: sourceKind({

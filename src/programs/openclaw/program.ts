@@ -51,7 +51,7 @@ export const openclaw: Program = {
   hasAgents: true,
   hasGateway: true,
   isTargetByDirectory: false,
-  words: usualWords,
+  words: { name: "OpenClaw", ...usualWords },
   executable: "openclaw",
   variables: [
     "OPENCLAW_HOME",
@@ -66,6 +66,7 @@ export const openclaw: Program = {
     "OPENCLAW_GATEWAY_PORT",
     "CLAWDBOT_GATEWAY_PORT",
   ],
+  overrides: [],
   renewal: null,
   locksBeside: () => Promise.resolve([]),
   source: sourceKind({
