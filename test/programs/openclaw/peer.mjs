@@ -1,6 +1,7 @@
-import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
+import { takeOpenclawLock } from "../../support/openclaw-lock.mjs";
 
 // Counts a field of its own profile up, as often as it is told, by the locking rules of OpenClaw.
 const { path, query, update, pauses, inPlace } = JSON.parse(process.argv[2]);
@@ -13,7 +14,7 @@ function counted(text) {
 
 async function inFile() {
   const lock = `${path}.lock`;
-  while (!take(lock)) await setTimeout(1);
+  while (!takeOpenclawLock(lock)) await setTimeout(1);
   const text = counted(readFileSync(path, "utf8"));
   if (inPlace) writeFileSync(path, text);
   else {
@@ -21,18 +22,6 @@ async function inFile() {
     renameSync(`${path}.peer.tmp`, path);
   }
   rmSync(lock);
-}
-
-function take(lock) {
-  try {
-    const file = openSync(lock, "wx", 0o600);
-    writeFileSync(file, JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }, null, 2));
-    closeSync(file);
-    return true;
-  } catch (error) {
-    if (error.code === "EEXIST") return false;
-    throw error;
-  }
 }
 
 async function openDatabase() {
