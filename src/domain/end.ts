@@ -13,10 +13,9 @@ const FIRST_PLAUSIBLE_MS = 1_609_459_200_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
-/** Longer than the provider's access tokens last (ms); `null` is Claude Code's own login, which names no provider. */
+/** Returns how long (ms) an access token of the provider may last at most; real ones last for less. */
 export function longestLifeMs(provider: string | null): number {
   switch (provider) {
-    case null:
     case "anthropic":
     case "claude-cli":
       return 48 * HOUR_MS;

@@ -25,8 +25,6 @@ import { planSync, type Plan, type PlannedWrite } from "./plan.js";
 import type { ProfileId, StoreName, StoreSnapshot } from "./store.js";
 import { knownGeneration, type TargetReport } from "./target-verdict.js";
 
-/** The provider that OpenClaw gives to what it leaves to Claude Code. */
-const CLAUDE_CLI = "claude-cli";
 const ABSENT_REVISION = "absent";
 
 /** A target's store that was read, with what it holds. */
@@ -68,7 +66,17 @@ export function planFlows(found: FlowsInput): SyncPlan {
   const targetsOf = divide([first, ...others], input);
   const plan = (source: ObservedSource, ledger: LedgerState): Plan => {
     const { policy, orders, now, clockJumped } = input;
-    return planSync({ source, targets: targetsOf(source), ledger, policy, orders, now, clockJumped });
+    const targets = targetsOf(source);
+    return planSync({
+      source,
+      provider: providerOfFlow(source, targets, input),
+      targets,
+      ledger,
+      policy,
+      orders,
+      now,
+      clockJumped,
+    });
   };
   const flows: [Plan, ...Plan[]] = [plan(first, input.ledger)];
   let { ledger } = input;
@@ -84,6 +92,12 @@ export function planFlows(found: FlowsInput): SyncPlan {
     reports: flows.flatMap(({ reports }) => reports),
     wakeAt: wakes.length === 0 ? null : Math.min(...wakes),
   };
+}
+
+/** The provider of a flow's logins: the source's own, even if its format has no word for it. */
+function providerOfFlow(source: ObservedSource, targets: readonly ObservedTarget[], { selection }: FlowsInput): string | null {
+  if (selection.kind === "one") return selection.providers[0] ?? null;
+  return source.state === "present" ? source.observed.provider : (targets.find(({ related }) => related)?.provider ?? null);
 }
 
 /** The ledger without what renewed stores held before and do not have: it went with the directory, not by a logout. */
@@ -219,7 +233,7 @@ function absentProfiles(
   const absent: AbsentProfile[] = [];
   for (const { source, profile, provider, kin } of wantedProfiles(sources, selection, unused)) {
     if (own.has(profile) || source.store === store.name || unused?.has(profile) === true) continue;
-    if (creation.exceptClaude && provider === CLAUDE_CLI) continue;
+    if (creation.except.includes(provider)) continue;
     if (creation.policy === "when-provider-missing" && kin.some((name) => providers.has(name))) continue;
     absent.push({ ...absentProfile(store.name, profile, provider), source });
     // One login needs one profile; of several, an agent without the provider gets every one.

@@ -92,8 +92,8 @@ export interface Creation {
   readonly inheritsFrom: StoreName | null;
   /** Whether the store itself is made where it is absent. */
   readonly fromNothing: boolean;
-  /** Whether a profile of provider `claude-cli` is left to Claude Code itself (OpenClaw from 2026.8). */
-  readonly exceptClaude: boolean;
+  /** Providers whose profiles are not made: the store's program takes their logins from another program itself. */
+  readonly except: readonly string[];
 }
 
 /** A store that was found, with what the configuration says of it. */

@@ -29,6 +29,8 @@ import { judgeTarget, knownGeneration, type TargetReport } from "./target-verdic
 
 export interface PlanInput {
   readonly source: ObservedSource;
+  /** The provider of these logins, which tells how long they can last; null where no profile names it. */
+  readonly provider: string | null;
   readonly targets: readonly ObservedTarget[];
   readonly ledger: LedgerState;
   readonly policy: Policy;
@@ -117,7 +119,7 @@ export function planSync(input: PlanInput): Plan {
     ...input,
     read: [...own, ...targets],
   });
-  const ends = new Ends(now, longestLifeMs(providerOf(source, targets)));
+  const ends = new Ends(now, longestLifeMs(input.provider));
   const verdict = judgeSource(source, { ...input, fences, ends });
   const liveBefore = liveOf(input.ledger, source.flow);
 
@@ -227,12 +229,6 @@ function accountEvents(
   const account = mergeAccounts(source.observed.account, live.account);
   if (account === null || (account.uuid === live.account?.uuid && account.email === live.account.email)) return [];
   return [{ kind: "account", at, ...flowOf(source), account }];
-}
-
-/** Whose logins the source has, by what is there. */
-function providerOf(source: ObservedSource, targets: readonly ObservedTarget[]): string | null {
-  if (source.state === "present") return source.observed.provider;
-  return targets.find(({ related }) => related)?.provider ?? null;
 }
 
 /** How a flow is named in an event: the profile alone where that is enough. */

@@ -39,7 +39,7 @@ function storeWith(name: string, profiles: Profiles, options: Partial<TargetStor
   return { target: { store, ...usual, ...options }, snapshot: { revision: "1" }, profiles: observed(name, profiles, accounts) };
 }
 
-const always: Creation = { policy: "always", inheritsFrom: null, fromNothing: true, exceptClaude: false };
+const always: Creation = { policy: "always", inheritsFrom: null, fromNothing: true, except: [] };
 
 function sameId(named: readonly string[], matching: readonly string[] = []): Selection {
   const matches = (profile: string): boolean => named.includes(profile) || matching.some((start) => profile.startsWith(start));

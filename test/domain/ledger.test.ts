@@ -153,7 +153,7 @@ describe("the ledger", () => {
     const latestIn = (which: keyof ChainEnds, events: readonly LedgerEvent[]) => {
       const ledger = knownChain(...events);
       const live = liveOf(ledger, SOURCE_PROFILE);
-      return live === null ? null : latestEnd(ledger, live, new Ends(NOW, longestLifeMs(null)), which);
+      return live === null ? null : latestEnd(ledger, live, new Ends(NOW, longestLifeMs("anthropic")), which);
     };
     const latest = (...events: readonly LedgerEvent[]) => latestIn("sinceReissue", events);
     expect(latest()).toBe(NOW + 4 * HOUR_MS);

@@ -187,6 +187,11 @@ export interface Situation {
   readonly clockJumped?: boolean;
 }
 
+/** Claude Code's profile names no provider, and is Anthropic's. */
+function providerOf({ source }: Situation): string {
+  return (source.state === "present" ? source.observed.provider : null) ?? "anthropic";
+}
+
 /** Plans for a situation; what is not said is as usual. */
 export function planFor(situation: Situation): Plan {
   const orders: Orders = {
@@ -197,6 +202,7 @@ export function planFor(situation: Situation): Plan {
   };
   return planSync({
     source: situation.source,
+    provider: providerOf(situation),
     targets: situation.targets ?? [],
     ledger: situation.ledger ?? emptyLedger,
     policy: { ...policy, ...situation.policy },

@@ -21,6 +21,8 @@ import { AGENT_DATABASE, agentLayout, OpenclawSqliteStore, sharedLayout } from "
 import { unreachableStore } from "../unreachable-store.js";
 import { isBefore } from "./version.js";
 
+/** From 2026.8 OpenClaw reads the login of these from Claude Code's own file. */
+const TAKEN_FROM_CLAUDE_CODE = ["claude-cli"];
 /** The store that agents inherit from, as an agent's name in the config and in `openclaw:shared`. */
 export const SHARED = "shared";
 
@@ -74,7 +76,7 @@ export function openclawStores(
   });
   if (shared.store !== null) {
     const origin = { era: shared.era, versionHint: layout.versionHint, inheritsFrom: null };
-    const creation = { inheritsFrom: null, fromNothing: false, exceptClaude: true };
+    const creation = { inheritsFrom: null, fromNothing: false, except: TAKEN_FROM_CLAUDE_CODE };
     const { store, unused } = shared;
     stores.unshift({ store, agent: SHARED, doubt: null, single: null, creation, origin, unused });
   }
@@ -264,9 +266,9 @@ function creationOf(
   const main = nameOf(MAIN_AGENT);
   if (agent.keeps === "json") {
     if (!existsSync(agent.directory)) return null;
-    return { inheritsFrom: name === main ? null : main, fromNothing: true, exceptClaude: false };
+    return { inheritsFrom: name === main ? null : main, fromNothing: true, except: [] };
   }
-  return name === inheritsFrom ? { inheritsFrom: null, fromNothing: false, exceptClaude: false } : null;
+  return name === inheritsFrom ? { inheritsFrom: null, fromNothing: false, except: [] } : null;
 }
 
 /** Main's store is served where it is everyone's, even if the config names other agents only. */
