@@ -46,8 +46,7 @@ writeFileSync("dist/sbom.cdx.json", `${JSON.stringify(sbom, null, 2)}\n`);
 
 /**
  * Checks for the module that commander loads to start commands as programs of their own. credsyncd has none, and loading it would
- * take
- * a tenth of the time of `credsyncd --version`.
+ * take a tenth of the time of `credsyncd --version`.
  */
 function isUnused(id, importer) {
   return id === "node:child_process" && /[\\/]node_modules[\\/]commander[\\/]/.test(importer ?? "");

@@ -16,7 +16,7 @@ export const words = [
   { not: "(?:a|the|one|each|every|last|next|first|this|that) look", but: "scan" },
   { not: "descends? from|descended from", but: "comes from, is newer than" },
   { not: "what is overwritten", but: "the old login" },
-  { not: "(?:is|are|was) held", but: "has; is on hold (the state)" },
+  { not: "(?<!locks? )(?:is|are|was) held(?! by)", but: "has; is on hold (the state)" },
   { not: "neither well nor ill", but: "name the state" },
   { not: "for want of", but: "without, for lack of" },
   { not: "cannot be told", but: "is unknown" },
