@@ -6,7 +6,7 @@ import plainWords from "./lint/plain-words.js";
 
 /** Not rewritten yet: each list only shrinks. */
 const uncovered = {
-  comments: ["src/{io,app,cli,daemon,watch}/**", "test/**"],
+  comments: ["src/{app,cli,daemon,watch}/**", "test/**"],
   titles: ["test/*/**"],
   strings: ["src/{domain,programs,reconcile,io,config,app,cli,daemon,watch}/**"],
   markdown: ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md", "deploy/**", "docs/**", "findings/**", "test/**"],
