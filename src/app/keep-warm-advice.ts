@@ -21,7 +21,7 @@ export interface KeepWarmAdvice {
   readonly what: string;
   readonly why: string;
   readonly fix: string;
-  /** Whether it explains a run that had no effect. */
+  /** True if it explains a run that had no effect. */
   readonly explainsNoEffect: boolean;
 }
 
