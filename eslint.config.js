@@ -7,7 +7,7 @@ import plainWords from "./lint/plain-words.js";
 /** Not rewritten yet: each list only shrinks. */
 const uncovered = {
   comments: ["src/{cli,daemon,watch}/**", "src/app/{alert-words,status,words}.ts", "test/**"],
-  titles: ["test/*/**"],
+  titles: [],
   strings: ["src/{domain,programs,reconcile,io,config,app,cli,daemon,watch}/**"],
   markdown: ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md", "deploy/**", "docs/**", "findings/**", "test/**"],
 };
