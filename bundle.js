@@ -39,14 +39,14 @@ await program.write({
   chunkFileNames: "cli/[name].js",
 });
 await program.close();
-// What is said of the package's own source does not hold for what is made of it.
+// The package's own source consists of ES modules; the bundle does not.
 writeFileSync("dist/package.json", '{ "type": "commonjs" }\n');
 const sbom = sbomOf(new Set([...bundled.values()].map(({ name, version }) => `${name}@${version}`)));
 writeFileSync("dist/sbom.cdx.json", `${JSON.stringify(sbom, null, 2)}\n`);
 
 /**
- * What commander loads to start commands that are programs of their own, of which there are none: it would take a tenth of the
- * time of `credsyncd --version`.
+ * Checks for the module that commander loads to start commands as programs of their own. credsyncd has none, and loading it would
+ * take a tenth of the time of `credsyncd --version`.
  */
 function isUnused(id, importer) {
   return id === "node:child_process" && /[\\/]node_modules[\\/]commander[\\/]/.test(importer ?? "");

@@ -52,7 +52,7 @@ function reachable(refs, graph) {
   return found;
 }
 
-/** What names a component, and no prose: versions of npm word that differently. */
+/** Keeps the fields that identify a component. It drops prose, which versions of npm word differently. */
 function placed({ type, name, version, scope, purl, hashes, licenses, ...component }, bundled) {
   const ref = component["bom-ref"];
   return {

@@ -15,7 +15,7 @@ export async function absentGateways(gateways: readonly Gateway[]): Promise<Abse
   return (await Promise.all(absent)).flat();
 }
 
-/** Where a gateway should listen and does not, in words. */
+/** Describes the place where a gateway should listen, and does not. */
 export function absentText({ port, because }: ExpectedGateway): string {
   const where = `port ${String(port)} of this host, so that credsyncd reloads no gateway`;
   switch (because) {

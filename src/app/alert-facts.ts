@@ -10,7 +10,7 @@ import type { Config } from "../config/config.js";
 /** credsyncd's own state, where an alert is about no other store. */
 export const OWN_STATE = "credsyncd";
 
-/** What a reconcile, or a mere look, tells the alerts. */
+/** Returns the facts for the alerts from a reconcile, or from a scan without writes. */
 export function factsOf(result: ReconcileResult): Facts {
   const { observation, writes, adoptions, brieflyBusy } = result;
   const outcomes = [...writes, ...adoptions].filter(({ store }) => !brieflyBusy.has(store));
@@ -32,7 +32,7 @@ function flowsOf({ plan, observation, adoptions }: ReconcileResult): FlowFacts[]
   return plan.flows.map((flow) => {
     const { head, source, adoption, restoration, live, suspect, reports } = flow;
     const failed = adoptions.some(({ store, error }) => store === head.store && error !== null);
-    // That an adoption cannot be written is the store's own alert, and neither a rollback nor a logout.
+    // A failed adoption is an alert of the store itself, and neither a rollback nor a logout.
     const isHealing = adoption !== null || (restoration !== null && !failed);
     const shownProfile = sourceProfile(flow) === "" ? null : head.profile;
     const { store, profile } = head;
@@ -47,7 +47,7 @@ export function factsOfFailure(before: Facts | null, message: string, hint: stri
   return { ...known, failures: [...known.failures.filter(({ store }) => store !== OWN_STATE), { store: OWN_STATE, error }] };
 }
 
-/** Stores that a look could not judge: one that is half written, just changed, or being refreshed, is neither well nor ill. */
+/** Returns the stores that a scan could not judge: a half-written, just changed or refreshing one is in no known state. */
 export function undecidedIn({ observation, plan, writes, adoptions, brieflyBusy }: ReconcileResult): Set<StoreName> {
   const undecided = new Set<StoreName>(brieflyBusy);
   for (const { head, source } of plan.flows) if (isUndecided(source)) undecided.add(head.store);
@@ -69,8 +69,8 @@ function isUndecided(source: SourceVerdict): boolean {
 const PATIENCE_WITH_WARMTH = 0.75;
 
 /**
- * When the user is told of an end: as configured. Where keepWarm renews the login in its last minutes, every login gets so
- * far, so that only one that keepWarm did not renew by then is news.
+ * Returns how long before an expiry the user wants an alert: as configured. If keepWarm renews the login in its last minutes,
+ * every login gets that close to its expiry, so only one that keepWarm has not renewed by then is news.
  */
 export function alertWindows({ alerts, keepWarm }: Pick<Config, "alerts" | "keepWarm">): Windows {
   const { expiringWithinMs, signInWithinMs } = alerts;

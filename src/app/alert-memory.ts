@@ -6,7 +6,7 @@ import { readOwnFile, replaceOwnFile } from "../io/own-file.js";
 import type { Leftovers } from "../io/temporary-file.js";
 import type { AlertWords } from "./alert-words.js";
 
-/** What one notice tells the user's command, and the log. */
+/** One notice for the user's command and the log. */
 export interface ToldAlert {
   readonly kind: AlertKind;
   readonly store: string;
@@ -42,7 +42,7 @@ const fileShape = z.object({
   ),
 });
 
-/** What was told before, so that a restart repeats nothing; a file that cannot be understood counts as none. */
+/** Reads the alerts of earlier runs, so that a restart repeats nothing; a file that cannot be understood counts as none. */
 export async function readAlerts(stateDirectory: string): Promise<RememberedAlert[]> {
   try {
     const parsed = fileShape.safeParse(JSON.parse((await readOwnFile(fileIn(stateDirectory))) ?? "null"));

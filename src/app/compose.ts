@@ -38,11 +38,11 @@ export interface Composition {
   readonly lock: StateDirectoryLock;
   readonly takeInventory: TakeInventory;
   readonly reconciler: Reconciler;
-  /** Of switches that are under way. */
+  /** The journal of switches under way. */
   readonly journal: SwitchJournal;
   readonly fingerprintOf: FingerprintOf;
   readonly known: Pick<KnownPlaces, "replacedLinks" | "takeNewlyReplaced">;
-  /** What works from a memory of the stores, and is told after a write. */
+  /** Programs that work from a memory of the stores and must reload after a write. */
   readonly gateways: readonly Gateway[];
 }
 
@@ -80,8 +80,8 @@ export async function compose(config: Config, environment: Environment, access: 
 }
 
 /**
- * What is loaded where it is needed, so that a mere look starts early. Who writes, and the daemon, have it from the start:
- * later no descriptor may be free any more, or an upgrade may have replaced the program's files.
+ * Loads the modules that a mere scan does not need, so that it starts early. Commands that write, and the daemon, load them at
+ * the start: later there may be no free descriptor, or an upgrade may have replaced the program's files.
  */
 async function loadTheRest(): Promise<void> {
   await Promise.all([
@@ -105,7 +105,7 @@ async function cleanUp({ source, targets }: Config, environment: Environment, st
   }
 }
 
-/** None where they cannot be found now: the next look reports why. */
+/** Returns none if they cannot be found now: the next scan reports the reason. */
 async function lockDirectoriesIfKnown(
   { lockDirectories }: ConfiguredSource | ConfiguredTarget,
   environment: Environment,

@@ -62,13 +62,13 @@ export async function readHosts(
 
 interface ReadAgent extends Omit<InstalledAgent, "choice"> {
   readonly choice: Choice | null;
-  /** Where its store is; null where it has none. */
+  /** The place of its store; null if it has none. */
   readonly place: Place | null;
   readonly error: StoreError | null;
 }
 
 async function readAgent({ choice: store, ...agent }: InstalledAgent, { config, environment }: Composition): Promise<ReadAgent> {
-  // What is to be ignored is not even read.
+  // An ignored agent is not even read.
   const [place = null] = store?.places() ?? [];
   if (store === null || config.bindingOf(agent.agent) === "ignore") return { ...agent, choice: null, place, error: null };
   for (let attempt = 1; ; attempt++) {
@@ -83,7 +83,7 @@ async function readAgent({ choice: store, ...agent }: InstalledAgent, { config, 
   }
 }
 
-/** Whose each place is that several agents' stores are, by identity (rule R16b). */
+/** Decides which agent each place belongs to that several agents' stores share, by identity (rule R16b). */
 function holdingsOf(agents: readonly ReadAgent[], config: Config): Map<string, Holding<ReadAgent>> {
   const claims = new Map<string, [Claim<ReadAgent>, ...Claim<ReadAgent>[]]>();
   for (const name of agents) {
@@ -113,7 +113,10 @@ function toSwitchAgents(
   });
 }
 
-/** Agents of one host that use different or broken profiles; none where whose is what cannot be told, which is an error itself. */
+/**
+ * Finds agents of one host that use different or broken profiles. Returns none if the ownership of places is unknown, which is an
+ * error of its own.
+ */
 export async function findSplitBrains(composition: Composition, inventory: Inventory): Promise<SplitBrain[]> {
   try {
     const hosts = await readHosts(composition, () => true, [], inventory);

@@ -2,15 +2,15 @@ import type { ReadTarget } from "../reconcile/observe.js";
 import type { InheritedProfiles, ProfileStatus, StoreStatus } from "./status-report.js";
 
 /**
- * Says of every store what its agent uses of the one that it inherits from, and where a profile of its own keeps a login
- * from it that is in step with the source.
+ * Adds to every store's status the profiles that its agent inherits from another store, and the own profiles that hide a login
+ * there that is in sync with the source.
  */
 export function withInheritance(stores: readonly StoreStatus[], reads: readonly ReadTarget[]): StoreStatus[] {
   const readOf = new Map(reads.map((read) => [read.target.store.name, read]));
   return stores.map((status): StoreStatus => {
     const read = readOf.get(status.store);
     const from = read?.target.origin.inheritsFrom ?? null;
-    // Of a store that could not be read nobody can tell what it lacks.
+    // Nobody knows what an unreadable store lacks.
     if (read?.snapshot == null || from === null || read.target.binding === "ignore") return status;
     const own = new Set(read.snapshot.profiles.map(({ id }) => id));
     const inherited = servedProfiles(stores, from).filter((profile) => !own.has(profile));
@@ -27,7 +27,7 @@ export function withInheritance(stores: readonly StoreStatus[], reads: readonly 
   });
 }
 
-/** What an agent uses of another store. */
+/** Lists the profiles that an agent uses of another store. */
 export function inheritedProfiles(stores: readonly StoreStatus[], { store, profiles }: InheritedProfiles): ProfileStatus[] {
   return profilesOf(stores, store).filter(({ profile }) => profiles.includes(profile));
 }

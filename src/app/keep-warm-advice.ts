@@ -10,7 +10,7 @@ export const FIRST_RETRY_MS = 30_000;
 
 /** A reason why the configured keepWarm may not renew the login. */
 export interface KeepWarmAdvice extends RenewalDoubt {
-  /** Whether it explains a run that had no effect. */
+  /** True if it explains a run that had no effect. */
   readonly explainsNoEffect: boolean;
 }
 
@@ -54,7 +54,7 @@ export function keepWarmAdvice(
   return advice;
 }
 
-/** What to do about a run that changed nothing, where nothing else explains it. */
+/** Returns the hint for a run that changed nothing, if nothing else explains that. */
 export function noEffectHint({ keepWarm, source }: Pick<Config, "keepWarm" | "source">): string {
   const runs = programs.find(({ renewal }) => renewal?.isRunBy(keepWarm?.command ?? []) === true) ?? source.program;
   return runs.renewal?.noEffectHint ?? "run it by hand, and see whether the program that keeps the login renews it";

@@ -25,7 +25,7 @@ const shape = z.object({
 type Known = z.infer<typeof shape>;
 type Places = Omit<Known, "schemaVersion">;
 
-/** A link in the place of a source's file that a program replaced by a file; what it led to keeps the old login. */
+/** A link at a source's file that a program replaced by a file; the file behind the link keeps the old login. */
 export interface ReplacedLink {
   readonly store: StoreName;
   readonly path: string;
@@ -34,12 +34,12 @@ export interface ReplacedLink {
 }
 
 /**
- * What is remembered of places, in the state directory.
+ * The memory of places, in the state directory.
  *
- * The agents that each `openclaw.json` named when it was last understood: a process that starts while the file is half saved
- * still knows which directory a pinned agent's is. The directories of stores that credsyncd makes: one that was removed and
- * made again is a new one, in which nobody logged out. The links in the place of a source's file: whoever follows the file that
- * such a link led to is left behind when Claude Code replaces the link.
+ * It has the agents that each `openclaw.json` named when it was last understood: a process that starts while the file is half
+ * saved still knows a pinned agent's directory. It has the directories of stores that credsyncd makes: one that was removed and
+ * made again is a new one, in which nobody logged out. It has the links at a source's file: programs that follow the file behind
+ * such a link keep the old login when Claude Code replaces the link.
  */
 export class KnownPlaces {
   readonly #stateDirectory: string;
@@ -85,7 +85,7 @@ export class KnownPlaces {
     }
   }
 
-  /** Whether a store's directory is another one than it was when the store last held a login. */
+  /** Checks whether a store's directory is another one than when the store last had a login. */
   isRenewed(store: StoreName, path: string): boolean {
     const before = this.#directories.get(store);
     const now = directoryIdentity(dirname(path), this.#stateDirectory);
@@ -169,7 +169,7 @@ function targetOf(path: string): string | null {
   }
 }
 
-/** Whether a file of its own is now where a link was; a link that leads the other way is as good as the old one. */
+/** Checks whether a separate file has replaced a link. A link from the old file to the new one is as good as the old link. */
 function isReplaced(path: string, target: string): boolean {
   try {
     if (!lstatSync(path).isFile()) return false;

@@ -12,14 +12,16 @@ export interface Lag {
   readonly gateway: string;
   /** Since the first write that it was not told of (epoch ms). */
   readonly since: number;
-  /** When the replaced token ends (epoch ms): near its end a gateway reads its store again by itself. Null: not known. */
+  /**
+   * When the replaced token expires (epoch ms); shortly before, a gateway reads its store again without a reload. Null: unknown.
+   */
   readonly until: number | null;
   readonly reason: LagReason;
-  /** Who listened when it was first tried; null before that. */
+  /** The listener at the first attempt; null before that. */
   readonly listener: string | null;
 }
 
-/** Whether a gateway that lagged does not any more: another start of it read the stores, or the replaced token has ended. */
+/** Checks whether a gateway no longer lags: it restarted and so read the stores, or the replaced token has expired. */
 export function isOver({ listener: before, until }: Lag, listener: string | null, now: number): boolean {
   if (listener === null) return true;
   const isAnother = before !== null && before !== listener && ![before, listener].includes(UNKNOWN_LISTENER);
@@ -52,7 +54,7 @@ export function gatewayStatus({ gateway, since, until, reason }: Lag): GatewaySt
   };
 }
 
-/** That a gateway lags, since when, why, and until when at the latest. */
+/** Says since when a gateway lags, why, and until when at the latest. */
 export function lagLine({ laggingSince, until, explanation }: GatewayStatus, now: number): string {
   const left = until === null ? "" : `, or for ${formatDuration(Date.parse(until) - now)} at the longest`;
   return `may use the old login until its next turn, a reload or a restart${left}; since ${formatDuration(now - Date.parse(laggingSince))} ago: ${explanation}`;
@@ -78,7 +80,7 @@ export function lagText(reason: LagReason): string {
   }
 }
 
-/** What a person does about a gateway that was not told. */
+/** The user's remedy for a gateway that did not reload. */
 export function lagHint(reason: LagReason): string {
   switch (reason) {
     case "reloading":

@@ -12,7 +12,7 @@ import { programOf } from "../programs/registry.js";
 const FIRST_RETRY_MS = 15_000;
 const LONGEST_RETRY_MS = 15 * 60_000;
 
-/** What was written to a gateway's stores: whether anything was, and when the last of the replaced tokens ends. */
+/** The writes to a gateway's stores: whether there were any, and the latest expiry of the replaced tokens. */
 export interface Overwritten {
   /** Epoch ms; null where one says no end. */
   readonly endsAt: number | null;
@@ -27,10 +27,10 @@ export interface ReloadPorts {
 }
 
 /**
- * Makes a running gateway use what was written: it works from a snapshot in memory until it is told.
+ * Makes a running gateway use a written login: it works from a snapshot in memory until a reload.
  *
- * Requests that come while a reload runs become one more reload after it; a failed one is tried again, ever later unless
- * more is written, until the replaced token has ended or another start of the gateway has read the stores.
+ * Requests during a reload become one more reload after it. It retries a failed one with growing delays, or sooner after another
+ * write, until the replaced token has expired or the gateway has restarted and read the stores.
  */
 export class Reloader {
   readonly #ports: ReloadPorts;
@@ -38,10 +38,10 @@ export class Reloader {
   #running: Promise<void> | null = null;
   /** The last failure that was said; it is said again only after a success. */
   #said: LagReason | null = null;
-  /** Whether it was said that nobody listens where the gateway should. */
+  /** True if the log already says that nobody listens where the gateway should. */
   #saidAbsent = false;
   #lag: Lag | null = null;
-  /** Cuts short how long a gateway that could not be told is left alone. */
+  /** Shortens the pause after a failed reload. */
   #hurry = new AbortController();
 
   constructor(ports: ReloadPorts) {
@@ -101,7 +101,10 @@ export class Reloader {
     }
   }
 
-  /** What is written meanwhile is told sooner: why it failed may be long over. @returns for how long the next time (ms) */
+  /**
+   * Pauses before the next attempt, which comes sooner after another write: the cause of the failure may be long over. @returns
+   * the pause after that (ms)
+   */
   async #leaveAlone(retryMs: number, signal: AbortSignal): Promise<number> {
     const { clock } = this.#ports;
     const soonest = clock.monotonic() + FIRST_RETRY_MS;
@@ -126,7 +129,7 @@ export class Reloader {
     const outcome = await gateway.reload(signal);
     if (signal.aborted) return true;
     if (outcome.kind === "done") {
-      // What was written meanwhile may have come too late for it.
+      // The reload may have come too early for a write during it.
       if (!this.#isWanted) this.#become(null);
       this.#said = null;
       log.info({ durationMs: Math.round(clock.monotonic() - startedAt) }, "gateway reloaded");
@@ -166,7 +169,7 @@ export class Reloader {
   }
 }
 
-/** What a reconcile overwrote in OpenClaw's stores; null where it wrote to none. */
+/** Returns a reconcile's writes to OpenClaw's stores; null if there were none. */
 export function overwrittenBy({
   plan,
   adoptions,
@@ -216,7 +219,7 @@ export async function reloadNow(
   return (await Promise.all(lags)).filter((lag) => lag !== null);
 }
 
-/** OpenClaw's words may name devices and addresses, so only what is known of them is told. */
+/** Reduces a failure to a known reason: OpenClaw's output may name devices and addresses. */
 function reasonOf(outcome: Exclude<CommandOutcome, { kind: "done" }>): LagReason {
   switch (outcome.kind) {
     case "not-found":

@@ -11,11 +11,11 @@ import { wordsFor } from "./alert-words.js";
 import type { StatusAlert } from "./status-report.js";
 
 /**
- * The alerts that hold at this moment, whether or not a daemon runs to tell them. What needs time to be known comes from
- * what the daemon remembers; everything else from the look itself.
+ * Returns the alerts that are active now, with or without a daemon. The daemon's memory supplies those that need time to be
+ * known; the scan supplies all others.
  *
- * @param result of a mere look
- * @param isRunning whether the daemon's word is that of now
+ * @param result of a scan without writes
+ * @param isRunning true if the daemon's memory is up to date
  */
 export async function alertsNow(
   result: ReconcileResult,
@@ -27,12 +27,12 @@ export async function alertsNow(
 ): Promise<StatusAlert[]> {
   const remembered = await readAlerts(stateDirectory);
   const { conditions } = conditionsOf(factsOf(result), alertWindows(config), now);
-  // A mere look writes nothing, so that it cannot tell whether what is to be written can be.
+  // This scan writes nothing, so it cannot know whether the planned writes would succeed.
   const undecided = new Set([...undecidedIn(result), ...toBeWritten(result)]);
   const { alerts } = advanceAlerts(remembered, { conditions, undecided, isResync: false }, config.alerts.repeatEveryMs, now);
   const present = new Map(conditions.map((condition) => [alertKey(condition), condition]));
   const known = new Map(remembered.map((alert) => [alertKey(alert), alert]));
-  // What no daemon remembers did not begin just because someone looks.
+  // An alert that no daemon remembers did not begin with this scan.
   const isRemembered = (alert: Alert): boolean => known.get(alertKey(alert))?.resolvedAt === null;
   const isOfUnknownAge = (alert: Alert): boolean => present.get(alertKey(alert))?.startedAt === null && !isRemembered(alert);
   const active = alerts.filter(isActive);
@@ -43,7 +43,7 @@ export async function alertsNow(
     if (condition !== undefined) {
       const { severity } = condition;
       const since = isOfUnknownAge(alert) ? heldSince(condition, events) : alert.since;
-      // Its age is told beside it.
+      // The caller shows its age beside it.
       return [{ kind, store, profile, severity, since: iso(since), ...wordsFor(condition, now, now) }];
     }
     // No look at the stores shows it, or this one could not judge: then the daemon knows.
@@ -67,7 +67,7 @@ function heldSince({ kind, reason, store, profile }: Condition, events: readonly
   const last = events.findLast(
     (event) => event.kind === "hold" && event.store === store && (profile === null || event.profile === profile),
   );
-  // A compacted ledger knows that it is held, and not since when.
+  // A compacted ledger has the hold, but not its time.
   const isSame = last?.kind === "hold" && [kind, reason].includes(last.reason);
   return isSame && last.at > 0 ? last.at : null;
 }

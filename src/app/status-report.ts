@@ -33,7 +33,7 @@ export interface ProfileStatus {
   readonly hint: string | null;
   readonly generation: string | null;
   readonly expiresAt: string | null;
-  /** The store whose login, in step with the source, this one keeps from its agent; null where it hides none. */
+  /** The store whose login, in sync with the source, this profile hides from its agent; null if it hides none. */
   readonly hides: string | null;
   /** False where its program lists this profile and never sends it. */
   readonly used: boolean;
@@ -41,7 +41,7 @@ export interface ProfileStatus {
   readonly sends: string | null;
 }
 
-/** What an agent uses of another store, because it has nothing of that id itself. */
+/** The profiles that an agent uses of another store, because it has none with these ids itself. */
 export interface InheritedProfiles {
   readonly store: string;
   readonly profiles: readonly string[];
@@ -71,11 +71,11 @@ export interface FoundPath {
   readonly path: string;
 }
 
-/** A gateway works from a memory of its stores until it is told, takes a turn or is restarted. */
+/** A gateway that works from a memory of its stores until it reloads, takes a turn or restarts. */
 export interface GatewayStatus {
   readonly gateway: string;
   readonly laggingSince: string;
-  /** When the replaced token ends, after which the gateway reads its store by itself; null where that is not known. */
+  /** When the replaced token expires, after which the gateway reads its store without a reload; null if unknown. */
   readonly until: string | null;
   /** One word, for scripts: why it was not told. */
   readonly reason: string;
@@ -99,7 +99,7 @@ export interface StatusAlert extends Omit<ToldAlert, "since"> {
   readonly hint: string;
 }
 
-/** What `credsyncd status --json` prints; fields are only ever added. */
+/** The output of `credsyncd status --json`; fields are only ever added. */
 export interface StatusReport {
   readonly schemaVersion: 1;
   readonly at: string;
@@ -124,7 +124,7 @@ export interface StatusReport {
   /** Agents that use different or broken profiles for one provider. */
   readonly splitBrain: readonly SplitBrain[];
   readonly alerts: readonly StatusAlert[];
-  /** Of the stores in sync those whose program sends none of the profiles that follow. */
+  /** The stores in sync whose program sends none of the profiles that follow. */
   readonly unused: readonly string[];
   readonly summary: {
     readonly stores: number;

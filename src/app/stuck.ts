@@ -7,10 +7,10 @@ import type { Composition } from "./compose.js";
 const ATTEMPTS = 3;
 
 /**
- * Before a process ends: tries for the last time to remove what could not be removed. What is still there is left to the
- * next start, which finds the state directory as a killed process leaves it.
+ * Tries for the last time, before a process ends, to remove files that could not be removed. If some remain, it leaves the state
+ * directory as a killed process does, so that the next start removes them.
  *
- * @returns what is left
+ * @returns the files that remain
  */
 export async function leaveStuck({ environment, lock }: Pick<Composition, "environment" | "lock">): Promise<Stuck[]> {
   const { clock, predecessors } = environment;
@@ -28,7 +28,7 @@ async function leave(lock: Composition["lock"]): Promise<void> {
   try {
     await lock.leave();
   } catch (error) {
-    // Where it cannot be made nothing more can be done; what is left was told.
+    // If that fails there is nothing more to do; the caller has reported the files.
     if (!(error instanceof Failure)) throw error;
   }
 }

@@ -32,10 +32,10 @@ import type { Composition } from "./compose.js";
 import { readHosts, type HostRead, type TakesPart } from "./hosts.js";
 import { asFailure, toFailure } from "./store-failure.js";
 
-/** A switch that others got in the way of, and that left everything as it was, is planned anew. */
+/** The number of plans for a switch that other programs disturb without any change of the stores. */
 const ATTEMPTS = 5;
 
-/** What became of one store. */
+/** The result for one store. */
 export interface SwitchRow extends Omit<PlannedStore, "result" | "changes" | "relied"> {
   readonly result: "updated" | "would-update" | "unchanged" | "absent" | "rolled-back" | "failed";
   readonly error: StoreError | null;
@@ -45,7 +45,7 @@ export interface SwitchResult {
   readonly committed: boolean;
   readonly rows: readonly SwitchRow[];
   readonly warnings: SwitchPlan["warnings"];
-  /** Whether nothing is left that the next command has to undo. */
+  /** True if the next command has nothing left to undo. */
   readonly settled: boolean;
 }
 
@@ -88,7 +88,7 @@ interface Prepared {
   readonly parts: readonly SwitchPart[];
 }
 
-/** @throws StoreError where a store proves to be none only when its values are looked at */
+/** @throws StoreError if a store turns out to be none only once its values are read */
 async function prepareFor(...of: Parameters<typeof planFor>): Promise<Prepared> {
   const planned = await planFor(...of);
   return { planned, parts: planned.flatMap(partsOf) };
@@ -207,7 +207,7 @@ export interface AgentResolution extends Resolution {
   readonly agent: SwitchAgent;
 }
 
-/** What every agent of a host would use for a provider (epoch ms). */
+/** Resolves the profile that every agent of a host would use for a provider (epoch ms). */
 export function resolutionsIn({ agents, preferences }: SwitchHost, provider: string, now: number): AgentResolution[] {
   return agents.map((agent) => ({ agent, ...resolveActive(sightOf(agent, agents), provider, preferences, now) }));
 }
@@ -236,7 +236,7 @@ async function recoverAll(composition: Composition, signal: AbortSignal): Promis
   return recoveries;
 }
 
-/** What was done about a switch that a crash had interrupted, in words. */
+/** Describes the recovery of a switch that a crash had interrupted. */
 export function recoveryText({ record, committed, settled, parts }: Recovery): string {
   const what = `the switch of ${record.provider} to ${record.profile}, interrupted at ${new Date(record.at).toISOString()},`;
   const failed = parts.filter(({ error }) => error !== null).map(({ store, error }) => `${store}: ${error?.message ?? ""}`);
@@ -257,7 +257,7 @@ function portsOf(composition: Composition): TransactionPorts {
   return { journal, clock: environment.clock, random: Math.random, renewed: (image) => renewed(image, composition) };
 }
 
-/** What to put back for a removed profile: a login that was spent since is replaced by the live one of its chain. */
+/** Returns the image to put back for a removed profile: the live login of its chain replaces one that was spent since. */
 async function renewed(image: Secret, { ledger, fingerprintOf, reconciler, config }: Composition): Promise<Secret | null> {
   const token = refreshTokenIn(image);
   const state = await ledger.load();

@@ -45,7 +45,7 @@ export function systemEnvironment(): Environment {
   };
 }
 
-/** Where HOME is not set, the system's own files say; a user that is not in them, as a container's may be, has none. */
+/** Returns the home, by the system's own files if HOME is not set. A user that they lack, such as a container's, has none. */
 function homeOfUser(): string {
   try {
     return homedir();
@@ -65,7 +65,7 @@ function withoutSupervisor(variables: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(variables).filter(([name]) => !own.includes(name)));
 }
 
-/** Where credsyncd keeps its own state: `${XDG_STATE_HOME:-~/.local/state}/credsyncd`. */
+/** Returns credsyncd's own state directory: `${XDG_STATE_HOME:-~/.local/state}/credsyncd`. */
 export function stateDirectoryOf(environment: Environment): string {
   return join(baseDirectory(environment, "XDG_STATE_HOME", ".local", "state"), "credsyncd");
 }

@@ -7,7 +7,7 @@ import type { TargetReport } from "../domain/target-verdict.js";
 /** The store whose login of a profile's id its agent's next turn sends; null for none. */
 export type SendsFrom = (report: TargetReport) => StoreName | null;
 
-/** What every agent's next turn would send, which need not be what its own store holds. */
+/** Returns the login that every agent's next turn would send, which need not be its own store's. */
 export function turnsIn({ observation, plan }: ReconcileResult, now: number): SendsFrom {
   const overruledBy = new Map(observation.reads.map(({ target }) => [target.store.name, target.origin.overruledBy ?? null]));
   const rows = new Map(plan.reports.map(({ target }) => [placementKey(target.store, target.profile), target]));

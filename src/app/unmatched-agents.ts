@@ -4,7 +4,7 @@ import { nearest } from "../domain/nearest.js";
 import { isPresentable } from "../domain/presentable.js";
 import type { AgentIds } from "../programs/located-store.js";
 
-/** The names and patterns in the configuration's `agents` that no agent has; none where one place's agents are not known. */
+/** Returns the names and patterns in the configuration's `agents` that no agent has; none if one place's agents are unknown. */
 export function unmatchedIn({ agentPatterns }: Pick<Config, "agentPatterns">, places: readonly AgentIds[]): UnmatchedAgent[] {
   const known = new Set<string>();
   for (const ids of places) {
@@ -29,7 +29,7 @@ export function unmatchedText({ pattern }: UnmatchedAgent): string {
 /** Why that matters. */
 export const UNMATCHED_WHY = "an agent that it does not name follows the source, and its own login is replaced";
 
-/** What a person does about it. */
+/** The user's remedy for it. */
 export function unmatchedHint({ meant }: UnmatchedAgent): string {
   return meant === null ? "correct the name, or take it out" : `did you mean "${meant}"?`;
 }

@@ -8,7 +8,7 @@ import type { ReconcileResult } from "../reconcile/reconciler.js";
 export interface UnusedProfile {
   readonly store: StoreName;
   readonly profile: ProfileId;
-  /** What about it keeps its program from using it. */
+  /** The part of it that keeps its program from using it. */
   readonly reason: "id" | "provider";
   readonly explanation: string;
   readonly hint: string;

@@ -9,7 +9,7 @@ export function agentMatcher(pattern: string): { readonly matches: (id: string) 
   return { matches: (agent) => agent === id, isGlob: false };
 }
 
-/** Alternatives and classes, and what no id has in it: OpenClaw puts one `-` in the place of a run of these. */
+/** Alternatives and classes, and runs of characters that no id has: OpenClaw replaces such a run by one `-`. */
 const PARTS = /\{[^{}]*\}|\[[^\]]*\]|(?:[^a-z0-9_*?[\]{}()!+@|\\-]|[+@](?!\()|(?<!^)!(?!\())+/g;
 
 /** A pattern with its literal parts as OpenClaw normalises ids; what is special in a pattern stays. */

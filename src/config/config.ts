@@ -15,10 +15,10 @@ export interface Config {
   readonly path: string | null;
   readonly source: ConfiguredSource;
   readonly targets: readonly ConfiguredTarget[];
-  /** Whether an agent is given a profile that it does not have. */
+  /** Decides whether an agent receives a profile that it lacks. */
   readonly create: ConfigFile["create"];
   readonly policy: Policy;
-  /** What the user decided for an agent, by its id as OpenClaw normalises it. */
+  /** The user's choice for an agent, by its id as OpenClaw normalises it. */
   readonly bindingOf: (agent: string) => Binding;
   /** Every name and pattern in `agents`, as the user wrote it. */
   readonly agentPatterns: readonly AgentPattern[];
@@ -34,7 +34,7 @@ export interface Config {
   readonly keepWarm: { readonly command: Command; readonly beforeMs: number } | null;
   /** The file for Prometheus, or null. */
   readonly metricsFile: string | null;
-  /** How a running gateway is told to use what was written: by OpenClaw's own command, another one, or not at all. */
+  /** The way to make a running gateway use a written login: OpenClaw's own command, another one, or none. */
   readonly reload: ConfigFile["reload"]["openclaw"];
   readonly log: ConfigFile["log"];
   /** The file's content with the defaults filled in, for `config show`. */
@@ -48,7 +48,7 @@ export interface AgentPattern {
   readonly matches: (agent: string) => boolean;
 }
 
-/** What an empty file says. */
+/** The configuration of an empty file. */
 export const defaults: ConfigFile = {
   source: defaultSource,
   targets: defaultTargets,
@@ -122,7 +122,7 @@ function warmthMs({ command, before }: NonNullable<ConfigFile["keepWarm"]>, know
   return Math.min(parseDurationMs(before) ?? 0, ...limits);
 }
 
-/** A store that is to be given a login in two ways would be written for ever. */
+/** Refuses a store that would receive a login in two ways: credsyncd would write it forever. */
 function refuseTwins(targets: readonly ConfiguredTarget[], path: string | null): void {
   const places = targets.map(placeKey);
   const index = places.findIndex((place, at) => places.indexOf(place) < at);

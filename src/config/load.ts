@@ -10,7 +10,7 @@ import { defaults, noGlobs, toConfig, type Config } from "./config.js";
 /** Far above any configuration. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
-/** Where the configuration is looked for: `--config`, else `$CREDSYNCD_CONFIG`, else the XDG place. */
+/** Returns the path of the configuration: `--config`, else `$CREDSYNCD_CONFIG`, else the XDG place. */
 export function configPath(option: string | null, environment: Environment): { readonly path: string; readonly named: boolean } {
   const named = option ?? variable(environment, "CREDSYNCD_CONFIG");
   if (named !== null) return { path: resolve(expandHome(named, environment.home)), named: true };
@@ -30,7 +30,7 @@ export async function loadConfig(
 ): Promise<Config> {
   const { path, named } = configPath(option, environment);
   const text = readConfig(path, named);
-  // What reads a file is loaded where there is one: without it commands start earlier.
+  // The parser loads only if there is a file: without it commands start earlier.
   return text === null ? toConfig(null, defaults, noGlobs, known) : (await import("./parse.js")).parseConfig(text, path, known);
 }
 

@@ -53,7 +53,7 @@ function explain(issue: Issue, path: string, known: readonly Program[]): Failure
   return new Failure("config", `${path}: ${place} must be ${expectation(issue)}`, "see: credsyncd config schema");
 }
 
-/** A key as it may be told: someone may have put a token in the wrong place. */
+/** Returns a key in a form that is safe to show: someone may have put a token in the wrong place. */
 function shown(key: string): string {
   return isPresentable(key) ? key : "(not shown)";
 }

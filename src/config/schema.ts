@@ -50,7 +50,7 @@ const ownShape = {
     z.strictObject({
       expiringWithin: z._default(duration, "1h"),
       signInWithin: z._default(duration, "3d"),
-      /** How long after an alert was told it is told again while it lasts. */
+      /** The interval between repeated reports of an active alert. */
       repeatEvery: z._default(durationOf(60_000, 'a duration of at least a minute, such as "6h"'), "6h"),
       /** Run for every alert, which it reads as JSON on its stdin. */
       command: z.optional(command('["my-pager", "--from", "credsyncd"]')),
@@ -110,7 +110,7 @@ export function configShapeOf(known: readonly Program[]): z.ZodMiniType<ConfigFi
   });
 }
 
-/** What the file says, defaults filled in; without `profiles` where the source names its one profile itself. */
+/** The content of the file with defaults filled in; without `profiles` if the source itself names its one profile. */
 export type ConfigFile = z.infer<z.ZodMiniObject<typeof ownShape>> & {
   readonly source: Entry;
   readonly targets: readonly Entry[];

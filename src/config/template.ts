@@ -1,7 +1,7 @@
 import type { Binding } from "../domain/observation.js";
 import type { Share } from "../domain/store.js";
 
-/** What `config init` asks about; everything else has a default. */
+/** The answers to the questions of `config init`; everything else has a default. */
 export interface Choices {
   /** How much of the login OpenClaw's agents get; null where the user did not say. */
   readonly share: Share | null;

@@ -5,7 +5,7 @@ import { isReadOnly } from "../io/trusted-file.js";
 import { isOwnGroup } from "../io/user-group.js";
 import { shellWord } from "../domain/shell-word.js";
 
-/** What the system says of a file, or of the directory that it is in. */
+/** The owner and mode of a file, or of the directory that it is in. */
 export interface Standing {
   readonly path: string;
   readonly isDirectory: boolean;
@@ -14,12 +14,12 @@ export interface Standing {
   readonly mode: number;
 }
 
-/** Whose word counts, and who else may write. */
+/** Decides who may own and who may write a configuration. */
 export interface Trust {
   readonly uid: number;
-  /** Whether nobody but this user is in a group. */
+  /** Checks whether a group has no members but this user. */
   readonly isOwnGroup: (gid: number) => boolean;
-  /** Whether nobody at all can write there, whatever the mode says: a ConfigMap is mounted with mode 0777. */
+  /** Checks whether nobody at all can write there, whatever the mode says: a ConfigMap is mounted with mode 0777. */
   readonly isReadOnly: (path: string) => boolean;
 }
 

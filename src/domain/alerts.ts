@@ -1,6 +1,6 @@
 import type { ProfileId, StoreName } from "./store.js";
 
-/** Everything that a person is told of by an alert; the words of the contract. */
+/** The kinds of alerts, which users see and scripts rely on. */
 export const alertKinds = [
   "expiring",
   "expired",
@@ -27,7 +27,7 @@ export const severities = ["warning", "error"] as const;
 
 export type Severity = (typeof severities)[number];
 
-/** Something that is not as it should be, as one look found it. */
+/** A problem that one scan found. */
 export interface Condition {
   readonly kind: AlertKind;
   readonly store: StoreName;
@@ -35,21 +35,21 @@ export interface Condition {
   readonly severity: Severity;
   /** One word for scripts and for the choice of words, or null. */
   readonly reason: string | null;
-  /** What is wrong in words, where the look says more than the kind does. */
+  /** A description of the problem, if the scan knows more than the kind says. */
   readonly explanation: string | null;
-  /** What to do, where the look knows better than the kind does. */
+  /** A hint for the user, if the scan knows more than the kind says. */
   readonly hint: string | null;
-  /** When it began (epoch ms), where that is known of itself; else it began when it was first seen. */
+  /** Start of the problem (epoch ms), if the scan knows it; otherwise it starts when credsyncd first sees it. */
   readonly startedAt: number | null;
   /** The end (epoch ms) that it is about, or that the other programs' work has; null for none. */
   readonly endsAt: number | null;
-  /** How long it must last before it is told: what may mend itself is given the time to. */
+  /** How long the problem must last before credsyncd reports it. A problem that may go away without help gets this time. */
   readonly patience: "none" | "a-minute" | "two-resyncs";
-  /** Too weak to be told of, but no end of what was: the other edge of a threshold. */
+  /** True if the problem is too weak to raise an alert, but keeps an active one: the other edge of a threshold. */
   readonly onlyKeeps: boolean;
 }
 
-/** One thing that was, is or may come to be told. */
+/** An alert that is pending, active or over. */
 export interface Alert {
   readonly kind: AlertKind;
   readonly store: StoreName;
@@ -64,18 +64,20 @@ export interface Alert {
   readonly saidAt: number | null;
   /** Since when the condition is gone; null while it is there. */
   readonly goneSince: number | null;
-  /** When it was told to be over; it is remembered for a while, so that one that comes and goes is told ever less. */
+  /**
+   * When credsyncd reported its end. It remembers the alert for a while, and reports one that comes and goes less and less often.
+   */
   readonly resolvedAt: number | null;
   /** How often it was raised lately. */
   readonly raises: number;
 }
 
-/** What one look found, as far as alerts go. */
+/** The result of one scan, as far as alerts need it. */
 export interface Seen {
   readonly conditions: readonly Condition[];
-  /** Stores that the look could not judge: what was said of them stays. */
+  /** Stores that the scan could not judge: their alerts stay as they are. */
   readonly undecided: ReadonlySet<StoreName>;
-  /** Whether the regular resync was the reason to look. */
+  /** True if the regular resync caused the scan. */
   readonly isResync: boolean;
 }
 
@@ -105,7 +107,7 @@ const LONGEST_SETTLE_MS = 30 * MINUTE_MS;
 /** So long an alert that is over counts as one that may come and go. */
 const REMEMBERED_MS = 60 * MINUTE_MS;
 
-/** Of these a login or a store has one at a time: a later one says more. */
+/** A login or store has one alert of these kinds at a time; a later kind says more. */
 const EXCLUSIVE: ReadonlySet<AlertKind> = new Set(
   alertKinds.filter((kind) => !["sign-in-ends", "keep-warm-failed", "suspect"].includes(kind)),
 );
@@ -115,12 +117,12 @@ export function alertKey({ kind, store, profile }: Pick<Condition, "kind" | "sto
   return JSON.stringify([kind, store, profile]);
 }
 
-/** Whether an alert holds now: it was told, and not that it is over. */
+/** Checks whether an alert is active: raised, and not resolved. */
 export function isActive({ raisedAt, resolvedAt }: Alert): boolean {
   return raisedAt !== null && resolvedAt === null;
 }
 
-/** Takes what a look found into account: what is to be told now, what is remembered, and when time alone matters next. */
+/** Applies one scan to the alerts. Returns the events to report now, the alerts to remember, and the next time that matters. */
 export function advanceAlerts(before: readonly Alert[], seen: Seen, repeatEveryMs: number, now: number): Advanced {
   const conditions = new Map(seen.conditions.map((condition) => [alertKey(condition), condition]));
   const steps: Step[] = [];
@@ -205,7 +207,7 @@ function gone(alert: Alert, seen: Seen, now: number): Step {
   return { alert: resolved, notice: { event: "resolved", alert: resolved, condition: null }, wakeAt: null };
 }
 
-/** Whether a condition tells anew what an alert told before, about the same login or store. */
+/** Checks whether a condition replaces an earlier alert about the same login or store. */
 function supersedes(condition: Condition, alert: Alert): boolean {
   if (condition.onlyKeeps || condition.patience === "two-resyncs") return false;
   if (condition.store !== alert.store || !EXCLUSIVE.has(alert.kind) || !EXCLUSIVE.has(condition.kind)) return false;

@@ -17,7 +17,7 @@ import {
 import type { HeldCredential, ObservedTarget, Orders } from "./observation.js";
 import { REFRESH_WINDOW_MS, type SourceVerdict } from "./source-verdict.js";
 
-/** What appears so soon after a refresh was seen under way is what it brought; later, someone may have signed in. */
+/** A login that appears this soon after a refresh under way came from that refresh. Later, someone may have signed in. */
 const FENCE_PROVES_MS = 10 * 60_000;
 
 /** Why an agent's unknown generation is surely the next one of the source's chain (rule R5a). */
@@ -33,13 +33,13 @@ export interface Candidate {
   readonly proof: Proof | null;
   /** The user named this store. */
   readonly ordered: boolean;
-  /** Whether the ledger ties it to the live chain; what only the user's word ties to it begins a chain of its own. */
+  /** True if the ledger ties it to the live chain. A login that only the user's order ties to it begins its own chain. */
   readonly descends: boolean;
 }
 
 interface Context {
   readonly verdict: SourceVerdict;
-  /** Of what the source holds, also of a logged-out one. */
+  /** The account of the source's login, even of a logged-out one. */
   readonly sourceAccount: Account | null;
   readonly targets: readonly ObservedTarget[];
   /** With what the source brings just now. */
@@ -93,7 +93,7 @@ function asCandidate(target: ObservedTarget, context: Context): Candidate | null
   // By its name it is the source's, and it was made another provider's: what it holds now is of no use to the source.
   if (target.listed && !target.related) return null;
   const { generation } = held;
-  // What was given no refresh token cannot have refreshed; by the user's own word its login may still be taken.
+  // A target without a refresh token cannot have refreshed. The user may still order the adoption of its login.
   const candidate = target.share === "full" ? asDescendant(target, held, generation, context) : null;
   if (!isOrdered(target, held, context)) return candidate;
   // Nobody could use what expires at a time that no login has, and the source least of all.
@@ -114,8 +114,8 @@ function namesAnotherAccount(target: ObservedTarget, { live, sourceAccount, ledg
 }
 
 /**
- * Whether a profile holds a generation of the live chain, so that it is of the live login's account, whatever e-mail stands
- * beside it: accounts change their e-mail.
+ * Checks whether a profile has a generation of the live chain. Such a generation belongs to the live login's account, whatever
+ * e-mail is beside it: accounts change their e-mail.
  */
 export function holdsOwnChain({ held, account }: ObservedTarget, live: Live, ledger: LedgerState): boolean {
   if (held.kind !== "credential" || haveDifferentIds(account, live.account)) return false;
@@ -126,7 +126,7 @@ export function holdsOwnChain({ held, account }: ObservedTarget, live: Live, led
 function asDescendant(target: ObservedTarget, held: HeldCredential, generation: Fingerprint, context: Context): Candidate | null {
   const { ledger, live, verdict } = context;
   const candidate = { target, held, generation, ordered: false, descends: true };
-  // The very login that the source is marked for, before the ledger knew anything.
+  // The ledger is still empty, and the source's fence names this login.
   if (live === null) {
     const isLost = verdict.kind === "fenced" && verdict.neverSent && verdict.until === null && verdict.lost === generation;
     const hasEnd = endOf(held, target, context.ends) !== null;
@@ -144,7 +144,7 @@ function asDescendant(target: ObservedTarget, held: HeldCredential, generation: 
   return { ...candidate, proof: prove(target, placement, parent, context) };
 }
 
-/** What the profile was last known to hold, or to be spending. */
+/** Returns the generation that the profile last had, or was spending. */
 export function parentOf(placement: Placement, ledger: LedgerState): Generation | undefined {
   return ledger.generations.get(fencedGeneration(placement.fence, ledger) ?? placement.generation);
 }
@@ -155,11 +155,13 @@ function isOrdered(target: ObservedTarget, { generation, issue }: Identity, { ve
   if (verdict.kind === "live" && verdict.held.issue === issue) return false;
   if (generation === null || generation === live?.generation) return generation !== null;
   const known = ledger.generations.get(generation);
-  // What only another source brought is as new to this one as what is unknown.
+  // A login that only another source had is as new to this source as an unknown one.
   return known === undefined || (isNewest(ledger, known) && (live === null || !haveCommonFlow(ledger, known.chain, live.chain)));
 }
 
-/** Whether a holder of the live generation has what the source lost: the source is behind it, or the access token is newer. */
+/**
+ * Checks whether a target with the live generation is ahead of the source: the source is behind it, or its access token is newer.
+ */
 function outdatesSource(held: HeldCredential, live: Live, target: ObservedTarget, { verdict, ledger, ends }: Context): boolean {
   if (held.issue !== live.issue) {
     const reissued = !ledger.issues.has(held.issue) && isNewer(endOf(held, target, ends), endOfLive(live, ends), ends);
@@ -168,16 +170,16 @@ function outdatesSource(held: HeldCredential, live: Live, target: ObservedTarget
   switch (verdict.kind) {
     case "held":
       if (verdict.adoptionPending) return true;
-      // What was never seen is the owner's own write.
+      // The ledger does not know this issue: the owner itself wrote it.
       if (verdict.reason !== "source-rolled-back" || !ledger.issues.has(verdict.held.issue)) return false;
       return isMember(verdict.held.generation, live, ledger);
     case "logged-out":
       return !verdict.timeLimit && verdict.replaced !== live.generation && isMember(verdict.replaced, live, ledger);
     case "fenced":
       if (verdict.until !== null || !isMember(verdict.lost, live, ledger)) return false;
-      // What was never sent is put back from a copy, or else from here.
+      // If the refresh was never sent, the login comes back from a copy, or else from this target.
       return verdict.lost !== live.generation || (verdict.neverSent && verdict.copy === null);
-    // What an agent still has of it may be spent.
+    // The refresh token may be spent, even if an agent still has it.
     case "restored":
     case "missing":
     case "unreadable":
@@ -192,8 +194,8 @@ function isMember(generation: Fingerprint | null, live: Live, ledger: LedgerStat
 }
 
 /**
- * Whether an unknown generation ends after what the source holds and after everything in its chain: an old copy from
- * before the ledger is unknown, too.
+ * Checks whether an unknown generation expires later than the source's login and everything in its chain. An old copy from before
+ * the ledger is unknown, too.
  */
 function laterThanSource(held: HeldCredential, target: ObservedTarget, live: Live, { ledger, verdict, ends }: Context): boolean {
   const end = endOf(held, target, ends);
@@ -223,12 +225,14 @@ export function endOf(held: HeldCredential, target: ObservedTarget, ends: Ends):
   return ends.of(withoutMargin(held, target));
 }
 
-/** Where the other end is unknown, what can still be used may be the newer one. */
+/** Checks whether one expiry is later than another. If the other one is unknown, an expiry that is not over counts as later. */
 export function isNewer(end: End, than: End, ends: Ends): boolean {
   return than === null ? end !== null && !ends.isOver(end) : isLater(end, than);
 }
 
-/** Whether the source may still be where the agent was when it refreshed: at the parent, before it, or logged out from there. */
+/**
+ * Checks whether the source may still be where the agent was at its refresh: at the parent, before it, or logged out from there.
+ */
 function sourceIsBehind(parent: Generation, { verdict, ledger }: Context): boolean {
   switch (verdict.kind) {
     case "live":
@@ -251,7 +255,10 @@ function sourceIsBehind(parent: Generation, { verdict, ledger }: Context): boole
   }
 }
 
-/** What credsyncd itself wrote to the source does not count as the source having moved on. */
+/**
+ * Checks whether a generation is the parent or earlier. Generations that credsyncd wrote to the source do not count as its
+ * progress.
+ */
 function atOrBefore(generation: Fingerprint | null, parent: Generation, ledger: LedgerState): boolean {
   const known = generation === null ? undefined : ledger.generations.get(generation);
   return known !== undefined && known.chain === parent.chain && ownSequence(known, ledger) <= parent.sequence;
@@ -292,7 +299,7 @@ export function prove(
   return null;
 }
 
-/** Whether the last that was seen of the profile is a refresh under way that was to spend the parent. */
+/** Checks whether the profile was last seen with a refresh under way that was to spend the parent. */
 function settledRefresh(fence: Fence | null, parent: Generation, now: number): boolean {
   // After a failed one only a person brings a new login.
   if (fence === null || fence.failed || fence.spends !== parent.fingerprint) return false;

@@ -3,7 +3,7 @@ import type { Place } from "./place.js";
 import type { Secret } from "./secret.js";
 import type { ProfileId, Revision, StoreDescription, StoreName } from "./store.js";
 
-/** A profile as one that a program could be told to use. */
+/** A profile that a program could use. */
 export interface ChoosableProfile {
   readonly id: ProfileId;
   /** As the store names it; null where it names none. */
@@ -13,18 +13,18 @@ export interface ChoosableProfile {
   readonly flaw: Flaw | null;
   /** The profile's exact text. */
   readonly image: () => Secret;
-  /** What names the credential: the refresh token, else the secret itself, else the whole text. */
+  /** The part that names the credential: the refresh token, else the secret itself, else the whole text. */
   readonly naming: () => Secret;
 }
 
-/** Why a profile cannot be used; `refreshing` passes by itself. */
+/** A reason why a program cannot use a profile; `refreshing` passes without help. */
 export interface Flaw {
   readonly kind: "incomplete" | "expired" | "refreshing";
   /** In words. */
   readonly explanation: string;
 }
 
-/** Which profiles a store holds and which of them its program is told to use, as read at one moment. */
+/** The profiles of a store and its choice among them, read at one moment. */
 export interface Choice {
   /** Over the profiles and what is noted of their use, wherever the store keeps each. */
   readonly revision: Revision;
@@ -40,11 +40,11 @@ export interface Choice {
   readonly valueAt: (path: readonly string[]) => Secret | null;
   /** The key behind the one at the end of a path, so that it can be put back where it was. */
   readonly keyAfter: (path: readonly string[]) => string | null;
-  /** Whether named values can be put under this key there as it is. */
+  /** True if the store can take named values under this key without other changes. */
   readonly isRecord: (key: "order" | "lastGood") => boolean;
 }
 
-/** What a program noted of a profile's use. */
+/** A program's notes on the use of a profile. */
 export interface ProfileUsage {
   /** Epoch ms; null: never. */
   readonly lastUsedAt: number | null;
@@ -82,14 +82,14 @@ export interface StagedChoice {
    * it is between the two sides, from which staging again leads to either
    */
   readonly commit: (signal: AbortSignal) => Promise<Revision>;
-  /** Whether the store still is what this was staged for. @throws StoreError */
+  /** Checks whether the store is still as it was at staging. @throws StoreError */
   readonly isCurrent: () => Promise<boolean>;
   readonly discard: () => Promise<void>;
 }
 
 /** How a store is found again after a crash. */
 export interface ChoicePlace extends StoreDescription {
-  /** Of the program that owns it. */
+  /** The state directory of the program that owns it. */
   readonly stateDirectory: string;
 }
 
@@ -119,14 +119,14 @@ export interface ChoiceStore extends ChoicePlace {
   sweep(tag: string): Promise<void>;
 }
 
-/** What `openclaw.json` says of the use of profiles, in every agent. */
+/** The settings in `openclaw.json` for the use of profiles, which apply to every agent. */
 export interface AuthPreferences {
   /** The file, for messages. */
   readonly path: string;
   /** By provider as the file writes it. */
   readonly order: Readonly<Record<string, readonly ProfileId[]>>;
   readonly profiles: Readonly<Record<ProfileId, { readonly provider: string | null; readonly mode: string | null }>>;
-  /** The line that a path of keys stands on, from 1; null where it is not there or cannot be told. */
+  /** The line of a path of keys, from 1; null if the path is absent or its line is unknown. */
   readonly lineOf: (path: readonly string[]) => number | null;
 }
 
@@ -148,7 +148,7 @@ export interface Installation {
   readonly preferences: AuthPreferences;
 }
 
-/** What an agent sees: its own store over the one that it inherits from. */
+/** An agent's view: its own store over the one that it inherits from. */
 export interface AgentSight {
   /** Null: nothing of its own. */
   readonly own: Choice | null;
@@ -161,7 +161,7 @@ export interface AgentSight {
 /** Which profile an agent would use for a provider. */
 export interface Resolution {
   readonly profile: ProfileId | null;
-  /** What decided it. */
+  /** The setting that decided it. */
   readonly by: "store-order" | "config-order" | "config-profiles" | "all-profiles";
   /** The profile that is meant but cannot be used, and why; null where what is meant is used. */
   readonly broken: { readonly profile: ProfileId; readonly explanation: string } | null;
@@ -287,7 +287,7 @@ function unique(ids: readonly ProfileId[]): ProfileId[] {
   return [...new Set(ids)];
 }
 
-/** What a journal says of a switch: nothing is changed yet; it is to be completed; it is to be undone. */
+/** The phase of a switch in the journal: nothing is changed yet, it must be completed, or it must be undone. */
 export type SwitchPhase = "prepared" | "committing" | "undoing";
 
 /** A switch as the journal keeps it until every store is on one side. */
@@ -298,18 +298,18 @@ export interface SwitchRecord {
   readonly phase: SwitchPhase;
   readonly provider: string;
   readonly profile: ProfileId;
-  /** Where new profiles are copied from; null: none are. */
+  /** The source of copies for new profiles; null: none are copied. */
   readonly donor: ChoicePlace | null;
   readonly parts: readonly { readonly place: ChoicePlace; readonly changes: readonly FieldChange[] }[];
 }
 
 /** The port to the journal: one record a switch. */
 export interface SwitchJournal {
-  /** Makes a record durable, in the place of an earlier one with its id. @throws Failure */
+  /** Makes a record durable and replaces an earlier one with its id. @throws Failure */
   write(record: SwitchRecord): Promise<void>;
-  /** Whether there is anything to be looked at, be it half a record. */
+  /** Checks whether the journal has nothing at all, not even half a record. */
   isEmpty(): Promise<boolean>;
-  /** What crashes left, oldest first. @throws Failure for a record that cannot be understood */
+  /** Returns the records that crashes left, oldest first. @throws Failure for a record that cannot be understood */
   list(): Promise<SwitchRecord[]>;
   /** Removes halves of records, which a crash left; only where nobody else writes one. */
   sweep(): Promise<void>;

@@ -22,7 +22,7 @@ export function toMonotonic(time: number | null, clock: Clock): number | null {
 /** How far from the epoch (ms, both ways) a time may be that a date can name (ECMA-262, time values). */
 export const LAST_TIME_MS = 8.64e15;
 
-/** Whether a number is a time that a date can name. */
+/** Checks whether a date can represent this number. */
 export function isTime(value: number): boolean {
   return Math.abs(value) <= LAST_TIME_MS;
 }

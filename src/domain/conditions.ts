@@ -6,7 +6,7 @@ import type { SourceVerdict } from "./source-verdict.js";
 import type { ProfileId, StoreName } from "./store.js";
 import type { TargetVerdict, TargetReport } from "./target-verdict.js";
 
-/** What a look found about one followed login and all that follow it. */
+/** The result of one scan for one followed login and everything that follows it. */
 export interface FlowFacts {
   readonly store: StoreName;
   readonly profile: ProfileId;
@@ -18,12 +18,12 @@ export interface FlowFacts {
   /** The live login may be spent. */
   readonly isSuspect: boolean;
   readonly live: Live | null;
-  /** What a person does where there is no login. */
+  /** The command or step that signs in again. */
   readonly signIn: string;
   readonly reports: readonly TargetReport[];
 }
 
-/** What a look found, as far as a person may have to do something about it. */
+/** The result of one scan, as far as a person may have to act on it. */
 export interface Facts {
   readonly flows: readonly FlowFacts[];
   /** Stores that could not be read, served or written. */
@@ -32,7 +32,7 @@ export interface Facts {
   readonly written: ReadonlySet<StoreName>;
 }
 
-/** When the user wants to be told (ms before an end). */
+/** How long before an expiry the user wants an alert (ms). */
 export interface Windows {
   readonly expiringWithinMs: number;
   readonly signInWithinMs: number;
@@ -70,7 +70,7 @@ export function conditionsOf({ flows, failures, written }: Facts, windows: Windo
 /** So many held profiles of one store are an alert each; more are one together, whatever ids its program gives them. */
 export const MOST_HELD = 10;
 
-/** Stores with more held profiles than are told one by one. */
+/** Returns the stores with too many held profiles for an alert each. */
 function crowdedStores(flows: readonly FlowFacts[]): Set<StoreName> {
   const counts = new Map<StoreName, number>();
   for (const { reports } of flows) {
@@ -119,13 +119,13 @@ function sourceConditions(flow: FlowFacts, windows: Windows, now: number): Condi
       return until === null ? [{ ...broken, kind: "source-unreadable", reason, explanation, hint: signIn }] : [];
     }
     case "restored": {
-      // What stands there may be said to end later than it does.
+      // The source may state a later expiry than the true one.
       const held = { ...verdict.held, expiresAt: live?.expiresAt ?? verdict.held.expiresAt };
       const ends = endConditions({ ...place, hint: `sign in: ${signIn}` }, held, windows, now);
       return [...suspect, ...ends.map((condition) => ({ ...condition, reason: "source-refresh-failed" }))];
     }
     case "held": {
-      // What is not handed on may end: what the agents hold is another login.
+      // Nobody receives this login, so it may expire: the agents have another one.
       const { reason: kind, explanation, acceptable } = verdict;
       const held = { ...place, explanation, reason: acceptable ? null : "spent", hint: signIn };
       return kind === "account-unsettled" ? [] : [{ ...held, kind }, ...suspect];
@@ -177,7 +177,7 @@ function isWithin(end: number, windowMs: number, now: number): boolean {
 interface Ends {
   readonly expiresAt: number | null;
   readonly signInEndsAt: number | null;
-  /** Whether the program that owns it can get the next access token by itself. */
+  /** True if its owner can get the next access token without a person. */
   readonly isRefreshable: boolean;
 }
 
@@ -215,7 +215,7 @@ function targetCondition(
     case "write":
       return failed.has(store) || written.has(store) ? null : behind;
     case "drift":
-      // What the source cannot give is the source's alert, not one of every agent.
+      // If the source has no usable login, the alert belongs to the source, not to every agent.
       return isBlocked(flow) ? null : { ...behind, reason: verdict.reason };
     case "hold":
       return heldCondition(place, verdict);
@@ -249,7 +249,7 @@ function heldCondition(place: Place, { reason, explanation, adoptable }: Extract
   }
 }
 
-/** What is looked at again by itself, at once or later, is told only where it lasts all the same. */
+/** Returns the condition for a failure. A transient one, which credsyncd retries, counts only if it lasts. */
 function failureCondition({ store, error }: Facts["failures"][number], flows: readonly FlowFacts[]): Condition {
   const mends = isTransient(error.code);
   return {
@@ -265,7 +265,7 @@ function failureCondition({ store, error }: Facts["failures"][number], flows: re
   };
 }
 
-/** What failed where a write did: `push` to an agent, or `mend` of the source; null where nothing was to be written. */
+/** Returns the kind of write that failed: `push` to an agent, or `mend` of the source; null if there was nothing to write. */
 function failedWrite(store: StoreName, flows: readonly FlowFacts[]): "push" | "mend" | null {
   if (flows.some((flow) => flow.store === store && flow.verdict.kind !== "unreadable")) return "mend";
   const isBehind = ({ target, verdict }: TargetReport): boolean => target.store === store && verdict?.kind === "write";

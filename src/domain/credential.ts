@@ -18,11 +18,11 @@ export interface OauthCredential {
   readonly signInEndsAt: number | null;
   /** Says whose it is, for a program that asks; the server gives it with every access token. Null where there is none. */
   readonly idToken: Secret | null;
-  /** What the server granted with it, for a store that must be made anew; null where the store does not say. */
+  /** The grant that came with it, for a store that credsyncd must create; null if the store does not say. */
   readonly grant: Grant | null;
 }
 
-/** What a sign-in allows, in the words of Claude Code's file. */
+/** The rights of a sign-in, in the terms of Claude Code's file. */
 export interface Grant {
   readonly scopes: readonly string[];
   readonly subscriptionType: string | null;
@@ -43,7 +43,7 @@ export interface ApiKeyCredential {
 
 export type Credential = OauthCredential | TokenCredential | ApiKeyCredential;
 
-/** Whose a credential is, as far as the store says; every part may be unknown. */
+/** The owner of a credential, as far as the store says; every part may be unknown. */
 export interface Account {
   readonly uuid: string | null;
   readonly email: string | null;
@@ -60,12 +60,12 @@ export function relateAccounts(left: Account | null, right: Account | null): Acc
   return "unknown";
 }
 
-/** Whether both accounts have ids, and these differ: then no e-mail makes them one. */
+/** Checks whether both accounts have ids and these differ. An equal e-mail does not outweigh that. */
 export function haveDifferentIds(left: Account | null, right: Account | null): boolean {
   return left?.uuid != null && right?.uuid != null && left.uuid !== right.uuid;
 }
 
-/** What two looks at one account tell together; where both name a part, the newer one counts. */
+/** Merges two readings of one account; the newer one counts where both have a part. */
 export function mergeAccounts(newer: Account | null, older: Account | null): Account | null {
   if (newer === null || older === null) return newer ?? older;
   return { uuid: newer.uuid ?? older.uuid, email: newer.email ?? older.email };

@@ -28,8 +28,8 @@ export function longestLifeMs(provider: string | null): number {
 }
 
 /**
- * What the expiries of one provider's logins are worth at one moment (rule R8). A missing one, one in another unit, or one that was
- * written under a clock that ran ahead is unknown: it orders nothing.
+ * Judges the expiries of one provider's logins at one moment (rule R8). A missing expiry, one in another unit, and one from a
+ * clock that ran ahead are unknown: they order nothing.
  */
 export class Ends {
   readonly #now: number;
@@ -62,7 +62,7 @@ export class Ends {
   }
 }
 
-/** Whether one end is surely after another. */
+/** Checks whether one end is certainly after another. */
 export function isLater(left: End, right: End): boolean {
   return left !== null && right !== null && left > right;
 }

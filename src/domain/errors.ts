@@ -1,8 +1,8 @@
-/** What went wrong with one store; the code alone decides what is done about it. */
+/** The kind of failure of one store; it alone decides how credsyncd reacts. */
 export type StoreErrorCode =
   | "locked" // a lock stayed busy
-  | "conflict" // the store changed between the look and the write
-  | "overtaken" // someone else changed the very values that were to be written
+  | "conflict" // the store changed between the scan and the write
+  | "overtaken" // someone else changed the values to write
   | "torn" // half-written; its writer may not be finished
   | "no-space"
   | "io"
@@ -27,7 +27,7 @@ export class StoreError extends Error {
   }
 }
 
-/** Whether the same attempt may succeed a little later without anyone doing anything (rule R13). */
+/** Checks whether the same attempt may succeed later without any change (rule R13). */
 export function isTransient(code: StoreErrorCode): boolean {
   switch (code) {
     case "locked":
@@ -60,7 +60,7 @@ export type FailureCode =
   | "interrupted" // by SIGINT
   | "terminated"; // by SIGTERM
 
-/** What a store's failure is as the end of a command. */
+/** Maps a store's failure to a command's exit. */
 export const failureCodes: Readonly<Record<StoreErrorCode, FailureCode>> = {
   locked: "busy",
   conflict: "busy",

@@ -20,11 +20,11 @@ interface Context {
   readonly read: readonly ObservedProfile[];
   readonly ledger: LedgerState;
   readonly now: number;
-  /** The clock jumped since the last look, so that it does not tell how long a claim has lasted: the wait begins again. */
+  /** True if the clock jumped since the last scan. The duration of each claim is then unknown, so the wait starts again. */
   readonly clockJumped: boolean;
 }
 
-/** All fences of one look (rule R16a): a mark is no credential, and no logout either. */
+/** All fences of one scan (rule R16a). A fence is neither a credential nor a logout. */
 export class Fences {
   readonly #seen: ReadonlyMap<string, SeenFence>;
   readonly #context: Context;
@@ -60,8 +60,8 @@ export class Fences {
   }
 
   /**
-   * Whether a failed refresh never reached a server. Its program marks every profile of this id that has the login before it
-   * asks one, so that a profile without a mark proves it; but it also marks without asking in the login's last five minutes.
+   * Checks whether a failed refresh never reached a server. OpenClaw marks every profile with this id and login before it asks a
+   * server, so an unmarked one proves it. But in the login's last five minutes it may also mark one row without asking.
    */
   wasNeverSent({ place, claim, failed, spends, since }: SeenFence): boolean {
     const { read, ledger } = this.#context;
@@ -73,13 +73,13 @@ export class Fences {
       if (marksWith !== place.marksWith || profile !== place.profile || provider !== place.provider) return false;
       if (held.kind !== "credential" || held.generation !== spends) return false;
       const placement = ledger.placements.get(placementKey(store, profile));
-      // What its program marked as failed, and is there again, was brought back by someone else. A mark that was only under way its
-      // program takes back where it asked no server.
+      // The program marked this profile as failed, so somebody else brought its login back. The program itself takes a mark back
+      // only while the refresh is under way and has asked no server.
       if (placement?.fence?.claim === claim && placement.fence.failed) return false;
-      // What credsyncd itself wrote since then was not there to be marked.
+      // credsyncd wrote this profile after the marking, so the program could not mark it.
       if (placement?.generation !== spends || placement.writtenAt === undefined) return true;
       if (placement.writtenAt >= since - MARK_IS_SEEN_WITHIN_MS) return false;
-      // Where the marked store could not be read for a while, the mark may be as old as the last that is known of it.
+      // If the marked store was unreadable for a while, the mark may be as old as the last known content.
       return knownAt === null || placement.writtenAt <= knownAt + MARK_IS_SEEN_WITHIN_MS;
     });
   }
@@ -89,7 +89,7 @@ export class Fences {
     return this.#all().flatMap(({ until }) => (until === null ? [] : [until]));
   }
 
-  /** What the ledger does not know yet. */
+  /** Returns the events that the ledger does not have yet. */
   events(): FenceEvent[] {
     const { ledger, now } = this.#context;
     return this.#all().flatMap(({ place, claim, failed, spends, since }): FenceEvent[] => {

@@ -55,11 +55,11 @@ export interface SyncPlan {
   readonly record: readonly LedgerEvent[];
   readonly writes: readonly PlannedWrite[];
   readonly reports: readonly TargetReport[];
-  /** When to look again by itself (epoch ms); null where only a change can matter. */
+  /** When time alone requires the next scan (epoch ms); null if only a change can matter. */
   readonly wakeAt: number | null;
 }
 
-/** Plans every flow over one look: what an earlier one brings is known to the later ones. */
+/** Plans every flow over one scan. Later flows know the logins that earlier ones bring. */
 export function planFlows(found: FlowsInput): SyncPlan {
   const input = { ...found, ledger: withoutRenewed(found) };
   const [first, ...others] = sourcesOf(input);
@@ -112,12 +112,12 @@ function withoutRenewed({ ledger, stores }: FlowsInput): LedgerState {
   return { ...ledger, placements: new Map([...ledger.placements].filter(([key]) => isKept(key))) };
 }
 
-/** Whether carrying the plan out would change anything outside credsyncd's own state. */
+/** Checks whether the plan changes nothing outside credsyncd's own state. */
 export function isEmptyPlan({ flows, writes }: SyncPlan): boolean {
   return writes.length === 0 && flows.every(({ adoption, restoration }) => adoption === null && restoration === null);
 }
 
-/** The profiles of the source that are followed: those that are there, those that are to be, and those that were. */
+/** Returns the followed profiles of the source: present ones, ones that must appear, and former ones. */
 function sourcesOf(input: FlowsInput): [ObservedSource, ...ObservedSource[]] {
   const { source, selection } = input;
   if (selection.kind === "one") return [sourceOf(selection.profile, source, selection)];
@@ -176,7 +176,7 @@ function divide(
       const found = follow(profile, single);
       if (found === null) continue;
       const { source, listed, related } = found;
-      // One spread only: this runs for every profile of hundreds of agents at every look, and a second one is slow.
+      // Only one spread: this runs for every profile of hundreds of agents at every scan, and a second one is slow.
       const overruledBy = unused?.has(profile.profile) === true ? null : common;
       const creates = single?.creates === true;
       const observed = { ...profile, binding, share, expiryMarginMs, creates, listed, related, overruledBy };
@@ -193,7 +193,7 @@ function divide(
   return (source) => followers.get(source) ?? [];
 }
 
-/** The ids that a store's program uses in the place of those that follow by their very id. */
+/** Returns the ids that a store's program uses instead of listed ones. */
 function standInsOf({ unused }: TargetStore, selection: Selection): ReadonlySet<ProfileId> {
   if (unused === undefined || selection.kind !== "one") return noIds;
   return new Set(selection.followers.flatMap((id) => unused.get(id) ?? []));
@@ -201,7 +201,7 @@ function standInsOf({ unused }: TargetStore, selection: Selection): ReadonlySet<
 
 const noIds: ReadonlySet<ProfileId> = new Set();
 
-/** How much of the login a profile gets in the place of an unused one: as credsyncd makes it, or as all of its store. */
+/** Returns the terms of a profile that replaces an unused one: those under which credsyncd made it, or those of its store. */
 function termsOf({ store, profile, held }: ObservedProfile, target: TargetStore, { ledger }: FlowsInput): Terms {
   const { share, expiryMarginMs, termsOfMade } = target;
   const isMade = held.kind === "absent" || ledger.placements.get(placementKey(store, profile))?.made === true;
@@ -242,7 +242,7 @@ function absentProfiles(
   return absent;
 }
 
-/** What an agent has of another store: what is there, and what is about to be. */
+/** Returns the providers that an agent inherits from another store, now or after this plan. */
 function inheritedProviders(sources: readonly ObservedSource[], from: StoreName | null, input: FlowsInput): (string | null)[] {
   const { stores, source, ledger } = input;
   const look = stores.find(({ target }) => target.store.name === from);
@@ -355,8 +355,8 @@ function followWithSingle(
 }
 
 /**
- * The flow of every chain, and of every generation that the source holds now; the first flow's where several have it. What
- * is live comes first; who missed the next sign-in still follows by the chain that was live before.
+ * Maps every chain, and every generation that the source has now, to its flow; the first flow wins. Live logins come first, but a
+ * profile that missed the next sign-in still follows by the previous live chain.
  */
 function loginsOf(sources: readonly ObservedSource[], ledger: LedgerState): Map<ChainId | Fingerprint, ObservedSource> {
   const logins = new Map<ChainId | Fingerprint, ObservedSource>();

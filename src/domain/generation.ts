@@ -7,7 +7,7 @@ export type Fingerprint = string & { readonly brand?: "fingerprint" };
 /** Names a text by the key of this state directory. */
 export type FingerprintOf = (text: Secret) => Fingerprint;
 
-/** What the planner may know of a credential: its names, never its tokens. */
+/** The names of a credential, which the planner may know; never its tokens. */
 export interface Identity {
   /** The generation: the refresh token's fingerprint (the secret's own for tokens and keys); null for access-only OAuth. */
   readonly generation: Fingerprint | null;

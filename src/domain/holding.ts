@@ -9,7 +9,7 @@ export interface Claim<Name> {
   readonly share: Share;
 }
 
-/** Who has a place, and what holds for it under every name. */
+/** The name that a place belongs to, and the binding and share for all its names. */
 export interface Holding<Name> {
   readonly name: Name;
   readonly binding: Binding;
@@ -20,8 +20,8 @@ const BINDINGS: readonly Binding[] = ["follow", "pinned", "ignore"];
 const SHARES: readonly Share[] = ["full", "access-only"];
 
 /**
- * Decides whose a place is that several names lead to (rule R16b): that name's which is its real path. Where not just one
- * is, the strictest binding and share of these hold, and the first name with that binding has it.
+ * Assigns a place with several names (rule R16b) to the name that is its real path. If not exactly one is, the strictest binding
+ * and share of the candidates apply, and the first name with that binding has the place.
  */
 export function holdingOf<Name>(claims: readonly [Claim<Name>, ...Claim<Name>[]]): Holding<Name> {
   const real = claims.filter(({ isItself }) => isItself);
@@ -38,7 +38,7 @@ export function holdingOf<Name>(claims: readonly [Claim<Name>, ...Claim<Name>[]]
   return { name, binding, share };
 }
 
-/** Whether something else holds for a name than the configuration says of it. */
+/** Checks whether a name's own configuration differs from the one that applies. */
 export function isOverruled<Name>({ binding, share }: Claim<Name>, holding: Holding<Name>): boolean {
   return binding !== holding.binding || (binding === "follow" && share !== holding.share);
 }

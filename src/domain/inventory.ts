@@ -10,9 +10,9 @@ export interface SourceStore {
   /** In order of precedence: a profile is the first one's that has it. */
   readonly stores: readonly [CredentialStore, ...CredentialStore[]];
   readonly selection: Selection;
-  /** Set where its program puts a mark in the place of a login whose refresh failed, so that a copy is kept elsewhere. */
+  /** Set if its program replaces a login by a mark when a refresh fails: credsyncd then keeps a copy of the login elsewhere. */
   readonly copies: LoginCopies | null;
-  /** What a person does where there is no login. */
+  /** The command or step that signs in again. */
   readonly signIn: string;
 }
 
@@ -40,7 +40,7 @@ export type Selection =
       readonly kind: "same-id";
       /** Tells this source's chains from another source's in the ledger, wherever an upgrade moves its store. */
       readonly source: StoreName;
-      /** Ids that are to be there; in order, before those that only match. */
+      /** Ids that must be present, in this order and before those that only match. */
       readonly named: readonly ProfileId[];
       readonly matches: (profile: ProfileId) => boolean;
       /** As the user wrote it, for reports. */
@@ -52,14 +52,14 @@ export interface SingleLogin {
   readonly profile: ProfileId;
   /** Which logins it may hold. */
   readonly providers: readonly string[];
-  /** Whether an absent one is made. */
+  /** True if credsyncd may create an absent one. */
   readonly creates: boolean;
 }
 
 /** Ids that a program lists and never uses, each with the one that it uses in its place. */
 export type UnusedIds = ReadonlyMap<ProfileId, ProfileId>;
 
-/** What a store's surroundings tell of the program that owns it. */
+/** The surroundings of a store, which reveal its program. */
 export interface Origin {
   /** One word for the way in which that program keeps its stores, told from files, for reports; null where there is only one. */
   readonly era: string | null;
@@ -67,7 +67,7 @@ export interface Origin {
   readonly versionHint: string | null;
   /** The store whose profiles count where this one has none of that id. */
   readonly inheritsFrom: StoreName | null;
-  /** The store whose later OAuth login its agent sends in the place of one of the same id here; absent: none. */
+  /** The store whose later OAuth login its agent sends instead of the one with this id here; absent: none. */
   readonly overruledBy?: Overruler | null;
   /** A provider whose profiles no turn sends, as the version hint says; without a hint it may be so; absent: none. */
   readonly unsent?: UnsentProvider;
@@ -90,7 +90,7 @@ export interface Creation {
   readonly policy: "when-provider-missing" | "always";
   /** The store whose profiles its agent also has. */
   readonly inheritsFrom: StoreName | null;
-  /** Whether the store itself is made where it is absent. */
+  /** True if credsyncd may create the store itself. */
   readonly fromNothing: boolean;
   /** Providers whose profiles are not made: the store's program takes their logins from another program itself. */
   readonly except: readonly string[];
@@ -109,9 +109,11 @@ export interface TargetStore {
   readonly origin: Origin;
   /** Absent: its program uses whatever it lists. */
   readonly unused?: UnusedIds;
-  /** The terms for a profile that is made in the place of an unused one; absent: the store's own. */
+  /** The terms of a profile that replaces an unused one; absent: the store's own. */
   readonly termsOfMade?: Terms;
-  /** Whether its directory was removed and made again since it last held a login: what is not there now, nobody took out. */
+  /**
+   * True if its directory was removed and made again since it last had a login: nobody removed the missing profiles one by one.
+   */
   readonly renewed?: boolean;
 }
 
@@ -151,5 +153,5 @@ export interface Inventory {
   readonly files: readonly string[];
 }
 
-/** Looks for the stores anew; it may be asked at any time. */
+/** Finds the stores again; callers may ask at any time. */
 export type TakeInventory = () => Promise<Inventory>;

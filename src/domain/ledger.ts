@@ -85,7 +85,7 @@ export interface PlacedEvent {
   /** Absent: all of the login, with its true end. */
   readonly terms?: Terms;
   readonly durationMs?: number;
-  /** credsyncd made this profile in the place of one that its program does not use. */
+  /** credsyncd made this profile because its program does not use another one. */
   readonly made?: true;
   /** In a compacted ledger only: what earlier events had made of this placement. */
   readonly carried?: Pick<Placement, "reverts" | "revertedAt" | "stub" | "fence" | "writtenAt">;
@@ -117,7 +117,7 @@ export interface SuspectEvent {
   readonly kind: "suspect";
   readonly at: number;
   readonly generation: Fingerprint;
-  /** Where the fence was seen. */
+  /** The store that had the fence. */
   readonly store: StoreName;
   readonly profile: ProfileId;
 }
@@ -139,7 +139,7 @@ export interface HoldEvent {
   readonly reason: string | null;
 }
 
-/** An alert was told, or told to be over; for the history only, it decides nothing. */
+/** An alert began or ended; only the history shows it, and no decision depends on it. */
 export interface AlertNoted {
   readonly kind: "alert";
   readonly at: number;
@@ -174,13 +174,13 @@ export type LedgerEvent =
 export interface Generation {
   readonly fingerprint: Fingerprint;
   readonly chain: ChainId;
-  /** Its place in the chain, from 1; a later one descends from an earlier one. */
+  /** Its place in the chain, from 1; a later one comes after an earlier one. */
   readonly sequence: number;
-  /** Of its newest issue. */
+  /** The expiry of its newest issue. */
   readonly end: StatedEnd;
-  /** Whether an agent's rotation, not the source, brought it. */
+  /** True if an agent's rotation brought it, not the source. */
   readonly adopted: boolean;
-  /** Whether nothing proves that it comes from the generation before it. */
+  /** True if nothing proves that it comes from the generation before it. */
   readonly unproven: boolean;
 }
 
@@ -206,7 +206,7 @@ export interface Fence {
   readonly since: number;
 }
 
-/** What is remembered of one profile of one store. */
+/** The ledger's memory of one profile of one store. */
 export interface Placement {
   readonly generation: Fingerprint;
   readonly issue: Fingerprint;
@@ -220,7 +220,7 @@ export interface Placement {
   readonly stub: { readonly replaced: Fingerprint | null; readonly timeLimit: boolean } | null;
   /** Set from when the profile was fenced until it was seen holding something known again. */
   readonly fence: Fence | null;
-  /** credsyncd made this profile in the place of one that its program does not use. */
+  /** credsyncd made this profile because its program does not use another one. */
   readonly made?: true;
   /** When credsyncd itself last wrote this generation there; absent where others did. */
   readonly writtenAt?: number | undefined;
@@ -311,8 +311,8 @@ export function foldLedger(state: LedgerState, events: Iterable<LedgerEvent>): L
 }
 
 /**
- * So many profiles of one store are remembered, those that last changed, also after they are gone: a store may be given
- * other ids again and again. Both are more than a store that is served can hold.
+ * The ledger remembers this many profiles of one store: the last that changed, even after they are gone. A program may invent new
+ * ids repeatedly. This number and the next exceed what a served store can have.
  */
 const MOST_PLACEMENTS = 1000;
 const MOST_HOLDS = 500;
@@ -459,8 +459,8 @@ function takeOut({ chainLengths }: Mutable<LedgerState>, { chain, sequence }: Ge
 const KEPT_ENDS = 64;
 
 /**
- * What the source brings after the owner's own reissue, which may have shortened what a token lasts, or after a login that
- * the user accepted is not compared with what came before: the earlier expiries would hold up every later rotation.
+ * Restarts the comparison of expiries after the owner's own reissue, which may shorten a token's life, and after a login that the
+ * user accepted. Otherwise earlier expiries would hold up every later rotation.
  */
 function foldEnds(state: Mutable<LedgerState>, event: LiveEvent): void {
   const end = { expiresAt: event.expiresAt, recordedAt: event.at };
@@ -518,12 +518,12 @@ export function compactLedger(events: readonly LedgerEvent[], kept = KEPT_FOR_HI
   ];
 }
 
-/** Whether an event of this kind stays in a compacted ledger as it is. */
+/** Checks whether an event of this kind stays as it is in a compacted ledger. */
 function isKept(kind: LedgerEvent["kind"]): boolean {
   return kind === "key" || kind === "live" || kind === "account" || kind === "member" || kind === "suspect";
 }
 
-/** Where the events begin that count: the same key named again makes nothing meaningless. */
+/** Returns the index of the first event that counts. The same key again invalidates nothing. */
 function lastChangeOfKey(events: readonly LedgerEvent[]): number {
   let [keyId, index]: [string | null, number] = [null, 0];
   for (const [at, event] of events.entries()) {
@@ -539,15 +539,15 @@ function placementEvent(key: string, placement: Placement): PlacedEvent {
   return { kind: "seen", ...splitKey(key), ...placed, ...statedTerms(terms), carried };
 }
 
-/** What a key was made of. */
+/** Splits a placement's key into its parts. */
 export function splitKey(key: string): { store: StoreName; profile: ProfileId } {
   const [store, profile] = JSON.parse(key) as [StoreName, ProfileId];
   return { store, profile };
 }
 
 /**
- * What is live in a flow. Where another flow has the same sign-in, and it went on there, that is live here too: what this
- * one had is spent.
+ * Returns the live issue of a flow. If another flow shares the sign-in and went further, its login is live here too: the own one
+ * is spent.
  */
 export function liveOf(state: LedgerState, flow: FlowId): Live | null {
   const own = state.live.get(flow);
@@ -573,7 +573,7 @@ export function isOauth(live: Live): boolean {
 /** For so many generations the doubt lasts whether a later one comes from it. The number comes out of thin air: ten days of them. */
 const DOUBTED_GENERATIONS = 32;
 
-/** Whether a generation is known to be of no use any more: a later one of its chain is known, and surely descends from it. */
+/** Checks whether a generation is certainly spent: a later one of its chain is known, and surely comes from it. */
 export function isSpent(state: LedgerState, generation: Fingerprint): boolean {
   const known = state.generations.get(generation);
   if (known === undefined) return false;
@@ -582,7 +582,7 @@ export function isSpent(state: LedgerState, generation: Fingerprint): boolean {
   return later > DOUBTED_GENERATIONS || !isDoubtfullySuperseded(state, known);
 }
 
-/** Whether no later generation of its chain is known. */
+/** Checks whether no later generation of its chain is known. */
 export function isNewest({ chainLengths }: LedgerState, { chain, sequence }: Generation): boolean {
   return sequence === chainLengths.get(chain);
 }
@@ -595,8 +595,8 @@ export function displayGeneration(state: LedgerState, generation: Fingerprint | 
 }
 
 /**
- * Whether a generation only counts as spent because of one that likely comes from it, not certainly: an agent's login was
- * adopted in its place, or nothing told whose the next one was.
+ * Checks whether a generation is likely spent, but not certainly: an agent's login was adopted after it, or nothing proved that
+ * the next one belongs to the same account.
  */
 export function isDoubtfullySuperseded(state: LedgerState, generation: Generation): boolean {
   for (const { chain, sequence, adopted, unproven } of state.generations.values()) {
@@ -624,7 +624,7 @@ export function writtenEnd({ expiresAt }: Live, expiryMarginMs: number): number 
   return expiresAt === null ? null : expiresAt + expiryMarginMs;
 }
 
-/** Whether a source had both chains in one profile: else only their ends tell which of the two is the newer. */
+/** Checks whether a source had both chains in one profile. Otherwise only their expiries order the two. */
 export function haveCommonFlow({ chainFlows }: LedgerState, left: ChainId, right: ChainId): boolean {
   return left === right || [...(chainFlows.get(left) ?? [])].some((flow) => chainFlows.get(right)?.has(flow) === true);
 }

@@ -20,9 +20,9 @@ export interface LedgerMemory {
 export interface BackupEntry {
   readonly store: StoreName;
   readonly profile: ProfileId;
-  /** Of the generation, or of the issue where there is no refresh token. */
+  /** The fingerprint of the generation, or of the issue if there is no refresh token. */
   readonly fingerprint: Fingerprint;
-  /** Of the issue, where that must not be an older one either. */
+  /** The fingerprint of the issue, if an older issue will not do. */
   readonly issue?: Fingerprint;
   readonly image: Secret;
 }
@@ -35,7 +35,7 @@ export interface BackupMemory {
    * @throws StoreError when it cannot be made durable; then its profile may not be overwritten
    */
   save(entry: BackupEntry, at: number): Promise<void>;
-  /** What a profile is known to have held, newest first. @throws StoreError when it cannot be read */
+  /** Returns the known earlier contents of a profile, newest first. @throws StoreError if they cannot be read */
   imagesOf(store: StoreName, profile: ProfileId): Promise<readonly Secret[]>;
 }
 

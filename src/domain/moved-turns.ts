@@ -15,8 +15,8 @@ interface Pushed {
 }
 
 /**
- * Holds each write into a store that agents share by which the next turn of a pinned agent would send the pushed login in
- * the place of its own (rule R7): what is pinned stays what it is, although its store is not touched.
+ * Puts on hold each write into a shared store that would make a pinned agent's next turn send the pushed login instead of its own
+ * (rule R7). A pinned agent keeps its login, although credsyncd does not touch its store.
  */
 export function keepPinnedTurns(reports: readonly TargetReport[], pushed: Pushed): readonly TargetReport[] {
   const pinned = reports.flatMap(({ target }) => (isOwnLogin(target, pushed) ? [target] : []));

@@ -4,10 +4,10 @@ import type { Fingerprint } from "./generation.js";
 import type { FlowId } from "./ledger.js";
 import type { ProfileId, Share, StoreName } from "./store.js";
 
-/** What a user has decided for an agent: its profiles follow the source, are an account of its own, or are left out. */
+/** The user's choice for an agent: its profiles follow the source, are an account of its own, or are left out. */
 export type Binding = "follow" | "pinned" | "ignore";
 
-/** What a profile was seen to hold, with the names that the planner decides by. */
+/** The content of a profile, with the names that the planner decides by. */
 export type Held =
   | {
       readonly kind: "credential";
@@ -17,7 +17,7 @@ export type Held =
       readonly expiresAt: number | null;
     }
   | { readonly kind: "stub"; readonly timeLimit: boolean }
-  /** `spends`: the generation that the refresh was to spend; null where no store read in this look holds it. */
+  /** `spends`: the generation that the refresh was to spend; null if no store in this scan has it. */
   | { readonly kind: "fence"; readonly claim: string; readonly failed: boolean; readonly spends: Fingerprint | null }
   | { readonly kind: "incomplete"; readonly reason: string }
   | { readonly kind: "absent" };
@@ -33,16 +33,16 @@ export interface ObservedProfile {
   readonly held: Held;
   /** Fingerprinted. */
   readonly account: Account | null;
-  /** Of the profile's other fields. */
+  /** The fingerprint of the profile's other fields. */
   readonly surroundings: () => Fingerprint;
   /** As its store has it. */
   readonly marksWith?: string | undefined;
 }
 
-/** A store whose later login an agent sends in the place of its own one. */
+/** A store whose later login an agent sends instead of its own. */
 export interface Overruler {
   readonly store: StoreName;
-  /** Whether it leaves an own login that names another account alone. */
+  /** True if it leaves alone an own login that names another account. */
   readonly comparesAccounts: boolean;
 }
 
@@ -51,20 +51,20 @@ export interface ObservedTarget extends ObservedProfile {
   readonly binding: Binding;
   /** Follows the source by its very name, whatever it holds. */
   readonly listed: boolean;
-  /** Has the id that its program uses in the place of a listed one: it follows once it is seen holding a known login. */
+  /** True if its program uses this id instead of a listed one: it follows once it has a known login. */
   readonly standsIn?: boolean;
-  /** The store whose later login of this id its agent sends in the place of this one; null or absent: none. */
+  /** The store whose later login of this id its agent sends instead of this one; null or absent: none. */
   readonly overruledBy?: Overruler | null;
-  /** Of the same provider as the source, so that an unknown login in it concerns the user; a listed one must be. */
+  /** True if it has the source's provider, so that an unknown login in it concerns the user; listed profiles always do. */
   readonly related: boolean;
   readonly share: Share;
-  /** Whether an absent profile is made: the user named this very store. */
+  /** True if credsyncd may create the absent profile: the user named this store. */
   readonly creates: boolean;
   /** Added to every expiry written there (ms). */
   readonly expiryMarginMs: number;
 }
 
-/** What credsyncd kept of a login in the source that its program may erase. */
+/** credsyncd's copy of a source login that its program may erase. */
 export interface KeptLogin {
   readonly copies: readonly HeldCredential[];
   /** Added to the end of an access token that is put back without its refresh token (ms). */
@@ -81,7 +81,7 @@ export type ObservedSource = {
   | {
       readonly state: "present";
       readonly observed: ObservedProfile;
-      /** Whether the account stands with the credential itself, not only in a file beside it that may lag. */
+      /** True if the credential itself names the account, not only a separate file that may lag. */
       readonly accountInCredential: boolean;
       /** When the login was last replaced (epoch ms). */
       readonly changedAt: number;
@@ -101,13 +101,13 @@ export interface Policy {
   readonly onAccountChange: "hold" | "push";
 }
 
-/** What the user ordered for this one reconcile. */
+/** The user's orders for this one reconcile. */
 export interface Orders {
   /** Stores whose hold is overridden; the source's own name accepts what the source holds. */
   readonly force: ReadonlySet<StoreName>;
   /** A target whose credential is accepted as the source's. */
   readonly adopt: { readonly store: StoreName; readonly profile: ProfileId | null } | null;
-  /** Stores whose program was started anew: what it undid too often is written once more. */
+  /** Stores whose program restarted: a write that it undid too often gets one more attempt. */
   readonly restarted?: ReadonlySet<StoreName>;
   /** Stores whose last attempt failed and whose next one is due later. */
   readonly postponed?: ReadonlySet<StoreName>;
@@ -123,7 +123,7 @@ export interface ObservedSourceProfile {
   readonly kept: KeptLogin | null;
 }
 
-/** Everything that the source's stores hold, or why it cannot be told. */
+/** The whole content of the source's stores, or the reason why it is unknown. */
 export type SourceLook =
   | { readonly state: "read"; readonly store: StoreName; readonly profiles: readonly ObservedSourceProfile[] }
   | {

@@ -43,7 +43,7 @@ export interface PlanInput {
 
 /** One profile to be given the live credential. */
 export interface PlannedWrite {
-  /** Where the credential comes from. */
+  /** The place that the credential comes from. */
   readonly from: Place;
   readonly target: ObservedTarget;
   readonly credential: Credential;
@@ -52,7 +52,7 @@ export interface PlannedWrite {
   readonly generation: Fingerprint;
   readonly issue: Fingerprint;
   readonly backup: boolean;
-  /** Of the overwritten generation one backup is enough, in whichever store it is: hundreds may hold it (rule R17). */
+  /** True if one backup of the overwritten generation is enough, in whichever store: hundreds may have it (rule R17). */
   readonly oneBackup: boolean;
   readonly revert: boolean;
   readonly replaceAccount: boolean;
@@ -65,9 +65,9 @@ export interface Place {
   readonly profile: ProfileId;
 }
 
-/** The source is to be given what an agent's program refreshed. */
+/** A write to the source of the login that an agent's program refreshed. */
 export interface Adoption {
-  /** Where in the source it goes. */
+  /** The place in the source that receives it. */
   readonly into: Place;
   readonly candidate: Candidate;
   readonly credential: OauthCredential;
@@ -77,7 +77,7 @@ export interface Adoption {
   readonly backup: boolean;
 }
 
-/** The source is to be given what its program erased, because a refresh failed. */
+/** A write to the source of the login that its program erased after a failed refresh. */
 export interface Restoration {
   readonly into: Place;
   readonly credential: OauthCredential;
@@ -88,7 +88,7 @@ export interface Restoration {
   readonly issue: Fingerprint;
 }
 
-/** What one reconcile would do for one followed profile of the source and all that follow it. */
+/** One reconcile's plan for one followed profile of the source and everything that follows it. */
 export interface Plan {
   readonly head: ObservedSource;
   readonly source: SourceVerdict;
@@ -103,11 +103,11 @@ export interface Plan {
   readonly restoration: Restoration | null;
   readonly writes: readonly PlannedWrite[];
   readonly reports: readonly TargetReport[];
-  /** What is live once `record` is written; null before the first usable login. */
+  /** The live login after `record` is written; null before the first usable login. */
   readonly live: Live | null;
   /** Live may be spent already: a refresh of it failed somewhere, and the answer may be lost. */
   readonly suspect: boolean;
-  /** When to look again by itself (epoch ms); null where only a change can matter. */
+  /** When time alone requires the next scan (epoch ms); null if only a change can matter. */
   readonly wakeAt: number | null;
 }
 
@@ -125,7 +125,7 @@ export function planSync(input: PlanInput): Plan {
 
   const renaming = accountEvents(verdict, source, input.ledger, liveBefore, now);
   const becoming = [...becomingLive(verdict, source, liveBefore, now), ...renaming];
-  // What the source itself brought is known from here on: no candidate, ordered or not, is weighed against less.
+  // From here on the ledger includes the source's own login, so that every candidate is compared with it.
   const known = becoming.length === 0 ? input.ledger : foldLedger(input.ledger, becoming);
   const liveInSource = liveOf(known, source.flow);
   const sourceAccount = source.state === "present" ? source.observed.account : null;
@@ -215,7 +215,7 @@ function becomingLive(verdict: SourceVerdict, source: ObservedSource, before: Li
   ];
 }
 
-/** What the source tells of the live login's account, where the ledger does not know it, or by another e-mail. */
+/** Returns events for the live login's account, if the ledger does not know it or knows another e-mail. */
 function accountEvents(
   verdict: SourceVerdict,
   source: ObservedSource,
@@ -224,7 +224,7 @@ function accountEvents(
   at: number,
 ): AccountEvent[] {
   if (verdict.kind !== "live" || source.state !== "present" || live === null) return [];
-  // Of another flow with the same login that flow tells.
+  // Another flow with the same login reports this one.
   if (ledger.live.get(source.flow) !== live) return [];
   const account = mergeAccounts(source.observed.account, live.account);
   if (account === null || (account.uuid === live.account?.uuid && account.email === live.account.email)) return [];
@@ -252,7 +252,7 @@ function mayAdopt(source: ObservedSource, verdict: SourceVerdict, policy: Policy
   if (keepsAnotherType(source)) return false;
   // Its program is about to write; what it has under way must not be overwritten, by an order neither.
   if (verdict.kind === "fenced" && verdict.until !== null) return false;
-  // What stands in the source may be the next generation; in a moment it is known.
+  // The source's login may be the next generation; credsyncd knows in a moment.
   if (verdict.kind === "held" && verdict.reason === "account-unsettled") return false;
   return orders.adopt !== null || policy.onAgentRotation === "adopt";
 }
@@ -267,7 +267,7 @@ function keepsAnotherType(source: ObservedSource): boolean {
 function adopt(candidate: Candidate, source: ObservedSource, verdict: SourceVerdict, live: Live | null): Adoption | null {
   const { held, generation, target } = candidate;
   if (held.credential.type !== "oauth") return null;
-  // What credsyncd wrote there may carry a margin; the ledger knows the true end.
+  // credsyncd may have added a margin to the expiry there; the ledger has the true one.
   const isLive = generation === live?.generation && held.issue === live.issue;
   const expiresAt = isLive ? live.expiresAt : withoutMargin(held, target);
   return {
@@ -320,8 +320,8 @@ function adoptionEvents(adoption: Adoption, source: ObservedSource, ledger: Ledg
 }
 
 /**
- * What a failed refresh took from the source is put back from the kept copy: the whole of it where it was never sent, or by the
- * user's order, which says that it is not spent; else the access token alone, and once.
+ * Plans to put back what a failed refresh took from the source. The whole login comes back from the kept copy if the refresh was
+ * never sent, or by the user's order, which says that it is not spent. Otherwise only the access token comes back, once.
  */
 function restore(
   verdict: SourceVerdict,
@@ -406,7 +406,7 @@ function plannedWrites(
   return writes;
 }
 
-/** What a target is given of the live credential: all of it, or (access-only) what cannot spend the chain. */
+/** Returns a target's part of the live credential: all of it, or (access-only) the part that cannot spend the chain. */
 function shareOf(credential: Credential, live: Live, share: Share, { expiryMarginMs }: ObservedTarget): Credential {
   const expiresAt = writtenEnd(live, expiryMarginMs);
   switch (credential.type) {
@@ -438,7 +438,7 @@ function placementEvents(reports: readonly TargetReport[], ledger: LedgerState, 
       before.issue === held.issue &&
       before.stub === null &&
       before.fence === null &&
-      // What was made was recorded before anything stood around it.
+      // The record of a profile that credsyncd made came before its surroundings existed.
       before.surroundings !== "" &&
       (!inSync || sameTerms(before.terms, termsOf(target, held)));
     // A placement of the live issue stays while something older is put in its place: that is how a revert is known.
@@ -458,13 +458,16 @@ function placementEvents(reports: readonly TargetReport[], ledger: LedgerState, 
   return events;
 }
 
-/** How a login was given that is held now: a suspect one is given by halves, whatever the configuration says. */
+/**
+ * Returns the terms under which a present login was given: a suspect one goes out without its refresh token, whatever the
+ * configuration says.
+ */
 function termsOf({ share, expiryMarginMs }: ObservedTarget, { credential, generation }: HeldCredential): Terms {
   if (credential.type !== "oauth") return { share, expiryMarginMs };
   return { share: generation === null ? "access-only" : "full", expiryMarginMs };
 }
 
-/** What the source holds, whatever it is: a stub that comes later is judged by what it replaced. */
+/** Returns the events for the source's content, whatever it is: a later stub is judged by the login that it replaced. */
 function sourceEvents(
   source: ObservedSource,
   verdict: SourceVerdict,

@@ -1,4 +1,4 @@
-/** What a terminal obeys instead of showing it: control characters, and those that turn a line of text around. */
+/** Characters that a terminal obeys instead of showing: control characters, and those that change the direction of text. */
 const COMMANDS = /[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 const LONGEST_NAME = 512;
 
@@ -11,7 +11,7 @@ const LONG_RUN = /[\w-]{32,}/g;
 /** Letters in words and numbers at their end change their kind far less often. */
 const TOKEN_CHANGES = 12;
 
-/** Whether a text holds something that is built like a token; a guess, to be used where nothing else can tell. */
+/** Guesses whether a text contains a token, for places where nothing else can decide. */
 export function looksLikeToken(text: string): boolean {
   if (KNOWN_TOKEN.test(text)) return true;
   return (text.replaceAll(UUID, "").match(LONG_RUN) ?? []).some((run) => changesOfKind(run) >= TOKEN_CHANGES);
@@ -33,7 +33,7 @@ function kindOf(code: number): "small" | "capital" | "digit" | "other" {
   return code >= 0x30 && code <= 0x39 ? "digit" : "other";
 }
 
-/** Whether a name that another program gave may be logged, recorded and shown. */
+/** Checks whether a name from another program may be logged, recorded and shown. */
 export function isPresentable(name: string): boolean {
   return name.length <= LONGEST_NAME && !COMMANDS.test(name) && !looksLikeToken(name);
 }

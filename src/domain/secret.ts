@@ -33,13 +33,13 @@ export class Secret {
     return "[secret]";
   }
 
-  /** What `console.log` and `util.inspect` show (the key is the registered symbol, so that no `node:` import is needed). */
+  /** The text for `console.log` and `util.inspect` (by the registered symbol, so that no `node:` import is needed). */
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return "[secret]";
   }
 }
 
-/** Where a program finds a secret that is not in its store (a variable, a file, a command): no secret itself. */
+/** A reference to a secret outside the store (a variable, a file, a command); it is not a secret itself. */
 export class SecretReference {
   /** As the store has it, in one spelling: equal references, equal texts. */
   readonly json: string;

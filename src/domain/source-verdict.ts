@@ -19,19 +19,24 @@ import { shellWord } from "./shell-word.js";
 
 /** Claude Code writes its login and its account file one after the other; after this long both are there. */
 export const ACCOUNT_SETTLES_MS = 5000;
-/** A new sign-in ends this much later at least: the server counts its end anew at each refresh, a moment apart. */
+/**
+ * A new sign-in expires at least this much later: the server computes the sign-in's end again at each refresh, a moment apart.
+ */
 const SIGN_IN_ROSE_MS = 60_000;
 /** Programs refresh shortly before the end of an access token; people sign in at any time. */
 export const REFRESH_WINDOW_MS = 10 * 60_000;
 
 export type SourceHold = "source-rolled-back" | "account-changed" | "account-unsettled";
 
-/** What the source's content means (rules R1, R2, R4, R7a). */
+/** The meaning of the source's content (rules R1, R2, R4, R7a). */
 export type SourceVerdict =
   | { readonly kind: "missing" }
   | { readonly kind: "unreadable"; readonly reason: string; readonly hint: string; readonly torn: boolean }
   | { readonly kind: "logged-out"; readonly replaced: Fingerprint | null; readonly timeLimit: boolean }
-  /** Its program is refreshing it (`until`: looked at again then, epoch ms), or failed to: no logout, and no login. */
+  /**
+   * Its program is refreshing it (until `until`, epoch ms, when credsyncd scans again), or failed to: neither a logout nor a
+   * login.
+   */
   | {
       readonly kind: "fenced";
       readonly reason: "source-refreshing" | "source-refresh-failed";
@@ -56,7 +61,7 @@ export type SourceVerdict =
     }
   /** The source holds the live issue. */
   | { readonly kind: "live"; readonly held: HeldCredential }
-  /** What the source holds is to become live. */
+  /** The source's login will become live. */
   | {
       readonly kind: "becomes-live";
       readonly held: HeldCredential;
@@ -71,12 +76,15 @@ export type SourceVerdict =
       readonly held: HeldCredential;
       readonly reason: SourceHold;
       readonly explanation: string;
-      /** Whether the user's order makes it live; what is known to be spent cannot be forced into every agent. */
+      /** True if the user's order can make it live; nobody can force a login that is known to be spent into every agent. */
       readonly acceptable: boolean;
       readonly provenSignIn: boolean;
-      /** It still holds what it held when an agent's login was adopted: the adoption is to be finished, from any holder. */
+      /**
+       * True if the source still has the login from before an adoption: credsyncd must finish the adoption, from any target that
+       * has it.
+       */
       readonly adoptionPending: boolean;
-      /** When to look again by itself (epoch ms), or null. */
+      /** When credsyncd must scan again (epoch ms), or null. */
       readonly until: number | null;
     };
 
@@ -123,7 +131,7 @@ function judgeFence(source: PresentSource, { fences, ledger }: Context): SourceV
   const until = fence === null ? null : fences.busyUntil(fence);
   const placement = ledger.placements.get(placementKey(source.store, source.profile));
   const live = liveOf(ledger, source.flow);
-  // What it was to spend is told by the mark itself here: what it held last may not be what it lost.
+  // The mark itself names the login that the refresh was to spend: the last known login may be another one.
   const lostLive = live !== null && fence?.spends === live.generation;
   const mayRestore = lostLive && relateAccounts(source.observed.account, live.account) !== "different";
   const copy = mayRestore ? copyOf(source, live) : null;
@@ -230,7 +238,7 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
   return judgeUnknown(source, { ...held, generation: held.generation }, live, accepted, context, hold, becomeLive);
 }
 
-/** The first look at this source: its login may be known already, since another source was followed before. */
+/** Judges the first scan of this source. Its login may be known already from an earlier source. */
 function judgeFirst(
   source: PresentSource,
   held: HeldCredential,
@@ -290,7 +298,7 @@ function judgeSameGeneration(
   hold: Hold,
   becomeLive: BecomeLive,
 ): SourceVerdict {
-  // Of a token nothing but its end may change.
+  // Only the expiry of a token may change.
   const isExtended = held.credential.type === "token" && held.expiresAt !== live.expiresAt;
   if (held.issue === live.issue) return isExtended ? becomeLive("reissue", live.chain) : { kind: "live", held };
   if (ledger.issues.has(held.issue))
@@ -338,7 +346,7 @@ function judgeUnknown(
   const wasOver = end !== null && end <= seenAt;
   const before = latestEnd(context.ledger, live, ends, "sinceReissue");
   const fresh = before === null ? !wasOver : isLater(end, before);
-  // Of the very same sign-in an older copy is no switch, whoever the account file names.
+  // An older copy of the same sign-in is no change of account, whatever the account file names.
   const differs = account === "different" && (fresh || !isSameSignIn(signInEndsAt, live));
   if (differs || (signInRose(signInEndsAt, live.signInEndsAt) && (fresh || !wasOver))) {
     const oneSided = (source.observed.account === null) !== (live.account === null);
@@ -370,7 +378,10 @@ function firstSeenAt(source: PresentSource, held: HeldCredential, ledger: Ledger
   return placement?.generation === held.generation && placement.issue === held.issue ? placement.at : null;
 }
 
-/** Where no sign-in's end tells anything, programs refresh in the last minutes of an access token; people sign in at any time. */
+/**
+ * Guesses a refresh by its time, if no sign-in end decides. Programs refresh in a token's last minutes; people sign in at any
+ * time.
+ */
 function isRefreshByItsTime(changedAt: number, signInEndsAt: number | null, live: Live, ends: Ends): boolean {
   if (signInEndsAt !== null || live.signInEndsAt !== null) return false;
   const liveEnd: End = endOfLive(live, ends);
@@ -378,8 +389,8 @@ function isRefreshByItsTime(changedAt: number, signInEndsAt: number | null, live
 }
 
 /**
- * Whether an unknown generation is surely of the live one's account, without waiting for the account file: its own
- * account is the same, its sign-in ends at the very same moment, or no account is known anywhere, so that none is awaited.
+ * Checks whether an unknown generation surely belongs to the live one's account, so that nothing needs the account file: its own
+ * account is the same, its sign-in ends at the same moment, or no account is known anywhere.
  */
 function provesSameAccount(source: PresentSource, signInEndsAt: number | null, live: Live): boolean {
   if (source.accountInCredential && relateAccounts(source.observed.account, live.account) === "same") return true;
@@ -392,7 +403,7 @@ function isSameSignIn(signInEndsAt: number | null, live: Live): boolean {
   return signInEndsAt !== null && signInEndsAt === live.signInEndsAt;
 }
 
-/** Whether the ends of two sign-ins are further apart than a refresh leaves them. */
+/** Checks whether the ends of two sign-ins differ by more than a refresh changes them. */
 function signInMoved(current: number | null, { signInEndsAt: before }: Live): boolean {
   return current !== null && before !== null && Math.abs(current - before) > SIGN_IN_ROSE_MS;
 }

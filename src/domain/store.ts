@@ -8,7 +8,7 @@ export type ProfileId = string;
 /** A hash of a store's content, for compare-and-swap; `absent` where there is none. */
 export type Revision = string;
 
-/** What a profile holds. */
+/** The content of a profile. */
 export type ProfileContent =
   | { readonly kind: "credential"; readonly credential: Credential }
   /** Logged out: the program blanked the tokens. `timeLimit`: because the sign-in reached its end. */
@@ -32,7 +32,7 @@ export interface StoredProfile {
   readonly provider: string | null;
   readonly content: ProfileContent;
   readonly account: Account | null;
-  /** Whether the account's id stands in the credential itself, not only in a file beside it that may lag. */
+  /** True if the credential itself has the account's id, not only a separate file that may lag. */
   readonly accountInCredential: boolean;
   /** The profile's text without the credential's own fields: unchanged means that nothing else was edited. */
   readonly surroundings: () => Secret;
@@ -69,7 +69,7 @@ export interface ProfilePatch {
   readonly account: Account | null;
 }
 
-/** What a store is, for a person and for the contract suite. */
+/** A description of a store, for people and for the contract suite. */
 export interface StoreDescription {
   readonly name: StoreName;
   readonly format: string;
@@ -89,7 +89,7 @@ export interface CredentialStore extends StoreDescription {
    * absent where it marks none.
    */
   readonly marksWith?: string;
-  /** Where it is, told without reading its content; empty where nothing is there, or it cannot be told. */
+  /** Returns its places without reading their content; empty if there are none or they are unknown. */
   places(): readonly Place[];
   /** @throws StoreError */
   read(signal: AbortSignal): Promise<StoreSnapshot>;

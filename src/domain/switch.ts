@@ -17,7 +17,7 @@ import {
 import type { ProfileId, StoreName } from "./store.js";
 import { shellWord } from "./shell-word.js";
 
-/** What the user asked for: `set-active` names no `from`. */
+/** The user's request; `set-active` names no `from`. */
 export interface SwitchRequest {
   readonly provider: string;
   readonly profile: ProfileId;
@@ -46,7 +46,7 @@ export interface SwitchAgent {
 export interface SwitchHost {
   readonly agents: readonly SwitchAgent[];
   readonly preferences: AuthPreferences;
-  /** What credsyncd itself reads from, and must not remove. */
+  /** Profiles that credsyncd itself reads, which a switch must not remove. */
   readonly sources: readonly { readonly store: StoreName; readonly profile: ProfileId }[];
 }
 
@@ -63,7 +63,7 @@ export interface PlannedStore {
   readonly changes: readonly FieldChange[];
   /** The profile that will be used, where it stands in this very store already. */
   readonly relied: ChoosableProfile | null;
-  /** Whether its agent is to use the new profile afterwards. */
+  /** True if its agent will use the new profile afterwards. */
   readonly moves: boolean;
 }
 
@@ -77,7 +77,7 @@ export interface ConfigWarning {
   readonly message: string;
   /** The exact entry. */
   readonly line: string;
-  /** What to do with it. */
+  /** A hint for the user. */
   readonly hint: string;
 }
 
@@ -104,7 +104,7 @@ export function planSwitch(host: SwitchHost, request: SwitchRequest, now: number
   return refuseOutcome(rows, kept, request) ?? { stores: rows, warnings: configWarnings(host, request) };
 }
 
-/** What an agent sees. */
+/** Returns an agent's view of the profiles. */
 export function sightOf(agent: SwitchAgent, agents: readonly SwitchAgent[]): AgentSight {
   const { inheritsFrom, ownComeFirst } = agent;
   const isAlone = inheritsFrom === null || inheritsFrom === agent.store;
@@ -242,7 +242,7 @@ function refuseUnfit(host: SwitchHost, request: SwitchRequest, moves: Moves, don
   return refuseExcluded(host, request);
 }
 
-/** Where the config keeps OpenClaw from using the profile, a switch would leave every agent without any. */
+/** Refuses a switch to a profile that the config excludes: every agent would have no profile to use. */
 function refuseExcluded({ agents, preferences }: SwitchHost, { provider, profile }: SwitchRequest): Failure | null {
   const present = agents.flatMap(({ choice }) => choice?.profiles.find(({ id }) => id === profile) ?? [])[0];
   const exclusion = present === undefined ? null : exclusionOf(present, provider, preferences);
@@ -258,7 +258,7 @@ function seenProfile(agent: SwitchAgent, { agents }: SwitchHost, profile: Profil
   return visibleProfiles(sightOf(agent, agents)).find(({ id }) => id === profile) ?? null;
 }
 
-/** What is to become of one store, before what must be kept is looked at. */
+/** One store's planned change, before the check of profiles that must stay. */
 interface Draft {
   readonly agent: SwitchAgent;
   /** Null: it stays as it is. */
@@ -287,7 +287,7 @@ function draft(agent: SwitchAgent, host: SwitchHost, request: SwitchRequest, mov
   if (agent.left !== null) return still;
   if (choice === null) {
     const words = agent.inheritsFrom === null ? "it has no store" : `inherits from ${agent.inheritsFrom}`;
-    // What the store below is given, it has then.
+    // Without a store of its own, the agent gets whatever its parent store receives.
     const gets = seenProfile(agent, host, profile) !== null || (agent.inheritsFrom !== null && donor !== null);
     return { ...still, move: gets ? move : null, notes: [words] };
   }
@@ -459,7 +459,7 @@ function refuseOutcome(
   for (const { agent } of drafts) {
     const row = rows.find(({ store }) => store === agent.store);
     if (row === undefined || agent.left === null || row.from === row.to) continue;
-    // One that is ignored was not read, and one under two names is told of under the other.
+    // Nobody read an ignored agent, and an agent under two names is reported under the other one.
     if (agent.left === "ignored" || agent.left === "same-file") continue;
     const why = agent.left === "not-named" ? "is not among --agents" : `is ${agent.left}`;
     return badData(

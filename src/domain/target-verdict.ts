@@ -42,7 +42,7 @@ export type TargetHold =
   | "reverting"
   | "moves-pinned";
 
-/** What is to be done with one profile of a target (rules R3, R6, R6a, R7, R12, R16). */
+/** The decision on one profile of a target (rules R3, R6, R6a, R7, R12, R16). */
 export type TargetVerdict =
   /** Not this source's business: another provider, kind or account. */
   | { readonly kind: "unrelated" }
@@ -65,18 +65,18 @@ export type TargetVerdict =
       readonly kind: "hold";
       readonly reason: TargetHold;
       readonly explanation: string;
-      /** Whether the user may have it adopted; set for `target-newer`. */
+      /** True if the user may order its adoption; set for `target-newer`. */
       readonly adoptable?: boolean;
     };
 
-/** One profile of a target, with what is to be done with it. */
+/** One profile of a target, with the decision on it. */
 export interface TargetReport {
   readonly target: ObservedTarget;
   /** Null for a pinned or ignored agent. */
   readonly verdict: TargetVerdict | null;
 }
 
-/** Whether a profile gets the login, or has it. */
+/** Checks whether a profile gets the login, or has it. */
 export function isServed({ verdict }: TargetReport): boolean {
   return verdict?.kind === "in-sync" || verdict?.kind === "write" || verdict?.kind === "drift";
 }
@@ -85,14 +85,14 @@ export interface TargetContext {
   readonly source: SourceVerdict;
   readonly ledger: LedgerState;
   readonly live: Live | null;
-  /** What the live login's account was called until this plan; null where its name did not change. */
+  /** The former name of the live login's account until this plan; null if its name did not change. */
   readonly formerAccount: Account | null;
   /** Why nothing can be pushed, in the word of the source's state; null when the live credential is at hand. */
   readonly blocked: string | null;
   readonly liveType: "oauth" | "token" | "api_key" | null;
   /** The live generation may be spent: a refresh of it failed somewhere, and the answer may be lost. */
   readonly suspect: boolean;
-  /** Whether the live login's refresh token is there to be given, too. */
+  /** True if the live login's refresh token is available, too. */
   readonly wholeAtHand: boolean;
   readonly fences: Fences;
   readonly candidates: readonly Candidate[];
@@ -110,7 +110,7 @@ interface Context extends TargetContext {
   readonly share: Share;
 }
 
-/** Decides what is to be done with one profile of a target that is not pinned or ignored. */
+/** Decides on one profile of a target that is not pinned or ignored. */
 export function judgeTarget(target: ObservedTarget, targets: TargetContext): TargetVerdict {
   const context: Context = { ...targets, share: shareFor(target, targets) };
   const { ledger, live } = context;
@@ -181,7 +181,7 @@ function generationName(held: Held, ledger: LedgerState): Fingerprint | null {
   return named === null && held.kind === "credential" ? (ledger.issues.get(held.issue) ?? null) : named;
 }
 
-/** Whether the ledger ties the profile to this flow: what only another one ever had may well be another sign-in. */
+/** Checks whether the ledger ties the profile to this flow. A login that only another flow ever had may be another sign-in. */
 function isBound(
   { standsIn }: ObservedTarget,
   known: Generation | null,
@@ -194,7 +194,7 @@ function isBound(
   return haveCommonFlow(ledger, tie.chain, live.chain);
 }
 
-/** Whether the ledger saw the profile holding, or spending, something known. */
+/** Checks whether the ledger saw the profile with a known login, or spending one. */
 function followsByPlacement(placement: Placement | undefined, ledger: LedgerState): boolean {
   if (placement === undefined) return false;
   return placement.generation !== "" || placement.stub !== null || fencedGeneration(placement.fence, ledger) !== null;
@@ -209,7 +209,7 @@ function shareFor({ share, held, store }: ObservedTarget, { suspect, wholeAtHand
   return held.kind === "credential" && held.generation !== null && held.generation === live?.generation ? share : "access-only";
 }
 
-/** Whether a target holds exactly what it is to hold of the live issue. */
+/** Checks whether a target has exactly its part of the live issue. */
 function holdsLive(target: ObservedTarget, held: HeldCredential, live: Live, { share }: Context): boolean {
   if (held.issue !== live.issue) return false;
   if (held.credential.type === "oauth" && held.generation !== (share === "full" ? live.generation : null)) return false;
@@ -312,7 +312,7 @@ function judgeUnknown(
   }
   const isCandidate = candidates.some((candidate) => candidate.target === target);
   const [end, liveEnd] = [endOf(held, target, ends), endOfLive(live, ends)];
-  // That it is over meanwhile says nothing: what was on hold stays so while the source's end is unknown.
+  // The login may have expired since then; that proves nothing. A hold stays while the source's expiry is unknown.
   const wasNewer = liveEnd === null && end !== null && isOnHold(target, ledger);
   const origin = rotationOf(target, end, placement, live, context);
   if (isCandidate || ((isNewer(end, liveEnd, ends) || wasNewer) && origin !== "beaten")) return targetNewer();
@@ -328,8 +328,8 @@ function judgeUnknown(
 }
 
 /**
- * What an unknown login in a profile is to the live one: likely its next generation (`from-live`); what surely came from
- * the sign-in before, when the user signed in again (`beaten`); or nothing that is known.
+ * Relates an unknown login in a profile to the live one: likely its next generation (`from-live`); surely from the sign-in
+ * before, when the user signed in again (`beaten`); or unrelated as far as known.
  */
 function rotationOf(
   target: ObservedTarget,
@@ -342,8 +342,8 @@ function rotationOf(
   const parent = placement === undefined ? undefined : parentOf(placement, ledger);
   if (placement === undefined || parent === undefined || placement.terms.share !== "full") return "unknown";
   if (parent.fingerprint === live.generation) {
-    // Once on hold it stays so: a proof by the time of a refresh is one only when the login is first seen.
-    // Where nothing proves it, and its end is unknown, it may have spent the live login all the same.
+    // A hold stays: the time of a refresh proves something only when the login first appears. A login with unknown origin and
+    // expiry may come from a refresh that spent the live login.
     const isDoubtful = isOnHold(target, ledger) || end === null;
     return isDoubtful || isProven(target, placement, parent, context) ? "from-live" : "unknown";
   }
@@ -376,7 +376,7 @@ function afterReverts(
   { orders, now, share }: Context,
 ): TargetVerdict {
   const heldLive = placement !== undefined && placement.generation === live.generation && placement.issue === live.issue;
-  // Where the user changed what it is to hold, nobody put anything back.
+  // If the user changed the terms, nobody put an older login back.
   const sameTermsAsBefore = placement !== undefined && sameTerms(placement.terms, { ...target, share });
   if (!heldLive || !sameTermsAsBefore || placement.stub !== null || orders.force.has(target.store)) return verdict;
   const waitMs = REASSERT_AFTER_MS[placement.reverts];

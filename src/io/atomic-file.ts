@@ -149,7 +149,9 @@ async function makePrivate(file: FileHandle): Promise<void> {
   if (((await file.stat()).mode & 0o777) !== 0o600) await file.chmod(0o600);
 }
 
-/** Where a file system that copies what is written over has no space for it, a part of it may be written: that is taken back. */
+/**
+ * Overwrites a file in place, and puts the old bytes back if that fails: a copy-on-write file system may run out of space midway.
+ */
 async function overwrite(file: FileHandle, bytes: Buffer, before: Buffer): Promise<void> {
   try {
     await writeWhole(file, bytes);

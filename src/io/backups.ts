@@ -102,13 +102,13 @@ export class Backups implements BackupMemory {
   async #prune(present: readonly Backup[], newest: BackupEntry): Promise<void> {
     for (const backup of present.slice(KEPT_PER_STORE - 1)) {
       const isNeedless = isReplaced(backup, newest) || (await this.#isSpent(backup.fingerprint));
-      // Nothing waits between this look and the removal: other stores are backed up at the same time, and each may rely on
-      // the copy of the other.
+      // Nothing waits between this check and the removal: other stores' backups run at the same time, and two copies may rely on
+      // each other.
       if (isNeedless || (backup.issue === undefined && this.#isElsewhere(backup))) unlinkSync(backup.path);
     }
   }
 
-  /** Whether another file holds the same credential of the same profile, as hundreds of agents do after a sign-in. */
+  /** Checks whether another file has the same credential of the same profile, as with hundreds of agents after a sign-in. */
   #isElsewhere(backup: Backup): boolean {
     const suffix = contentSuffix(backup);
     const others = readdirSync(this.#directory).filter((name) => name.endsWith(`-${suffix}`));
@@ -137,12 +137,15 @@ function contentSuffix({ profile, fingerprint }: Pick<BackupEntry, "profile" | "
   return `${hash(`${profile}\n${fingerprint}`)}.json`;
 }
 
-/** Whether what is to be kept is there already. */
+/** Checks whether a backup already has this login. */
 function isOfSameLogin(backup: Backup, { profile, fingerprint, issue }: BackupEntry): boolean {
   return backup.profile === profile && backup.fingerprint === fingerprint && (issue === undefined || backup.issue === issue);
 }
 
-/** What is kept with its issue is to be found by its own store and profile. */
+/**
+ * Checks whether a newer backup makes this one needless. One that is kept with its issue must stay under its own store and
+ * profile.
+ */
 function isReplaced(backup: Backup, newest: BackupEntry): boolean {
   if (backup.fingerprint !== newest.fingerprint) return false;
   return backup.issue === undefined || (newest.issue !== undefined && newest.profile === backup.profile);

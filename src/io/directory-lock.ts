@@ -6,7 +6,7 @@ import { errnoOf } from "./system-error.js";
 export interface DirectoryLockOptions {
   /** A lock whose directory was not touched for this long (ms) is broken. */
   readonly staleMs: number;
-  /** How often the directory is touched while it is held (ms). */
+  /** The interval at which the holder touches the directory (ms). */
   readonly touchMs: number;
   readonly waitMs: number;
   readonly clock: Clock;
@@ -127,7 +127,7 @@ class LockDirectory {
     });
   };
 
-  /** Without a pause between the look and the removal. */
+  /** Removes the directory without a pause after the check. */
   readonly rmdir = (path: string, done: Done): void => {
     try {
       this.rmdirSync(path);
@@ -160,7 +160,7 @@ class LockDirectory {
   }
 }
 
-/** What another made in its place may have the same number, but not the same times. */
+/** Compares times too: a directory that another process made in its place may have the same inode. */
 function isSame(one: Stats, other: Stats): boolean {
   return one.ino === other.ino && one.birthtimeMs === other.birthtimeMs && one.mtimeMs === other.mtimeMs;
 }

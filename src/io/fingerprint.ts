@@ -13,7 +13,7 @@ export interface FingerprintKey {
   readonly fingerprintOf: FingerprintOf;
 }
 
-/** A key for one look, where no state directory exists yet. */
+/** Returns a key for one scan, for use before there is a state directory. */
 export function ephemeralKey(): FingerprintKey {
   return keyFrom(randomBytes(32).toString("hex"));
 }

@@ -12,7 +12,7 @@ export interface JsonChange {
   readonly value: JsonValue | undefined;
 }
 
-/** Whether a parsed value is an object with named values. */
+/** Checks whether a parsed value is an object with named values. */
 export function isJsonObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
@@ -72,7 +72,7 @@ function replacedAtOnce(text: string, changes: readonly JsonChange[], path: stri
   return applyEdits(text, edits);
 }
 
-/** Whether one of the changes is inside, or at the very place of, another. */
+/** Checks whether one change is inside another, or at the same place. */
 function areNested(changes: readonly JsonChange[]): boolean {
   const places = new Set<string>();
   for (const { path } of changes) places.add(JSON.stringify(path));
@@ -120,10 +120,10 @@ function contentOf({ value }: JsonChange): string | null {
 }
 
 /**
- * Puts a JSON text in the place of the value at a path of keys, as it is, to the byte.
+ * Puts a JSON text at a path of keys, byte for byte, instead of the value there.
  *
- * @param next the key that a new one is put in front of; without it, or where it is not there, a new one comes last
- * @throws StoreError as `changeJson` does, and `malformed` where `content` is no JSON
+ * @param next the key to insert a new one before; without it, or if it is absent, a new one comes last
+ * @throws StoreError as `changeJson` does, and `malformed` if `content` is not JSON
  */
 export function putJson(
   text: string,
@@ -257,8 +257,8 @@ function refuseDepth(text: string, path: string): void {
 }
 
 /**
- * Whether a text is nested more deeply than recursive code should be given; a text that is no JSON is found by its parser.
- * Brackets outside strings are counted in one pass.
+ * Checks whether a text is nested too deeply for recursive code, in one pass over the brackets outside strings. The parser finds
+ * a text that is not JSON.
  */
 export function isTooDeep(text: string): boolean {
   if (hasFewBrackets(text)) return false;
@@ -277,7 +277,7 @@ export function isTooDeep(text: string): boolean {
   return false;
 }
 
-/** Fewer than would be too deep, which the runtime finds out faster than a look at each character. */
+/** Checks for few brackets at all, which the runtime does faster than a test of each character. */
 function hasFewBrackets(text: string): boolean {
   let count = 0;
   for (const bracket of ["{", "["]) {

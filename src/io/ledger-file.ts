@@ -78,7 +78,7 @@ const eventShape = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("key"), at: time, keyId: text }),
 ]);
 
-/** What to do about a file that cannot be the ledger. */
+/** The remedy for a file that cannot be the ledger. */
 const ANEW = "move it away: a new one is made, and every store is looked at as if for the first time";
 
 /** A ledger is rewritten once it has this many lines more than twice what a rewriting leaves. */
@@ -95,9 +95,9 @@ export class LedgerFile implements LedgerMemory {
   readonly #leftovers: Leftovers;
   #state: LedgerState = emptyLedger;
   #lines = 0;
-  /** What a rewriting left, or would have left when that was last asked; null: not asked yet. */
+  /** The number of lines after the last compaction, or after one at the last check; null: not yet known. */
   #linesAfterCompaction: number | null = null;
-  /** What was read so far: up to this byte of this file. */
+  /** How far the file is read: up to this byte of this file. */
   #read = { inode: 0, bytes: 0 };
   /** Lines that could not be understood, for `doctor` and the log. */
   unreadableLines = 0;
@@ -183,7 +183,7 @@ export class LedgerFile implements LedgerMemory {
         this.#lines += events.length;
         this.#read = { inode: ino, bytes: size };
       } else {
-        // Another process wrote since the last look: its events stand before, between or after these.
+        // Another process wrote since the last read: its events come before, between or after these.
         this.#readAgain(ino);
       }
     } finally {

@@ -41,7 +41,7 @@ export function readOwnFileNow(path: string): string | null {
 export function toOwnFailure(error: unknown, path: string, hint: string): Failure {
   const failure = toStoreError(error, path, "read");
   const code = failureCodes[failure.code];
-  // What passes by itself, or belongs to somebody else, is no reason to remove or move anything.
+  // A transient fault, or another user's file, is no reason to remove or move anything.
   return new Failure(code, failure.message, code === "bad-data" ? hint : failure.hint, error);
 }
 
@@ -77,7 +77,7 @@ export function removeOwnLeftovers(directory: string, leftovers: Leftovers, of: 
       if (isMeant && entry.isFile() && TEMPORARY.test(entry.name)) leftovers.discard(join(directory, entry.name));
     }
   } catch (error) {
-    // What cannot be listed is told by whoever needs what is in it.
+    // If the directory cannot be listed, whoever needs its content reports it.
     if (errnoOf(error) === null) throw error;
   }
 }

@@ -4,21 +4,21 @@ import { Failure } from "../domain/errors.js";
 import { errnoOf } from "./system-error.js";
 import { userName } from "./user-group.js";
 
-/** What the system, or whoever made an image, gave to everyone: a home of root's that this user may write in is theirs to use. */
+/** The owner of places that the system or an image made for everyone: this user may use a home of root's that is writable. */
 const SYSTEM = 0;
 
 /**
- * Refuses to make anything for this user where it would be another's: root in the home of whoever called sudo leaves files
- * there that their owner cannot write, and a home that does not exist is nobody's.
+ * Refuses to create another user's files for this user. Root in the home of whoever called sudo leaves files there that their
+ * owner cannot write, and a home that does not exist is nobody's.
  *
- * @param path what is to be made, or is there already
+ * @param path the place to create; it may exist already
  * @throws Failure `permission` for another user's home or directory, `config` for a home that is none
  */
 export function refuseForeignPlace(path: string, home: string): void {
   const own = process.geteuid?.();
   if (own === undefined) return;
   refuseForeignHome(path, home, own);
-  // What is there already is for its users to judge.
+  // Its users judge a place that already exists.
   if (statsOf(path) !== null) return;
   const { directory, uid } = nearest(dirname(path));
   if (uid === own || uid === SYSTEM) return;
@@ -54,7 +54,7 @@ function isWithin(path: string, directory: string): boolean {
   return way !== ".." && !way.startsWith("../") && !isAbsolute(way);
 }
 
-/** What is there of a path. */
+/** Finds the nearest existing directory of a path. */
 function nearest(path: string): { readonly directory: string; readonly uid: number } {
   const stats = statsOf(path);
   if (stats !== null) return { directory: path, uid: stats.uid };

@@ -12,8 +12,8 @@ import { Leftovers, temporaryName } from "./temporary-file.js";
 /**
  * OpenClaw's lock file (rule R10): created exclusively, names its holder, removed by unlink.
  *
- * Versions to 5.7 break it when the pid is dead or after 30 s, later ones only when the pid is dead, and one without a
- * payload never; so the payload follows at once, and it is held for less than a second.
+ * Versions to 5.7 break it when the pid is dead or after 30 s. Later ones break it only when the pid is dead, and never one
+ * without a payload. So the payload follows at once, and credsyncd keeps the lock for less than a second.
  */
 export interface LockOptions {
   /** A lock whose holder is dead is broken at this age (ms), the longest rule of any version. */
@@ -23,7 +23,9 @@ export interface LockOptions {
   readonly clock: Clock;
   /** Killed credsyncds, whose locks are nobody else's to wait for. */
   readonly predecessors: Predecessors;
-  /** Whether what killed credsyncds left beside the lock is not looked for: another lock there was just taken. */
+  /**
+   * True if the caller has just taken another lock there, so that killed credsyncds left nothing more to remove beside this one.
+   */
   readonly isTidy?: boolean;
   /** Told what stood in a lock that was broken. */
   readonly onBroken?: (payload: string) => void;
@@ -37,7 +39,7 @@ export interface Heartbeat {
   readonly silentMs: number;
 }
 
-/** What this process could not remove, though it is done with it. */
+/** A file that this process could not remove, although it no longer needs it. */
 export interface Stuck {
   readonly path: string;
   readonly what: "lock" | "temporary file";
@@ -45,18 +47,20 @@ export interface Stuck {
 }
 
 /**
- * The processes that were killed while they wrote, as told by the lock on the state directory that they left: only
- * credsyncd takes that one, and it takes it before any other. Their locks on other programs' stores are broken at once,
- * and so are those that this process itself could not remove when it was done. What else they left is removed, too.
+ * Processes of credsyncd that were killed during a write. The lock that they left on the state directory names them: only
+ * credsyncd takes that lock, and takes it before any other.
+ *
+ * Their locks on other programs' stores are broken at once, and so are those that this process itself could not remove. Their
+ * other files are removed, too.
  */
 export class Predecessors {
   readonly #known = new Set<string>();
-  /** What stands in them, by their paths. */
+  /** The content of these locks, by their paths. */
   readonly #stuck = new Map<string, string>();
   /** Temporary files, theirs and this process's own. */
   readonly leftovers = new Leftovers();
 
-  /** The holder of a broken lock; one without a start time cannot be told from a later process with its pid. */
+  /** Adds the holder of a broken lock. One without a start time looks the same as a later process with its pid. */
   add(payload: string): void {
     const name = nameOf(payload);
     if (name !== null) this.#known.add(name);
@@ -67,7 +71,7 @@ export class Predecessors {
     return name !== null && this.#known.has(name);
   }
 
-  /** Whether this process holds the lock in name only. */
+  /** Checks whether this process has released the lock, but could not remove it. */
   hasLeft(path: string, payload: string): boolean {
     return this.#stuck.get(path) === payload;
   }
@@ -179,7 +183,7 @@ function beat(path: string, payload: string, { everyMs }: Heartbeat): NodeJS.Tim
   return timer.unref();
 }
 
-/** Whether a lock of credsyncd's own is there whose holder is surely dead. */
+/** Checks whether one of credsyncd's own locks is there and its holder is certainly dead. */
 export function isForsaken(path: string): boolean {
   const payload = parsePayload(payloadAt(path) ?? "");
   return payload !== null && !isForeign(payload) && !isHolderAlive(payload);
@@ -195,7 +199,7 @@ export function removeForsakenLocks(directory: string, predecessors: Predecessor
       if (payload !== null && predecessors.include(payload)) predecessors.release(path, payload);
     }
   } catch (error) {
-    // Where this user may not look or write, no credsyncd of theirs did.
+    // If this user may not read or write there, no credsyncd of theirs did.
     if (errnoOf(error) === null) throw error;
   }
 }
@@ -247,7 +251,7 @@ async function acquire(path: string, options: LockOptions, signal: AbortSignal):
 /**
  * Creates the lock with its payload in it from the first moment: a nameless lock can block its owner for good.
  *
- * @returns the payload, or null where the lock is held
+ * @returns the payload, or null if another process has the lock
  */
 function create(path: string, { clock, isTidy, predecessors: { leftovers } }: LockOptions): string | null {
   if (existsSync(path)) return null;
@@ -277,7 +281,7 @@ function create(path: string, { clock, isTidy, predecessors: { leftovers } }: Lo
   return payload;
 }
 
-/** Who holds a lock must get to know it, so nothing may fail here. */
+/** Removes leftovers. It never throws, since the caller must learn that it has the lock. */
 function tidyUp(directory: string, leftovers: Leftovers): void {
   try {
     leftovers.discardAllIn(directory);
@@ -286,7 +290,7 @@ function tidyUp(directory: string, leftovers: Leftovers): void {
   }
 }
 
-/** Where there are no hard links: the payload follows the name without a pause in between. */
+/** Creates the lock on a file system without hard links: the payload follows the name without a pause in between. */
 function createInPlace(path: string, payload: string): string | null {
   try {
     writeNew(path, payload);
@@ -336,7 +340,7 @@ async function breakStale(path: string, options: LockOptions, silence: Silence):
     const isOwn = options.predecessors.hasLeft(path, before.text);
     if (!isOwn && !options.predecessors.include(before.text) && !isStale(before, options, silence)) return false;
     if (NETWORK_FILE_SYSTEMS.has((await statfs(dirname(path))).type)) return false;
-    // Another waiter may have broken it meanwhile, and hold a lock of its own by now; nothing waits from this look on.
+    // Another waiter may have broken it meanwhile and may have its own lock by now; nothing waits after this read.
     const now = look(path);
     if (now === null || !isSame(now, before)) return true;
     unlinkSync(path);
@@ -365,7 +369,7 @@ function look(path: string): LockFile | null {
   return { text: file.bytes.toString("utf8"), changedAt: file.stat.mtimeMs, inode: file.stat.ino };
 }
 
-/** What stands in a lock; null where there is none, or where that is no lock of anyone's. */
+/** Reads the content of a lock; null if there is none, or if it is no known lock. */
 function payloadAt(path: string): string | null {
   try {
     return look(path)?.text ?? null;
@@ -379,13 +383,13 @@ function isStale(lock: LockFile, { staleMs, heartbeat, clock }: LockOptions, sil
   const payload = parsePayload(lock.text);
   if (payload === null) return clock.now() - lock.changedAt > NAMELESS_STALE_MS;
   const createdAt = Date.parse(payload.createdAt ?? "");
-  // Of a clock that was set back, the distance alone tells anything.
+  // If the clock was set back, only the distance means something.
   const age = Math.abs(clock.now() - (Number.isNaN(createdAt) ? lock.changedAt : createdAt));
   if (!isForeign(payload)) return age > staleMs && !isHolderAlive(payload);
   return heartbeat === undefined ? age > Math.max(staleMs, FOREIGN_STALE_MS) : silence.lastsMs(lock) > heartbeat.silentMs;
 }
 
-/** Whether its pid proves nothing here. OpenClaw says a pid only, and goes by that itself wherever it runs. */
+/** Checks whether its pid proves nothing here. OpenClaw writes only a pid, and relies on it wherever it runs. */
 function isForeign({ pidSpace = OWN_PID_SPACE }: Payload): boolean {
   return pidSpace !== OWN_PID_SPACE;
 }

@@ -2,7 +2,7 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 import { errnoOf, isAbsent } from "./system-error.js";
 
-/** Who holds a lock, told apart from a later process with the same pid. */
+/** The identity of a lock's holder, distinct from a later process with the same pid. */
 export interface ProcessIdentity {
   readonly pid: number;
   /** Field 22 of `/proc/PID/stat` (clock ticks since boot); null where the system has none. */
@@ -44,7 +44,7 @@ function startTimeIn(path: string): number | null {
   return Number.isSafeInteger(ticks) ? ticks : null;
 }
 
-/** Whether a process with this pid lives in this pid namespace; with a start time given, whether it is that very one. */
+/** Checks whether a process with this pid lives in this pid namespace, and has this start time if one is given. */
 export function isAlive(pid: number, startTime: number | null): boolean {
   try {
     process.kill(pid, 0);

@@ -6,7 +6,7 @@ import { shellWord } from "../domain/shell-word.js";
 import { identityOf, isThere } from "./regular-file.js";
 import { errnoOf, isAbsent, toStoreError } from "./system-error.js";
 
-/** Where a path leads behind links, as far as it exists. @throws StoreError where that cannot be told */
+/** Resolves the links of a path, as far as it exists. @throws StoreError if they cannot be read */
 export function realPathOf(path: string): string {
   try {
     return realpathSync.native(path);
@@ -16,12 +16,12 @@ export function realPathOf(path: string): string {
   }
 }
 
-/** Whether a path is a directory, or in it; both as they are behind links. */
+/** Checks whether a path is a directory or inside it; both are real paths. */
 export function isInside(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`);
 }
 
-/** Which place a path leads to; null where nothing is there, or it cannot be told. Its content is not read. */
+/** Returns the place that a path leads to, without reading its content; null if nothing is there or it is unknown. */
 export function placeOf(path: string): Place | null {
   try {
     const realPath = realpathSync.native(path);
@@ -42,7 +42,7 @@ export function refuseDangling(path: string): void {
   );
 }
 
-/** Whether a link itself is at a path. @throws StoreError where that cannot be told */
+/** Checks whether a path is itself a link. @throws StoreError if that is unknown */
 export function isLink(path: string): boolean {
   try {
     return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
@@ -58,8 +58,8 @@ export function linksTo(path: string): string[] {
 }
 
 /**
- * What may be replaced, so that a directory is another one: the links on the way to it, and in the home the directories
- * above it. The home itself changes all day, and who replaces it replaces everything.
+ * Returns the paths whose replacement makes a directory another one: the links on the way to it, and in the home the directories
+ * above it. The home itself changes all day, and anyone who can replace it can replace everything.
  */
 export function waysTo(directory: string, home: string): string[] {
   const ways = linksTo(directory);
@@ -68,7 +68,7 @@ export function waysTo(directory: string, home: string): string[] {
     const top = realPathOf(home);
     for (let path = real; path !== top && dirname(path) !== top && isInside(path, top); path = dirname(path)) ways.push(path);
   } catch (error) {
-    // A place that cannot be looked at has no way to it that could be watched.
+    // A place that cannot be read has no way to it that could be watched.
     if (!(error instanceof StoreError)) throw error;
   }
   return ways;
@@ -77,9 +77,9 @@ export function waysTo(directory: string, home: string): string[] {
 /** The system itself gives up after so many. */
 const MOST_LINKS = 40;
 
-/** Finds the links on the way to paths: each may be switched to lead elsewhere. What paths have in common is read once. */
+/** Finds the links on the way to paths: each may be switched to lead elsewhere. It reads the common parts of paths once. */
 export class LinkFinder {
-  /** Where each link leads; null for what is none. */
+  /** The destination of each link; null for anything else. */
   readonly #seen = new Map<string, string | null>();
 
   /** @returns the names of the links, in the order in which the system follows them */
@@ -119,7 +119,7 @@ function partsOf(path: string): string[] {
     .filter((part) => part !== "");
 }
 
-/** Null for what is no link, or cannot be looked at. */
+/** Returns null if the path is not a link, or cannot be read. */
 function readLink(path: string): string | null {
   try {
     return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(path) : null;

@@ -8,7 +8,7 @@ import { shellWord } from "../domain/shell-word.js";
 /** Far above any real credential file, far below what would hurt. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
-/** A program that writes a file in place while it is read has finished by one of the next reads, or is told of. */
+/** The number of reads after which a program that writes the file in place has finished, or is reported. */
 const MAX_READS = 5;
 
 /**
@@ -20,7 +20,7 @@ const EMPTY_POLL_MS = 20;
 
 export interface RegularFile {
   readonly text: string;
-  /** Where the name leads to, behind symbolic links. */
+  /** Its real path, behind symbolic links. */
   readonly realPath: string;
   readonly identity: string;
   readonly bytes: number;
@@ -32,12 +32,12 @@ export interface RegularFile {
 /**
  * Reads a small text file that belongs to this user.
  *
- * What it returns belongs together: a file that changes while it is read is read again.
+ * The parts of its result belong together: it reads a file again that changes during the read.
  *
  * @param check throws for a file that must not be read; by default for another user's
- * @returns null where nothing is there
- * @throws StoreError for a device or pipe, another owner, too many bytes, bytes that are no UTF-8, or a failed read;
- *   `torn` where another program writes it all the time
+ * @returns null if nothing is there
+ * @throws StoreError for a device or pipe, another owner, too many bytes, bytes that are no UTF-8, or a failed read; `torn` if
+ *   another program writes it all the time
  */
 export async function readRegularFile(
   path: string,
@@ -52,13 +52,13 @@ export async function readRegularFile(
   }
 }
 
-/** Where small text files are read from. */
+/** Reads small text files. */
 export interface FileReader {
   /** @returns and throws what `readRegularFile` does */
   read(path: string): Promise<RegularFile | null>;
 }
 
-/** What was read of files in one look, of which several parts ask for the same ones and are to agree on what is there. */
+/** Reads each file once a scan, so that the parts of the program that ask for it agree on its content. */
 export class FilesOfALook implements FileReader {
   readonly #read = new Map<string, RegularFile | null>();
 
@@ -70,7 +70,7 @@ export class FilesOfALook implements FileReader {
     return file;
   }
 
-  /** To be called before the next look. */
+  /** Forgets everything; for use before the next scan. */
   forget(): void {
     this.#read.clear();
   }
@@ -158,9 +158,9 @@ function readOnce(descriptor: number, path: string, maxBytes: number, check: (st
 }
 
 /**
- * Whether something is at a path, behind links.
+ * Checks whether something is at a path, behind links.
  *
- * @throws StoreError where that cannot be told, which is not the same as that nothing is there
+ * @throws StoreError if that is unknown, which is not the same as absent
  */
 export function isThere(path: string): boolean {
   try {
@@ -171,12 +171,12 @@ export function isThere(path: string): boolean {
   }
 }
 
-/** Whether a file holds a text to the byte. @throws StoreError as `readRegularBytes` does */
+/** Checks whether a file's content is a text, byte for byte. @throws StoreError as `readRegularBytes` does */
 export function holdsText(path: string, text: string): boolean {
   return readRegularBytes(path, MAX_BYTES)?.bytes.equals(Buffer.from(text)) === true;
 }
 
-/** Whether nothing was put in a file's place and nothing was written into it since it was read; null: still absent. */
+/** Checks whether a file was neither replaced nor written since it was read; null: still absent. */
 export function isUnchanged(path: string, file: RegularFile | null): boolean {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined || file === null) return stat === undefined && file === null;
@@ -192,7 +192,7 @@ export function identityOf({ dev, ino }: Pick<Stats, "dev" | "ino">): string {
   return `${String(dev)}:${String(ino)}`;
 }
 
-/** Who owns a directory may put any file, or a link, in the place of one in it. The system's own ones are taken as they are. */
+/** Refuses another user's directory: its owner may replace any file in it, also by a link. Directories of the system are fine. */
 export function refuseForeignDirectory(path: string): void {
   const directory = dirname(path);
   try {

@@ -11,13 +11,13 @@ export interface CommandOptions {
   readonly timeoutMs: number;
   /** All of the command's environment; its PATH is where the program is looked for. */
   readonly variables: Readonly<Record<string, string | undefined>>;
-  /** What it may read on its stdin; nothing unless given. */
+  /** The text for its stdin; none by default. */
   readonly input?: string;
 }
 
 /** As much of a command's output as anyone reads (characters). */
 const MAX_OUTPUT = 64 * 1024;
-/** How long a command that is told to end may take before it is ended. */
+/** The time (ms) from SIGTERM to SIGKILL. */
 const KILL_AFTER_MS = 2000;
 /** How long output is waited for after the end; a child that lives on may hold it open for ever. */
 const LINGER_MS = 250;

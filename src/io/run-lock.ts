@@ -46,8 +46,8 @@ export async function takeRunLock(stateDirectory: string, clock: Clock, signal: 
 }
 
 /**
- * Daemons that start at the same moment take turns: one that looks at the record while another has the heartbeat but has
- * not signed yet would see the name of a dead one, and take the living one's heartbeat away.
+ * Makes daemons that start at the same moment take turns. Otherwise one could read the record while another has the heartbeat but
+ * has not signed yet. It would see the name of a dead daemon, and take the living one's heartbeat away.
  */
 async function takeTurn(stateDirectory: string, clock: Clock, signal: AbortSignal): Promise<HeldLock> {
   const path = join(stateDirectory, "run.lock.turn");
@@ -84,7 +84,7 @@ async function takeInTurn(stateDirectory: string, clock: Clock, signal: AbortSig
   }
 }
 
-/** @throws Failure where that cannot be told: a daemon may run */
+/** @throws Failure if that is unknown: a daemon may run */
 async function isSigned(record: string, stateDirectory: string): Promise<boolean> {
   try {
     return isThere(record);
@@ -99,7 +99,7 @@ async function signed(held: HeldLock, record: string): Promise<RunLock> {
   return held;
 }
 
-/** Who has, or last had, the state directory; null where nobody ever did. */
+/** Returns the present or last holder of the state directory; null if there never was one. */
 export async function readHolder(stateDirectory: string): Promise<ProcessIdentity | null> {
   try {
     const parsed = holderShape.safeParse(JSON.parse((await readOwnFile(join(stateDirectory, "run.lock"))) ?? "null"));
@@ -123,8 +123,8 @@ export async function runningDaemon(stateDirectory: string, now: number): Promis
 }
 
 /**
- * Whether a daemon surely does not run any more: it was on this host, before a reboot or with a pid that is dead. A pid of
- * another namespace proves nothing: the heartbeat alone counts.
+ * Checks whether a daemon has certainly ended: it was on this host, before a reboot or with a pid that is dead. A pid of another
+ * namespace proves nothing: the heartbeat alone counts.
  */
 function isGone(holder: ProcessIdentity): boolean {
   const own = ownIdentity();

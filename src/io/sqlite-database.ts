@@ -46,7 +46,7 @@ const DEFINITIONS_ON = `SELECT type, name, sql FROM sqlite_master
 
 const ANY_TABLE = "SELECT 1 AS found FROM sqlite_master LIMIT 1";
 
-/** What SQLite names the log beside a database. */
+/** The suffix of the log that SQLite keeps beside a database. */
 export const WAL_SUFFIX = "-wal";
 
 /** OpenClaw's databases have about 220 tables and indexes, in words of 35 kB. */
@@ -57,7 +57,7 @@ const MOST_DEFINITION_BYTES = 4 * 1024 * 1024;
 export interface Definition {
   readonly type: string;
   readonly name: string;
-  /** As its maker wrote it; null for what SQLite makes by itself. */
+  /** Its SQL as its maker wrote it; null for an entry that SQLite made on its own. */
   readonly sql: string | null;
 }
 
@@ -83,7 +83,7 @@ export class SqliteDatabase {
     try {
       const database =
         access === "read" ? new DatabaseSync(path, { ...OPTIONS, readOnly: true }) : openForWriting(DatabaseSync, path);
-      // Waiting in SQLite would stop the whole process: who finds it busy waits by itself.
+      // A wait inside SQLite would stop the whole process, so callers wait for a busy database themselves.
       database.exec("PRAGMA busy_timeout = 0");
       // The package is compiled so that a commit to a log does not wait for the disk, and a power cut would undo it.
       if (access === "write") database.exec("PRAGMA synchronous = FULL");
@@ -168,7 +168,7 @@ export class SqliteDatabase {
     this.#database.close();
   }
 
-  /** The few queries that are asked again and again are compiled once. */
+  /** Compiles each of the few frequent queries once. */
   #prepared(sql: string): Statement {
     const present = this.#statements.get(sql);
     if (present !== undefined) return present;
@@ -195,7 +195,7 @@ export class SqliteDatabase {
   }
 }
 
-/** What can be asked of a database, with or without its answers being remembered. */
+/** The questions to a database, whether or not its answers are remembered. */
 export type Questioned = Pick<SqliteReader, "row" | "hasTable" | "hasTables" | "definitionsOn">;
 
 /** One question that was asked of a database, and a hash of its answer. */
@@ -215,7 +215,7 @@ export class SqliteReader {
   readonly #questions = new Map<string, Question>();
   /** The database's own count of commits, when all answers were last known to be as remembered. */
   #version: SqliteValue = null;
-  /** Of the schema that was judged; null where none was. */
+  /** The version of the schema that was judged; null for none. */
   #schemaVersion: SqliteValue = null;
 
   constructor(database: SqliteDatabase) {
@@ -253,7 +253,7 @@ export class SqliteReader {
     return this.aside.transaction("read", action);
   }
 
-  /** Whether anything that was asked since the start may be answered in another way now. */
+  /** Checks whether any answer since the start may be different now. */
   isNews(): boolean {
     if (this.#questions.size === 0) return true;
     const version = this.aside.row("PRAGMA data_version")?.["data_version"] ?? null;
@@ -275,7 +275,7 @@ export class SqliteReader {
   }
 }
 
-/** Of the answer itself nothing is kept: it holds logins. */
+/** Returns a hash of an answer. It keeps nothing of the answer itself, which has logins. */
 function answerOf(row: SqliteRow | null): string {
   const hash = createHash("sha256");
   for (const [name, value] of Object.entries(row ?? {}))
@@ -298,9 +298,9 @@ export class SqliteReaders {
   readonly #open = new Map<string, { readonly identity: string; readonly reader: SqliteReader }>();
 
   /**
-   * The connection to the database that is at a path now.
+   * Returns a connection to the database that is at a path now.
    *
-   * @param identity which file it is, so that a replaced one is opened anew
+   * @param identity identifies the file, so that a replaced one gets a new connection
    * @throws StoreError
    */
   async reader(path: string, identity: string): Promise<SqliteReader> {
@@ -325,7 +325,7 @@ export class SqliteReaders {
     return this.#open.has(path) ? path : null;
   }
 
-  /** Whether what was read of a database may have changed since; true also where that cannot be told. */
+  /** Checks whether the content that was read from a database may have changed since; true also if that is unknown. */
   isNews(path: string): boolean {
     const present = this.#open.get(path);
     try {
@@ -361,7 +361,7 @@ async function loadModule(): Promise<SqliteModule> {
 
 /** Node 22 warns on stderr, where only credsyncd's own words belong, that the module's interface may still change. */
 function builtinModule(): SqliteModule | undefined {
-  // The very function, not a bound one: each call would wrap that of the call before.
+  // The function itself, not a bound one: each call would wrap that of the call before.
   const emitWarning: unknown = Reflect.get(process, "emitWarning");
   process.emitWarning = () => undefined;
   try {
@@ -397,7 +397,10 @@ const PERMISSION = 3;
 const TOO_BIG = 18;
 const NOT_A_DATABASE = 26;
 
-/** SQLite's own messages hold names of tables at most, but the text of a statement may hold more, so only the code is told. */
+/**
+ * Converts an error of SQLite. Its own messages have names of tables at most, but the text of a statement may say more, so only
+ * the code is kept.
+ */
 function toSqliteError(error: unknown, path: string, access: "read" | "write"): unknown {
   const code = resultCodeOf(error);
   if (code === null) return error;

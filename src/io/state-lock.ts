@@ -18,8 +18,8 @@ export class StateDirectoryLock implements StateLock {
   #hasBroken = false;
 
   /**
-   * @param predecessors is told of a holder that was killed while it wrote
-   * @param cleanUp removes what such a holder left elsewhere; called under the lock, before anything else is done
+   * @param predecessors receives a holder that was killed during a write
+   * @param cleanUp removes such a holder's other leftovers; it runs under the lock, before anything else
    */
   constructor(path: string, clock: Clock, predecessors: Predecessors, cleanUp: () => Promise<void> = () => Promise.resolve()) {
     this.#path = path;
@@ -35,7 +35,7 @@ export class StateDirectoryLock implements StateLock {
       this.#hasBroken = false;
       return await action();
     } finally {
-      // A fault that lasted a moment is over by now; what lasts is told by who looks again.
+      // A short fault is over by now; the next scan reports one that lasts.
       this.#predecessors.removeStuck();
       release();
     }

@@ -10,10 +10,10 @@ import { makePrivateDirectory } from "./private-directory.js";
 import { isAbsent, toStoreError } from "./system-error.js";
 
 const NAME = /^switch-[\w-]+\.json$/;
-/** What write-file-atomic puts a text into before it has its name. */
+/** The temporary name under which write-file-atomic writes a record. */
 const HALF = /^switch-[\w-]+\.json\.\d+$/;
 const VERSION = 1;
-/** What to do about a journal that cannot be read. */
+/** The remedy for a journal that cannot be read. */
 const LOOK = "move it away, and look at every agent: credsyncd status";
 
 const imageShape = z.nullable(z.string());

@@ -15,7 +15,7 @@ function nameOf(number: number): string {
   return Object.entries(constants.errno).find(([, each]) => each === -number)?.[0] ?? `E${String(-number)}`;
 }
 
-/** Whether nothing is at the path, which is an answer and not a failure. */
+/** Checks whether an error only means that nothing is at the path, which is an answer and not a failure. */
 export function isAbsent(error: unknown): boolean {
   const errno = errnoOf(error);
   return errno === "ENOENT" || errno === "ENOTDIR";
@@ -33,10 +33,7 @@ export function toStoreError(error: unknown, path: string, action: "read" | "wri
 /** Calls of Node that change nothing. */
 const READING = new Set(["open", "read", "stat", "lstat", "fstat", "scandir", "readlink", "realpath", "access"]);
 
-/**
- * Turns a system error that nobody expected where it came up into a `Failure`, which is told and tried again; anything
- * else is returned as it is.
- */
+/** Converts an unexpected system error into a `Failure`, which is reported and retried; returns anything else as it is. */
 export function toFailure(error: unknown): unknown {
   if (errnoOf(error) === null) return error;
   const { path, syscall = "" } = error as NodeJS.ErrnoException;
@@ -87,7 +84,7 @@ function explain(errno: string, path: string, action: "read" | "write"): { code:
   }
 }
 
-/** Whether a hard link failed because the file system (FAT, SMB) has none. */
+/** Checks whether a hard link failed because the file system (FAT, SMB) has none. */
 export function isUnlinkable(error: unknown): boolean {
   return ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(errnoOf(error) ?? "");
 }

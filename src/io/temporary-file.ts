@@ -18,8 +18,8 @@ export interface Leftover {
 }
 
 /**
- * Removes temporary files, and keeps those in mind that cannot be removed: a full login may stand in them. A name is given
- * once only (`temporaryName`), so that what is at it later is still what was to be removed.
+ * Removes temporary files, and remembers those that cannot be removed: they may have a full login. Names are used only once
+ * (`temporaryName`), so a file that is later at the same name is still the one to remove.
  */
 export class Leftovers {
   readonly #paths = new Set<string>();

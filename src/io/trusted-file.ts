@@ -57,7 +57,7 @@ function changeable(path: string, what: string, place = path): StoreError {
   );
 }
 
-/** Whether the file system is mounted read-only: a ConfigMap has mode 0777 there. */
+/** Checks whether the file system is mounted read-only: a ConfigMap has mode 0777 there. */
 export function isReadOnly(path: string): boolean {
   try {
     accessSync(path, constants.W_OK);

@@ -5,9 +5,9 @@ import { readRegularBytes } from "./regular-file.js";
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /**
- * Whether a group is one user's own: of the same name, with nobody else in it. Many systems give each user one, and a
- * umask (002) that lets it write. A group that only a directory service knows is nobody's own, since it may have members
- * that cannot be seen here.
+ * Checks whether a group is one user's own: it has the user's name and no other members. Many systems give each user one, and a
+ * umask (002) that lets it write. A group that only a directory service knows is nobody's own, since it may have members that
+ * this host cannot see.
  */
 export function isOwnGroup(gid: number, uid: number): boolean {
   return isOwnGroupIn({ passwd: textOf("/etc/passwd"), group: textOf("/etc/group") }, gid, uid);

@@ -9,16 +9,16 @@ interface Root {
   readonly real: string;
 }
 
-/** Where the stores of one state directory may be (rule R16b), by real paths as they were when it was made. */
+/** The directories that may contain the stores of one state directory (rule R16b), by their real paths at its creation. */
 export class Confinement {
   readonly #roots: readonly Root[];
   readonly #outside: string;
   readonly #hint: (directory: string) => string;
 
   /**
-   * @param roots one that cannot be looked at allows nothing
-   * @param outside what anything else is outside of, in words
-   * @param hint what a person does about a place outside
+   * @param roots a directory that cannot be read allows nothing
+   * @param outside names the roots for the message about any other place
+   * @param hint the user's remedy for a place outside
    */
   constructor(roots: readonly string[], outside: string, hint: (directory: string) => string) {
     this.#roots = roots.flatMap((path) => realPathIfKnown(path).map((real) => ({ path, real })));
@@ -112,10 +112,10 @@ export class GuardedPath {
     return judged;
   }
 
-  /** Whether the path still leads to where it led when it was judged; to be asked right before a rename. */
+  /** Checks whether the path still leads to where it led at the judgement; for use right before a rename. */
   isStill(judged = this.#judged): boolean {
     try {
-      // A link to nothing has no real path of its own, and would be taken for the file that is to be made.
+      // A link to nothing has no real path of its own, and would pass for the file to create.
       return realPathOf(this.path) === judged && !isLink(judged);
     } catch (error) {
       if (error instanceof StoreError) return false;

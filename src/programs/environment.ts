@@ -5,14 +5,14 @@ import type { Predecessors, SharedOwnerLocks } from "../io/owner-lock.js";
 import type { Clock } from "../domain/clock.js";
 import type { StoreError } from "../domain/errors.js";
 
-/** Where an agent of OpenClaw keeps its credentials, and why that is not looked at, or null. */
+/** The directory of an OpenClaw agent's credentials, and the reason why credsyncd does not read it, or null. */
 export interface AgentPlace {
   readonly id: string;
   readonly directory: string;
   readonly refusal: StoreError | null;
 }
 
-/** What the stores need to know of the system around them; given once, at the start. */
+/** The system around the stores; fixed at the start. */
 export interface Environment {
   /** The user's home directory. */
   readonly home: string;
@@ -25,9 +25,9 @@ export interface Environment {
   readonly databases: SqliteReaders;
   /** The agents that each `openclaw.json` named when it was last understood: another may be in the middle of writing it. */
   readonly lastAgents: Map<string, readonly AgentPlace[]>;
-  /** For a look; who is about to write reads the file itself. */
+  /** For a scan; a writer reads the file itself. */
   readonly files: FileReader;
-  /** Whether a look waits until a half-written file is whole or must be taken for broken; the daemon looks again instead. */
+  /** True if a scan waits until a half-written file is whole or counts as broken; the daemon scans again instead. */
   readonly waitsForWriters: boolean;
 }
 

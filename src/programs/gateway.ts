@@ -2,22 +2,22 @@ import { basename } from "node:path";
 import { runCommand, type CommandOutcome } from "../io/run-command.js";
 import type { Environment } from "./environment.js";
 
-/** Who listens, where the system does not tell. */
+/** A listener, if the system does not say which. */
 export const UNKNOWN_LISTENER = "unknown";
 
-/** A running instance of a program that works from memory, and how it is told to read its stores again. */
+/** A running instance of a program that works from memory, and the way to make it read its stores again. */
 export interface Gateway {
-  /** What it is, for a person. */
+  /** Its name for people. */
   readonly name: string;
   /** Another name is another start of the gateway; null while nobody listens. */
   readonly listener: () => Promise<string | null>;
-  /** Null where the user wants it not to be told. */
+  /** Null if the user turned reloads off. */
   readonly reload: ((signal: AbortSignal) => Promise<CommandOutcome>) | null;
-  /** Where it should listen; null where none is configured and none is known to have run. */
+  /** The place where it should listen; null if none is configured and none is known to have run. */
   readonly expected?: () => Promise<ExpectedGateway | null>;
 }
 
-/** Where a gateway should listen. */
+/** The place where a gateway should listen. */
 export interface ExpectedGateway {
   readonly port: number;
   /** `ran`: its lock is still there. `configured`: its program's files or variables name it. */

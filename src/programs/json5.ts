@@ -23,7 +23,7 @@ export async function parseJson5(text: string, path: string): Promise<unknown> {
   }
 }
 
-/** What OpenClaw itself writes is plain JSON, which the runtime reads many times faster; undefined for anything else. */
+/** Reads plain JSON, which OpenClaw itself writes and the runtime reads many times faster; undefined for anything else. */
 function asPlainJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

@@ -29,7 +29,7 @@ export interface Location {
   readonly open: (() => Promise<Installation>) | null;
 }
 
-/** The ids of a program's agents; null where it cannot be told which there are. */
+/** The ids of a program's agents; null if they are unknown. */
 export type AgentIds = readonly string[] | null;
 
 /** The source, and the files that decide where it is. */

@@ -15,18 +15,18 @@ export interface Program {
   readonly kind: string;
   /** Returns whether a store with this name is one of its own. */
   readonly owns: (store: StoreName) => boolean;
-  /** Whether its stores are named after agents, and the ids of its profiles mean something to a user. */
+  /** True if its stores have the names of agents, and the ids of its profiles mean something to a user. */
   readonly hasAgents: boolean;
-  /** Whether a running instance works from memory, and is told after a write. */
+  /** True if a running instance works from memory and must reload after a write. */
   readonly hasGateway: boolean;
-  /** Whether its credential file stands in a directory of its own, which can be a target. */
+  /** True if its credential file is in a directory of its own, which can be a target. */
   readonly isTargetByDirectory: boolean;
   readonly words: ProgramWords;
   /** Its command on the PATH, which credsyncd or its user may run. */
   readonly executable: string;
   /** The variables that decide where it keeps its logins, none of them a secret: a service gets those of its user. */
   readonly variables: readonly string[];
-  /** The variables whose value it uses as a login in the place of its own. */
+  /** The variables whose value it uses instead of its own login. */
   readonly overrides: readonly string[];
   /** How its own commands renew a login; null where that is not known. */
   readonly renewal: Renewal | null;
@@ -36,7 +36,7 @@ export interface Program {
   readonly target: TargetKind;
 }
 
-/** What a person does with it, in words. */
+/** The steps that a person takes with it, in words. */
 export interface ProgramWords {
   readonly name: string;
   /** A use of the login that renews it. */
@@ -49,7 +49,7 @@ export interface ProgramWords {
 export interface Renewal {
   /** They renew a login in its last milliseconds, never earlier. */
   readonly withinMs: number;
-  /** What to do about a run that changed nothing. */
+  /** A hint for a run that changed nothing. */
   readonly noEffectHint: string;
   /** Returns whether a command runs this program, as far as its words show. */
   readonly isRunBy: (command: readonly string[]) => boolean;
@@ -70,14 +70,14 @@ export interface RenewalDoubt {
 /** The words for a program that has none of its own. */
 export const usualWords: Omit<ProgramWords, "name"> = { renew: "any request with it", newToken: "put a new one there" };
 
-/** What stands under `source` or `targets` in the configuration: a `kind`, and what the program with that kind takes beside it. */
+/** An entry under `source` or `targets` in the configuration: a `kind`, and the settings of the program with that kind. */
 export interface Entry {
   readonly kind: string;
 }
 
 /** How a program is configured as the source. */
 export interface SourceKind<Own extends Entry = Entry> {
-  /** What the user may write, with the defaults. */
+  /** The settings for the user, with their defaults. */
   readonly shape: EntryShape<Own>;
   /**
    * @param profiles the `profiles` of the configuration, or undefined where the user did not write any
@@ -94,7 +94,7 @@ export interface SourceKind<Own extends Entry = Entry> {
 
 /** How a program is configured as a target. */
 export interface TargetKind<Own extends Entry = Entry> {
-  /** What the user may write, with the defaults. */
+  /** The settings for the user, with their defaults. */
   readonly shape: EntryShape<Own>;
   readonly configure: (entry: Own, surroundings: EntrySurroundings) => ConfiguredTarget;
 }
@@ -102,7 +102,7 @@ export interface TargetKind<Own extends Entry = Entry> {
 /** An object's shape, so that its keys can be suggested. */
 export type EntryShape<Own extends Entry = Entry> = z.ZodMiniType<Own> & { readonly def: { readonly shape: object } };
 
-/** What the configuration says besides one entry. */
+/** The configuration around one entry. */
 export interface EntrySurroundings {
   /** Every entry, the source's first. */
   readonly entries: readonly Entry[];
@@ -122,7 +122,7 @@ interface Configured {
   readonly directory: string | null;
   /** Returns the directories in which credsyncd makes locks and temporary files when it writes there. */
   readonly lockDirectories: (environment: Environment) => Promise<readonly string[]>;
-  /** Returns what has to be told after a write; null where nothing has. */
+  /** Returns the gateway that must reload after a write, or null. */
   readonly gateway: (reloads: boolean, environment: Environment) => Gateway | null;
 }
 
@@ -132,7 +132,7 @@ export interface ConfiguredSource extends Configured {
 }
 
 export interface ConfiguredTarget extends Configured, Terms {
-  /** The terms of a profile that is made in the place of one that its program does not use. */
+  /** The terms of a profile that credsyncd makes because its program does not use another one. */
   readonly termsOfMade: Terms;
   /** Finds its stores as they are at this moment. */
   readonly locate: (environment: Environment) => Promise<Location>;

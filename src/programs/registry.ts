@@ -6,7 +6,7 @@ import type { Program, Entry } from "./program.js";
 /** Every program whose logins credsyncd knows how to keep. */
 export const programs: readonly Program[] = [claudeCode, openclaw];
 
-/** What is configured where the user says nothing: Claude Code's login, copied to OpenClaw's agents. */
+/** The default configuration: Claude Code's login, copied to OpenClaw's agents. */
 export const defaultSource = { kind: claudeCode.kind };
 export const defaultTargets = [{ kind: openclaw.kind }];
 
@@ -17,7 +17,7 @@ export function programNamed({ kind }: Entry, known: readonly Program[]): Progra
   return program;
 }
 
-/** Whether a store is the source's and has one login, whose id says nothing to a person. */
+/** Checks whether a store is the source's and has a single login, whose id means nothing to a person. */
 export function hasNamelessLogin(store: StoreName): boolean {
   return programOf(store)?.kind === store;
 }

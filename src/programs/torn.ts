@@ -23,10 +23,10 @@ export function parseOrTorn(file: RegularFile, path: string, clock: Clock): unkn
 }
 
 /**
- * Reads a store's JSON, and other files of it. Where nobody comes back to it later, a half-written file is read again until
- * its writer has finished, or must be taken to have died.
+ * Reads a store's JSON together with its other files. If the caller does not scan again later, it reads a half-written file until
+ * the writer has finished or counts as dead.
  *
- * @param read reads all through what it is given
+ * @param read reads all through the given reader
  * @param fileIn the one that is JSON
  */
 export async function readWhole<Read>(

@@ -20,7 +20,7 @@ const WAITS_AT_ONCE = 64;
 /** For a first attempt: a lock that is busy is not waited for. */
 const atOnce = AbortSignal.abort();
 
-/** What became of one store. */
+/** The result of writing one store. */
 export interface WriteOutcome {
   readonly store: StoreName;
   readonly profiles: readonly ProfileId[];
@@ -34,7 +34,7 @@ export interface WriteOutcome {
 }
 
 export interface ApplyResult {
-  /** Of the source's own writes, where agents' rotations were adopted, or what it lost was put back. */
+  /** The source's own writes: adoptions of agents' rotations, and restored logins. */
   readonly adoptions: readonly WriteOutcome[];
   readonly writes: readonly WriteOutcome[];
   /** To be recorded: what is now where. */
@@ -47,8 +47,8 @@ export interface ApplyPorts {
   /** Stores that are not written yet, and why they could not be at their last attempt. */
   readonly postponed: ReadonlyMap<StoreName, StoreError>;
   /**
-   * Begins the wait for busy locks: the signal is aborted once something else is to be done, `wakeAt` (epoch ms) at the
-   * latest, and when the program is to stop. Null: they are waited for to the end.
+   * Begins the wait for busy locks. The signal aborts once there is other work, at `wakeAt` (epoch ms) at the latest, and when
+   * the program stops. Null: the wait lasts to its end.
    */
   readonly untilNews: UntilNews | null;
 }
@@ -57,10 +57,10 @@ export interface ApplyPorts {
 export type UntilNews = (wakeAt: number | null) => AbortSignal;
 
 /**
- * Carries a plan out, store by store, each in one write; it decides nothing, and one store's failure stops no other.
+ * Carries a plan out, store by store, each in one write. It decides nothing, and one store's failure stops no other.
  *
- * No store waits for another's lock (rule R16c): all are tried at once, the source first. Those whose lock is busy are waited for
- * together afterwards; not at all where something was written, since others are to be informed of that.
+ * No store waits for another's lock (rule R16c): it tries all at once, the source first, and then waits for the busy ones
+ * together. If it wrote something, it does not wait at all, since others must learn of the write.
  */
 export async function applyPlan(
   plan: SyncPlan,
@@ -85,9 +85,9 @@ export async function applyPlan(
   };
   const adopted: Attempt[] = [];
   for (const group of groupByStore([...adoptions, ...own.map(planned)])) adopted.push(await attempt(group, ready));
-  // The source changed under the adoption: what was planned for the others may be old, so all is looked at again.
+  // The source changed during the adoption, so the plan for the others may be outdated: scan everything again.
   if (adopted.some(({ outcome }) => outcome.error?.code === "conflict")) return resultOf(adopted, []);
-  // Where the source was not reached, its own backup may be missing, on which the others rely.
+  // If the write to the source failed, its backup may be missing, which the others rely on.
   const backup = adopted.some(({ outcome }) => outcome.error !== null);
   const groups = groupByStore(others.map((write) => planned(backup ? { ...write, backup } : write)));
   const written = await mapConcurrently(groups, WRITES_AT_ONCE, (group) => attempt(group, ready));
@@ -137,7 +137,7 @@ function generationHeld({ target: { held } }: PlannedWrite): Fingerprint | null 
   return held.kind === "credential" ? held.generation : null;
 }
 
-/** What was to be done with one store, and what became of it. */
+/** A change of one store, and its result. */
 interface Attempt extends Applied {
   readonly group: readonly [StoreChange, ...StoreChange[]];
 }
@@ -187,7 +187,7 @@ interface Applied {
   readonly events: readonly LedgerEvent[];
 }
 
-/** What happens to one profile of a store. */
+/** The change of one profile of a store. */
 interface Change {
   readonly profile: ProfileId;
   /** @throws StoreError where the source's own text of the profile cannot be taken out of its store */
@@ -215,7 +215,7 @@ function restorationChange(restoration: Restoration, head: ObservedSource, ports
   return sourceChange(restoration, null, head.state === "present" ? head.observed : null, ports);
 }
 
-/** @param backup names what is overwritten and to be kept; null for nothing */
+/** @param backup names the old login, which goes to the backups first; null for none */
 function sourceChange(
   { into: { store, profile }, credential, generation, issue, share, expiryMarginMs }: Restoration,
   backup: Fingerprint | null,
@@ -266,11 +266,11 @@ function writeChange(write: PlannedWrite, originals: ReadonlyMap<string, Origina
   };
 }
 
-/** What of a source's profile is needed in the clear. */
+/** The parts of a source's profile that the write needs in the clear. */
 interface Original {
   /** For identity fields that name the previous one. */
   readonly account: Account | null;
-  /** For a profile that is made anew. */
+  /** The template for a new profile. */
   readonly template: (() => Secret) | undefined;
 }
 

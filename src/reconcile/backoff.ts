@@ -7,7 +7,7 @@ const LONGEST_MS = 60_000;
 const CONFLICT_SOONER = 10;
 
 /**
- * How long to wait before the next attempt: doubling, capped, and spread so that many hosts do not move in step.
+ * Returns the delay before the next attempt: doubling, capped, and spread so that many hosts do not retry at the same moment.
  *
  * @param attempt attempts that failed so far, from 1
  * @param random in [0, 1)
@@ -17,19 +17,19 @@ export function backoffMs(attempt: number, random: number): number {
   return ceiling / 2 + (ceiling / 2) * random;
 }
 
-/** What failed at the last look, by its store: each is tried again at its own pace, and none waits for another's. */
+/** The stores that failed in the last scan. Each retries at its own pace, and none waits for another. */
 export type Retries = ReadonlyMap<StoreName, Retry>;
 
 export interface Retry {
   /** Attempts in a row that failed for a reason that may pass. */
   readonly failures: number;
-  /** When it is tried again by itself (monotonic ms); null for what only a change can mend. */
+  /** The time of its next retry (monotonic ms); null if only a change can help. */
   readonly dueAt: number | null;
   /** Its lock is still to be waited for, at any look. */
   readonly isWaiting: boolean;
 }
 
-/** What is left out of a look that no event asked for. */
+/** Returns the stores that a scan without an event leaves out. */
 export function postponedAt(retries: Retries, now: number): ReadonlySet<StoreName> {
   const isPostponed = ({ dueAt, isWaiting }: Retry): boolean => !isWaiting && (dueAt === null || dueAt > now);
   return new Set([...retries].flatMap(([store, retry]) => (isPostponed(retry) ? [store] : [])));
@@ -44,11 +44,11 @@ interface RetryTimes {
 }
 
 /**
- * The retries after a look: what did not fail is forgotten, and what an event had tried before its time keeps it.
+ * Returns the retries after a scan. A store that did not fail has none any more; one that an event retried early keeps its time.
  *
- * @param failed why, for what was left out (`postponed`), too
- * @param waiting stores whose lock is still to be waited for: that was no attempt that failed
- * @param random in [0, 1); one for all, so that what fails together is tried again together
+ * @param failed also has the reasons of the `postponed` ones
+ * @param waiting stores whose locks are still busy: that was no failed attempt
+ * @param random in [0, 1); one for all, so that stores that fail together retry together
  */
 export function retriesAfter(
   before: Retries,

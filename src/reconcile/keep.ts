@@ -13,8 +13,8 @@ export interface LoginCopy extends Omit<BackupEntry, "image"> {
 }
 
 /**
- * Copies of what is live, for a source whose program erases a login when a refresh of it fails, for want of a network too:
- * then the source may be the last place that had it.
+ * Returns copies of the live logins, for a source whose program erases a login when a refresh fails, even without a network. The
+ * source may then have been the last place that had it.
  */
 export function copiesToKeep({ flows }: SyncPlan, { inventory, sourceReads }: Observation): LoginCopy[] {
   if (inventory.source.copies === null) return [];

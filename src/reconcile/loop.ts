@@ -7,15 +7,15 @@ import type { ReconcileResult } from "./reconciler.js";
 /** As long as a timer can be. */
 const LONGEST_SLEEP_MS = 2 ** 31 - 1;
 
-/** What the loop needs; all of it is given, so that tests hold the time and the events. */
+/** The ports of the loop, so that tests control the time and the events. */
 export interface LoopPorts {
-  /** `postponed`: stores that are not to be written yet. `untilNews`: ends the wait for busy locks when the next look is due. */
+  /** `postponed`: stores that must wait for their retry. `untilNews`: ends the wait for busy locks when the next scan is due. */
   readonly reconcile: (postponed: ReadonlySet<StoreName>, signal: AbortSignal, untilNews: UntilNews) => Promise<ReconcileResult>;
   /** Called after each reconcile; watches, logs and status hang on it. It may ask for one more look. */
   readonly onResult: (result: ReconcileResult) => Promise<{ readonly lookAgain: boolean }>;
   /** Called when a reconcile failed as a whole; what it throws ends the loop. */
   readonly onFailure: (error: unknown) => Promise<void>;
-  /** Whether there were events since the last look, due or not: then everything is tried. */
+  /** Checks whether there were events since the last scan, due or not: then the scan tries every store. */
   readonly hasEvents: () => boolean;
   /** When the events so far are due (ms, monotonic), or null. */
   readonly dueAt: () => number | null;
@@ -106,14 +106,14 @@ export class ReconcileLoop {
     this.#ports.onActing();
     try {
       const result = await this.#ports.reconcile(postponed, signal, untilNews);
-      // Who only waited for a lock is no reason to let the news settle once more.
+      // If it only waited for a lock, the news need not settle once more.
       if (!wasCutShort()) this.#ports.onActed();
       const { lookAgain } = await this.#ports.onResult(result);
       this.#schedule(result, postponed, lookAgain);
     } catch (error) {
       this.#ports.onActed();
       await this.#ports.onFailure(error);
-      // Nothing is known of any store, and the events were used up: everything is tried at the next look.
+      // The state of every store is unknown and the events are used up: the next scan tries every store.
       this.#retries = new Map();
       this.#failures += 1;
       this.#retryAt = clock.monotonic() + backoffMs(this.#failures, random());
@@ -130,7 +130,7 @@ export class ReconcileLoop {
     return next;
   }
 
-  /** @returns a signal that is aborted when the next look is due, by an event or at a time (monotonic ms), or it is over */
+  /** @returns a signal that aborts when the next scan is due, by an event or at a time (monotonic ms), or this one is over */
   #whenDue(at: number | null, isOver: () => boolean): AbortSignal {
     const due = new AbortController();
     void this.#sleepUntilDue(() => earliest(this.#ports.dueAt(), at), isOver).then(() => {

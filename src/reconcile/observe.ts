@@ -19,7 +19,7 @@ const READS_AT_ONCE = 32;
 export interface ReadTarget {
   readonly target: TargetStore;
   readonly snapshot: StoreSnapshot | null;
-  /** What it holds; nothing for a store that is not served. */
+  /** Its profiles; none for a store that is not served. */
   readonly profiles: readonly ObservedProfile[];
   readonly error: StoreError | null;
   /** Set when this is another name of a store that is served already. */
@@ -32,7 +32,7 @@ export interface ReadStore {
   readonly snapshot: StoreSnapshot;
 }
 
-/** Everything as it was at one look. */
+/** Everything as one scan saw it. */
 export interface Observation {
   readonly inventory: Inventory;
   readonly source: SourceLook;
@@ -80,7 +80,7 @@ export function readStores({ sourceReads, reads }: Observation): Map<StoreName, 
   return stores;
 }
 
-/** Hundreds of agents hold the same tokens, so each is named once a look. */
+/** Caches fingerprints for one scan: hundreds of agents have the same tokens. */
 function remembering(fingerprintOf: FingerprintOf): FingerprintOf {
   const names = new Map<string, string>();
   return (secret) => {
@@ -91,7 +91,7 @@ function remembering(fingerprintOf: FingerprintOf): FingerprintOf {
   };
 }
 
-/** What a look needs besides the stores. */
+/** The memories that a scan needs besides the stores. */
 interface Memories extends Names {
   readonly backups: BackupMemory;
 }
@@ -99,7 +99,7 @@ interface Memories extends Names {
 /** By a profile's place. */
 type Copies = ReadonlyMap<string, readonly ProfileContent[]>;
 
-/** What is kept of the source's profiles whose refresh token is not there. */
+/** Reads the kept copies of the source's profiles that lack a refresh token. */
 async function readCopies({ copies }: SourceStore, reads: readonly ReadStore[], backups: BackupMemory): Promise<Copies> {
   const kept = new Map<string, readonly ProfileContent[]>();
   if (copies === null) return kept;
@@ -121,7 +121,7 @@ function lacksRefreshToken(content: ProfileContent): boolean {
   return content.kind === "credential" && content.credential.type === "oauth" && content.credential.refresh === null;
 }
 
-/** Where the backups cannot be read there is nothing to put back, and the source's own state says what is wrong. */
+/** Returns no images if the backups are unreadable: the source's own state then says what is wrong. */
 async function imagesOf(backups: BackupMemory, store: StoreName, profile: ProfileId): Promise<readonly Secret[]> {
   try {
     return await backups.imagesOf(store, profile);
@@ -140,7 +140,7 @@ function contentIn(image: Secret, profile: ProfileId, copies: LoginCopies): Prof
   }
 }
 
-/** How the planner's names for what a look found are made. */
+/** The functions that name what a scan found, for the planner. */
 interface Names {
   readonly fingerprintOf: FingerprintOf;
   readonly tokens: SeenTokens;
@@ -149,8 +149,8 @@ interface Names {
 type ReadPlace = (store: CredentialStore) => Promise<StoreSnapshot>;
 
 /**
- * Reads each place once a scan, whatever roles it has: the plan and the compare-and-swap of its write rest on one snapshot. Of
- * two snapshots, what a program wrote between them would pass the comparison without having been judged.
+ * Reads each place once a scan, whatever roles it has: the plan and the compare-and-swap of its write rest on one snapshot. With
+ * two snapshots, a write between them would pass the comparison although nobody judged it.
  */
 function readerOfPlaces(signal: AbortSignal): ReadPlace {
   const reads = new Map<string, Promise<StoreSnapshot>>();
@@ -162,7 +162,7 @@ function readerOfPlaces(signal: AbortSignal): ReadPlace {
   };
 }
 
-/** @returns why the source cannot be told, or no look yet where every store of it was read */
+/** @returns the reason why the source is unknown, or a scan in which every store of it was readable */
 async function readSource(
   stores: readonly [CredentialStore, ...CredentialStore[]],
   read: ReadPlace,
@@ -237,7 +237,7 @@ function markDuplicates(reads: readonly Found[], sources: readonly ReadStore[]):
   const marked = new Map<Found, Found>();
   for (const [identity, group] of groups) {
     const source = own.get(identity);
-    // Of hundreds nearly all are alone, and only where they are not is it asked whose the place is.
+    // Nearly all of hundreds have a place to themselves; only shared places need a decision.
     if (source === undefined && group.length === 1) continue;
     // The source may follow itself in another profile.
     const others = group.filter(({ target }) => target.store.name !== source);
@@ -254,7 +254,7 @@ function markDuplicates(reads: readonly Found[], sources: readonly ReadStore[]):
   return reads.map((read) => marked.get(read) ?? read);
 }
 
-/** What is not to be written is known by its places alone, whether or not it could be read. */
+/** Returns the identities of a target. One that credsyncd will not write is known by its places alone, readable or not. */
 function identitiesOf({ target, snapshot }: Found): string[] {
   if (snapshot !== null) return snapshot.identity === null ? [] : [snapshot.identity];
   return target.binding === "follow" ? [] : target.store.places().map(({ identity }) => identity);

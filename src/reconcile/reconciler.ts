@@ -21,14 +21,14 @@ export interface ReconcilerPorts {
   readonly clock: Clock;
 }
 
-/** One reconcile, from the look to the last write. */
+/** The result of one reconcile, from the scan to the last write. */
 export interface ReconcileResult {
   readonly observation: Observation;
-  /** What was decided; for a reconcile that wrote, before the writes. */
+  /** The decisions; after a write, they are those from before it. */
   readonly plan: SyncPlan;
   /** The ledger after it. */
   readonly ledger: LedgerState;
-  /** Of the source's own writes, where agents' rotations were adopted, or what it lost was put back. */
+  /** The source's own writes: adoptions of agents' rotations, and restored logins. */
   readonly adoptions: readonly WriteOutcome[];
   readonly writes: readonly WriteOutcome[];
   readonly startedAt: number;
@@ -39,7 +39,7 @@ export interface ReconcileResult {
   readonly brieflyBusy: ReadonlySet<StoreName>;
 }
 
-/** Whether another look alone, without any change, may bring more. */
+/** Checks whether another scan may achieve more, even if nothing changes. */
 export function isUnfinished({ failed }: ReconcileResult): boolean {
   return [...failed.values()].some(isTransient);
 }
@@ -59,17 +59,17 @@ export class Reconciler {
   readonly #seen = new Map<StoreName, { readonly revision: Revision; readonly at: number }>();
 
   readonly #tokens = new SeenTokens();
-  /** The clocks at the last look; null before the first. */
+  /** The clocks at the last scan; null before the first. */
   #clocksSeen: { readonly now: number; readonly monotonic: number } | null = null;
-  /** When the last plan was to be looked at again (epoch ms): some computers count on while they sleep. */
+  /** When the last plan wanted the next scan (epoch ms): some computers' clocks run on during sleep. */
   #dueAt: number | null = null;
-  /** Whether the clock was set, or the computer slept, since a plan was last carried out. */
+  /** True if the clock was set, or the computer slept, since the reconciler last carried a plan out. */
   #clockJumped = false;
 
-  /** What became of the last plan. */
+  /** The result of the last plan. */
   #applied: ApplyResult = nothingApplied;
 
-  /** What a plan did, and the ledger before that, where it could not be written. */
+  /** The events of a plan that the ledger could not record, and the ledger before it. */
   #unrecorded: { readonly events: readonly LedgerEvent[]; readonly before: LedgerState } | null = null;
 
   /** Stores whose lock is waited for, and since when (monotonic ms). */
@@ -163,7 +163,10 @@ export class Reconciler {
     return (await this.#ports.ledger.load()) === looked.ledger ? looked : this.#look(policy, orders, signal);
   }
 
-  /** What could be read only now was never tried: it is not put off. */
+  /**
+   * Returns the postponed stores with their errors. A store that only now became readable was never tried, so it is not
+   * postponed.
+   */
   #postponedBy({ postponed }: Orders): ReadonlyMap<StoreName, StoreError> {
     const { adoptions, writes } = this.#applied;
     const failed = [...adoptions, ...writes].flatMap(({ store, error }) => (error === null ? [] : [[store, error] as const]));
@@ -186,7 +189,7 @@ export class Reconciler {
       const { revision } = snapshot;
       const known = this.#seen.get(store.name);
       const now = this.#ports.clock.now();
-      // Of a clock that was set back since, that time tells nothing.
+      // If the clock was set back since, that time says nothing.
       if (known?.revision === revision && known.at <= now) continue;
       this.#seen.set(store.name, { revision, at: now });
     }

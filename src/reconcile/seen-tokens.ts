@@ -9,28 +9,28 @@ type Tokens = Map<Fingerprint, Secret>;
 /** More refresh tokens than this are no host's. The number comes out of thin air. */
 const MOST_LOGINS = 100;
 
-/** What a look has read, and what is kept besides. */
+/** The content that a scan read, and the copies beside it. */
 interface Seen {
   readonly source: Reads;
   readonly targets: Reads;
-  /** Of what the source lost: they are there after a restart, too. */
+  /** Copies of logins that the source lost; they survive a restart. */
   readonly copies: readonly ProfileContent[];
 }
 
 /**
- * The refresh tokens that were read. A fence only tells whether a given token is the one that it names, and where a program
- * fences every store of a login at once, none but an earlier look has that token.
+ * The refresh tokens that scans have read. A fence only says whether a given token is the one that it names. If a program fences
+ * every store of a login at once, only an earlier scan has that token.
  *
- * A program fences a profile wherever it has that id, and a profile of another id follows the source, or had a login that
- * the source could not be given. Where there are more tokens than a host has logins, those of other ids are not asked for:
- * each question takes its time, and a store may hold thousands of fences and tokens.
+ * A program fences a profile wherever it has that id. A profile of another id follows the source, or had a login that the source
+ * could not receive. If there are more tokens than a host has logins, those of other ids are left out: each question takes time,
+ * and a store may have thousands of fences and tokens.
  */
 export class SeenTokens {
   #ofSource: Tokens = new Map();
   #ofProfiles = new Map<ProfileId, Tokens>();
   #all: Tokens = new Map();
 
-  /** Takes in what a look has read; what earlier ones read is kept only while a fence stands. */
+  /** Adds the tokens of a scan; those of earlier scans stay only while a fence is there. */
   note({ source, targets, copies }: Seen, fingerprintOf: FingerprintOf): void {
     const profiles = [...source, ...targets].flatMap(({ snapshot }) => snapshot?.profiles ?? []);
     if (!profiles.some(({ content }) => content.kind === "fence")) {

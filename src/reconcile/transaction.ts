@@ -17,26 +17,26 @@ import { backoffMs } from "./backoff.js";
 import { mapConcurrently } from "./concurrency.js";
 import { shellWord } from "../domain/shell-word.js";
 
-/** As many stores are held at once as can be written within a second; more are written one by one. */
+/** The number of stores that can be written within a second, and so are locked together; more are written one by one. */
 const HELD_AT_ONCE = 32;
-/** How long taking all locks may last, and how long one is held (ms): versions of OpenClaw wait for little more. */
+/** The longest time for taking all locks, and for holding one (ms): versions of OpenClaw wait little longer. */
 const HOLD_MS = 1000;
-/** How long a busy store is waited for (ms), while nothing is held. */
+/** The longest wait for a busy store (ms), while no lock is held. */
 const PATIENCE_MS = 10_000;
 /** The same while locks are held. */
 const HELD_PATIENCE_MS = 300;
 /** The same after a crash: whoever recovers has work of its own, and tries again later. */
 const RECOVERY_PATIENCE_MS = 1000;
-/** Stores worked on at once where nothing is held: enough to overlap the waits for the disk. */
+/** The number of stores in progress at once without locks: enough to overlap the waits for the disk. */
 const AT_ONCE = 16;
 
 /** One store's part in a switch. */
 export interface SwitchPart {
   readonly store: ChoiceStore;
-  /** Of the choice that the changes were planned from. */
+  /** The revision of the choice that the changes were planned from. */
   readonly revision: Revision;
   readonly changes: readonly FieldChange[];
-  /** The text of the profile that will be used, as it was planned with; null where it is to be copied there. */
+  /** The text of the profile that will be used, as planned; null if it will be copied there. */
   readonly relied: { readonly profile: ProfileId; readonly image: Secret } | null;
 }
 
@@ -58,10 +58,10 @@ export interface PartOutcome {
 }
 
 export interface SwitchOutcome {
-  /** Whether every store is on the new side. */
+  /** True if every store is on the new side. */
   readonly committed: boolean;
   readonly parts: readonly PartOutcome[];
-  /** Whether the journal is done with: else whoever runs credsyncd next tries again. */
+  /** True if the journal is finished; otherwise the next run of credsyncd tries again. */
   readonly settled: boolean;
 }
 
@@ -103,7 +103,7 @@ export async function runSwitch(
   return transaction.run(signal);
 }
 
-/** What became of a switch that a crash had interrupted. */
+/** The outcome of a switch that a crash had interrupted. */
 export interface Recovery extends SwitchOutcome {
   readonly record: SwitchRecord;
 }
@@ -277,7 +277,7 @@ class Transaction {
     return failures[0] ?? null;
   }
 
-  /** Whether every store really is on the new side. */
+  /** Checks that every store really is on the new side. */
   async #verify(): Promise<Failed | null> {
     const failures = await mapConcurrently(this.#parts, AT_ONCE, (part) =>
       this.#failureOf(part, HOLD_MS, neverAborted, async () => {
@@ -315,7 +315,7 @@ class Transaction {
     const outcomes = new Map<SwitchPart, PartOutcome>();
     for (const part of [...this.#parts].reverse()) outcomes.set(part, await this.#undoPart(part, cause));
     const parts = this.#parts.flatMap((part) => outcomes.get(part) ?? []);
-    // What someone else changed is theirs; all that can be done about it is to name it.
+    // Another program's change stays; credsyncd can only name it.
     const settled = parts.every(
       ({ result, error }) => result !== "failed" || error?.code === "overtaken" || error === cause?.error,
     );
@@ -418,7 +418,7 @@ class Transaction {
         return null;
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
-        // What was staged for another content never fits again by waiting alone.
+        // Waiting never makes a staged text fit changed content.
         const mayPass = isTransient(error.code) && error.code !== "no-space";
         if (!mayPass || signal.aborted || clock.monotonic() >= deadline) return { store: store.name, error };
       }

@@ -51,7 +51,7 @@ async function reloading(outcomes: CommandOutcome[] = []) {
 const endsIn = (ms: number) => ({ endsAt: STARTED_AT + ms });
 
 describe("a gateway whose stores were written", () => {
-  test("is told once, and does not lag any more", async () => {
+  test("reloads once, and no longer lags", async () => {
     const { reloader, gateway, news } = await reloading([done]);
     const own = reloader();
     own.request(endsIn(HOUR_MS), signal);
@@ -97,7 +97,7 @@ describe("a gateway whose stores were written", () => {
     expect([own.lag, gateway.reloads, news()]).toEqual([null, 0, []]);
   });
 
-  test("is told once more, and no more than that, for all that is written while it is being told", async () => {
+  test("reloads just once more for all writes during a reload", async () => {
     const { reloader, gateway } = await reloading();
     const own = reloader();
     own.request(endsIn(HOUR_MS), signal);
@@ -112,7 +112,7 @@ describe("a gateway whose stores were written", () => {
     expect([gateway.reloads, own.lag]).toEqual([2, null]);
   });
 
-  test("is told again after 15 s, then ever later, and lags from the first write on", async () => {
+  test("is retried after 15 s, then with growing delays, and lags from the first write on", async () => {
     const { reloader, gateway, clock, news } = await reloading([failed, failed, failed, done]);
     const own = reloader();
     own.request(endsIn(HOUR_MS), signal);
@@ -139,7 +139,7 @@ describe("a gateway whose stores were written", () => {
     ]);
   });
 
-  test("is told of what is written after failures within 15 s, however long it was to be left alone", async () => {
+  test("reloads within 15 s of a write after failures, however long the pause would last", async () => {
     const { reloader, gateway, clock } = await reloading([failed, failed, failed, failed, failed, done]);
     const own = reloader();
     own.request(endsIn(HOUR_MS), signal);
@@ -160,7 +160,7 @@ describe("a gateway whose stores were written", () => {
     expect(own.lag).toBeNull();
   });
 
-  test("is told every 15 minutes at the least, and at once when something is written again after a success", async () => {
+  test("is retried at least every 15 minutes, and at once on a write after a success", async () => {
     const { reloader, gateway, clock } = await reloading(Array<CommandOutcome>(40).fill(failed));
     const own = reloader();
     own.request({ endsAt: null }, signal);
@@ -171,7 +171,7 @@ describe("a gateway whose stores were written", () => {
     expect(gateway.reloads - soFar).toBe(4);
   });
 
-  test("is not told any more once the token that was replaced has ended: it reads its store by itself then", async () => {
+  test("is not retried once the replaced token has expired: it then reads its store without a reload", async () => {
     const { reloader, gateway, clock } = await reloading([failed]);
     const own = reloader();
     own.request(endsIn(10_000), signal);
@@ -194,7 +194,7 @@ describe("a gateway whose stores were written", () => {
     }
   });
 
-  test("that was restarted before the last write is told nevertheless", async () => {
+  test("reloads even if it restarted before the last write", async () => {
     const { reloader, gateway, clock } = await reloading([failed, done]);
     const own = reloader();
     own.request(endsIn(HOUR_MS), signal);
@@ -206,7 +206,7 @@ describe("a gateway whose stores were written", () => {
     expect([own.lag, gateway.reloads]).toEqual([null, 2]);
   });
 
-  test("has the need to be paired explained once, with what to do, until it was told", async () => {
+  test("that needs pairing has this explained once, with the remedy, until it reloads", async () => {
     const { reloader, clock, lines, news } = await reloading([unpaired, unpaired, unpaired, done, unpaired]);
     const own = reloader();
     own.request(endsIn(HOUR_MS), signal);
@@ -224,7 +224,7 @@ describe("a gateway whose stores were written", () => {
     expect(news()).toHaveLength(3);
   });
 
-  test("that cannot be told for want of the command lags, and is tried again at the next write only", async () => {
+  test("lags if the reload command is missing, and is retried only at the next write", async () => {
     const { reloader, gateway, clock, news } = await reloading([{ kind: "not-found" }, done]);
     const own = reloader();
     own.request(endsIn(HOUR_MS), signal);
@@ -237,7 +237,7 @@ describe("a gateway whose stores were written", () => {
     expect([own.lag, gateway.reloads]).toEqual([null, 2]);
   });
 
-  test("that does not answer is told to have given no answer", async () => {
+  test("that does not answer is reported so", async () => {
     const { reloader, news } = await reloading([{ kind: "timed-out" }]);
     const own = reloader();
     own.request(endsIn(HOUR_MS), signal);
@@ -246,7 +246,7 @@ describe("a gateway whose stores were written", () => {
     expect(news()).toEqual([["warn", "gateway not reloaded", "no answer within 30 s"]]);
   });
 
-  test("that the user wants not to be told lags without a word in the log", async () => {
+  test("lags without a word in the log if the user turned reloads off", async () => {
     const { reloader, lines } = await reloading();
     const own = reloader(null);
     own.request(endsIn(HOUR_MS), signal);

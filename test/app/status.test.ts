@@ -49,7 +49,7 @@ describe("the daemon's heartbeat", () => {
     expect(await readDaemonStatus(directory, null)).toEqual({ daemon: { running: false, pid: null, ...silent }, lags: [] });
   });
 
-  test("of an earlier daemon still tells which gateways lag, of which nobody is told any more", async () => {
+  test("of an earlier daemon still names the lagging gateways, which nobody reloads any more", async () => {
     const directory = await temporaryDirectory();
     const lag = { gateway: "the gateway", since: 5, until: null, listener: "7" };
     const lags = [

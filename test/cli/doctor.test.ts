@@ -67,7 +67,7 @@ describe("doctor", () => {
     expect(await readFile(home.storeFile("main"), "utf8")).toBe(before);
   });
 
-  test("tells of an agent that the config names and that is not there, since the one that was meant follows", async () => {
+  test("reports an agent that the config names and that is absent, since the intended one follows", async () => {
     const home = await TemporaryHome.create({ agents });
     await home.writeConfig(`{ agents: { wrok: "pinned", "scratch-*": "ignore", main: "follow", elsewhere: "ignore" } }`);
     const { code, of } = await examine(home);
@@ -304,7 +304,7 @@ describe("doctor", () => {
       return examine(home, [], { OPENCLAW_GATEWAY_PORT: String(port), PATH: `${home.at("bin")}:${process.env["PATH"] ?? ""}` });
     }
 
-    test("says that it does what it is told", async () => {
+    test("says that it reloads", async () => {
       const { findings, of } = await listening("exit 0");
       expect(of("gateways")).toEqual([]);
       expect(findings.find(({ check }) => check === "gateways")?.what).toMatch(/runs, and reads its stores again/);

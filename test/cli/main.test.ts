@@ -60,7 +60,7 @@ describe("the command line", () => {
   );
 
   test.skipIf(!existsSync("/dev/full")).each([[["status"]], [["status", "--json"]]])(
-    "a result of %j that cannot be written is a failure that is told once",
+    "a result of %j that cannot be written is a failure, reported once",
     async (args) => {
       const home = await TemporaryHome.create({ agents: ["main"] });
       const { code, stderr } = await credsyncdInto(home, args, "full disk");

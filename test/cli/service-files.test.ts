@@ -121,7 +121,7 @@ test("a service gets the places of the logins and a PATH that finds the programs
 });
 
 describe("launchd", () => {
-  test("is told to start the agent, which is then waited for; its state and log are found", async () => {
+  test("starts the agent, the command waits for it, and finds its state and log", async () => {
     const home = await TemporaryHome.create({ agents: ["main"] });
     const tools = home.at("tools");
     const calls = join(tools, "calls");

@@ -233,7 +233,7 @@ describe("status --check", () => {
     expect(await checkCode(home)).toBe(1);
   });
 
-  test("does not count an expired login that is held: it may be another's", async () => {
+  test("does not count an expired login on hold: it may be another's", async () => {
     const home = await homeEndingIn(5 * HOUR_MS);
     await home.writeProfile("work", 8, { id: "anthropic:mine", expiresAt: Date.now() - HOUR_MS });
     expect((await report(home)).stores[1]?.profiles[0]).toMatchObject({ state: "held", reason: "unknown-origin" });
@@ -285,7 +285,7 @@ describe("status --check", () => {
   });
 });
 
-test("without a daemon's memory, a hold is as old as the ledger says, and of what is nowhere recorded no age is told", async () => {
+test("without a daemon's memory, a hold is as old as the ledger says, and one without a record shows no age", async () => {
   const home = await TemporaryHome.create({ agents: ["main", "work"] });
   await credsyncd(home, ["sync"]);
   await home.writeProfile("work", 5);

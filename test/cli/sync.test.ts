@@ -169,7 +169,7 @@ describe("sync", () => {
     expect(await home.generationOf("main")).toBe(1);
   });
 
-  test("exits 3 when a drift is held, and says how to decide", async () => {
+  test("exits 3 when a drift is on hold, and says how to decide", async () => {
     const home = await TemporaryHome.create({ agents });
     await home.writeProfile("work", 5);
     const { code, stdout } = await credsyncd(home, ["sync"]);

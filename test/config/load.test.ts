@@ -192,7 +192,7 @@ describe("a configuration", () => {
     expect(alerts).toEqual({ ...millis, command: null });
   });
 
-  test("runs nothing and writes no metrics unless it is told to", () => {
+  test("runs nothing and writes no metrics by default", () => {
     expect(parseConfig("{}", PATH)).toMatchObject({
       alerts: { command: null, repeatEveryMs: 21_600_000 },
       keepWarm: null,
@@ -219,7 +219,7 @@ describe("a configuration", () => {
     expect(parseConfig(`{ keepWarm: { ${keepWarm} } }`, PATH).keepWarm).toMatchObject({ beforeMs });
   });
 
-  test("gives another Claude Code directory no refresh token unless it is told to", () => {
+  test("gives another Claude Code directory no refresh token by default", () => {
     const { targets } = parseConfig(
       `{ targets: [{ kind: "openclaw" }, { kind: "claude-code", dir: "/a" }, { kind: "claude-code", dir: "/b", share: "full" }] }`,
       PATH,

@@ -169,7 +169,7 @@ describe("a journal that a crash left (R14)", () => {
     expect(await judge(host, before, "committing")).toBe("after");
   });
 
-  test("that cannot be understood is told of, and stays", async () => {
+  test("that cannot be understood is reported, and stays", async () => {
     const host = await SwitchHome.create({ main: "json" });
     const directory = join(host.home.stateDirectory, "journal");
     await mkdir(directory, { recursive: true, mode: 0o700 });

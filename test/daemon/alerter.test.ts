@@ -104,7 +104,7 @@ const kinds: Record<string, () => { readonly facts: Facts; readonly moment?: Mom
 };
 
 describe.each(Object.keys(kinds))("%s", (kind) => {
-  test("is told once, again after the interval, when it is over, and not again by a restart", async () => {
+  test("is reported once, again after the interval, when it is over, and not again by a restart", async () => {
     const watched = await Watched.start();
     const { facts, moment = {} } = kinds[kind]?.() ?? { facts: wellFacts() };
     // What may mend itself is told when two resyncs have seen it.
@@ -244,7 +244,7 @@ describe("an alert", () => {
     ]);
   });
 
-  test("comes of itself at the very moment when time alone brings it", async () => {
+  test("comes at the right moment, even if only time brings it", async () => {
     const watched = await Watched.start();
     const signInEndsAt = NOW + 100 * HOUR_MS;
     const facts = factsFor({ source: sourceWith(login("live", { endsInHours: 30, signInEndsAt })) });
@@ -271,7 +271,7 @@ describe("an alert", () => {
     expect(await watched.look(ending(23))).toEqual([]);
   });
 
-  test("that comes and goes is told ever less", async () => {
+  test("that comes and goes is reported less and less often", async () => {
     const watched = await Watched.start();
     const facts = trouble["store-error"]();
     for (let round = 0; round < 120; round++) {
@@ -284,7 +284,7 @@ describe("an alert", () => {
     expect(watched.said.length).toBeLessThanOrEqual(6);
   });
 
-  test("of a store that a look could not judge stays as it is", async () => {
+  test("of a store that a scan could not judge stays as it is", async () => {
     const watched = await Watched.start();
     await watched.look(trouble["store-error"]());
     expect(await watched.look(wellFacts(), { undecided: ["openclaw:work"] })).toEqual([]);

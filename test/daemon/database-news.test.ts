@@ -30,14 +30,14 @@ describe("an event on a database", () => {
     expect(news.takes(DATABASE)).toBe(false);
   });
 
-  test("is told only where its rows changed, and any other file's is none of its business", () => {
+  test("counts only if its rows changed, and leaves events on other files alone", () => {
     const { news, rows, told } = listening();
     news.looked({ isDecided: true });
     expect([news.takes(`${DATABASE}-wal`), news.takes("/elsewhere")]).toEqual([true, false]);
     expect([rows.asked, told]).toEqual([1, []]);
   });
 
-  test("is told at once where its rows changed", () => {
+  test("counts at once if its rows changed", () => {
     const { news, rows, told } = listening();
     news.looked({ isDecided: true });
     rows.isNews = true;
@@ -55,7 +55,7 @@ describe("an event on a database", () => {
     expect(rows.asked).toBe(2);
   });
 
-  test("during a look is judged when that has ended", () => {
+  test("during a scan is judged after the scan", () => {
     const { news, rows, told } = listening();
     news.looked({ isDecided: true });
     news.looking();
@@ -66,7 +66,7 @@ describe("an event on a database", () => {
     expect(told).toEqual([DATABASE]);
   });
 
-  test("during a look that wrote is told whatever its rows hold: what was read back was not decided upon", () => {
+  test("during a scan that wrote always counts: nobody judged the rows that it read back", () => {
     const { news, rows, told } = listening();
     news.looked({ isDecided: true });
     news.looking();

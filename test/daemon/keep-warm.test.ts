@@ -96,7 +96,7 @@ describe("keepWarm", () => {
     expect(warm.conditions).toEqual([]);
   });
 
-  test("tries again, ever later, where a busy owner skips it", async () => {
+  test("retries with growing delays if a busy owner skips it", async () => {
     const { clock, warm } = await warmed(`echo run >> "$0.log"; [ "$(wc -l < "$0.log")" -ge 3 ] && ROTATE; exit 0`);
     await clock.pass(56 * MINUTE_MS);
     await becomes(() => warm.runs, { renewed: 0, unchanged: 1 });

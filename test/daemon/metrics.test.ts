@@ -139,7 +139,7 @@ describe("the metrics", () => {
     expect(values.get('credsyncd_writes_total{result="failed"}')).toBe(0);
   });
 
-  test("before the first look are well-formed, too", () => {
+  test("before the first scan are well-formed, too", () => {
     const text = new Metrics(0).render(nothing);
     expect(parse(text).values.get("credsyncd_start_time_seconds")).toBe(0);
   });

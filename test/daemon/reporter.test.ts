@@ -84,7 +84,7 @@ describe("the reporter", () => {
     expect(await look()).toEqual([]);
   });
 
-  test("says a trouble anew when it has become another one", async () => {
+  test("reports a trouble again when it has become another one", async () => {
     const { home, look } = await reporting();
     await look();
     await rm(home.loginFile);

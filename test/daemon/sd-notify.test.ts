@@ -24,7 +24,7 @@ describe("the daemon under systemd", () => {
     expect((await notify.told()).at(-1)).toMatch(/^--ready\|--status=2 stores in sync, next expiry in \d+ h/);
   });
 
-  test("counts what is held, and tells of the next rotation", async () => {
+  test("counts the holds, and reports the next rotation", async () => {
     const home = await TemporaryHome.create({ agents });
     await home.writeProfile("work", 50, { id: "anthropic:other" });
     const notify = await standInNotify();
@@ -116,7 +116,7 @@ describe("the watchdog", () => {
     return [supervisor, clock, notify];
   }
 
-  test("is told nothing while a reconcile hangs, and is told again once it ended", async () => {
+  test("gets no ticks while a reconcile hangs, and gets them again once it has ended", async () => {
     const late: number[] = [];
     let lateMs = 0;
     const [supervisor, clock, notify] = await supervised(() => lateMs, late);
@@ -134,7 +134,7 @@ describe("the watchdog", () => {
     expect(await ticks()).toBe(2);
   });
 
-  test("is told with the status where that changed, by one program", async () => {
+  test("gets its tick together with a changed status, from one program", async () => {
     const [supervisor, clock, notify] = await supervised(() => 0, []);
     let hours = 3;
     supervisor.status(() => `next expiry in ${String(hours)} h`);
@@ -152,7 +152,7 @@ describe("the watchdog", () => {
     [{ WATCHDOG_USEC: "0" }, null],
     [{ WATCHDOG_USEC: "soon" }, null],
     [{}, null],
-  ])("of %j is told every %j ms", (variables, tickMs) => {
+  ])("of %j gets a tick every %j ms", (variables, tickMs) => {
     expect(watchdogTickMs(variables, 7)).toBe(tickMs);
   });
 });

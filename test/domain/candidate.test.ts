@@ -48,7 +48,7 @@ describe("an agent that rotated (R5)", () => {
     expect(plan.writes).toMatchObject([{ target: { store: "openclaw:ops" }, generation: "refreshed", backup: false }]);
   });
 
-  test("is held where the user wants to be asked, and taken by an order", () => {
+  test("is on hold if the user wants to be asked, and adopted by an order", () => {
     const target = targetWith(refreshed, { account: anna });
     const asked = { policy: { onAgentRotation: "hold" } } as const;
     expect(adoptionOf(target, asked).adoption).toBeNull();
@@ -167,7 +167,7 @@ describe("an agent that rotated (R5)", () => {
     });
   });
 
-  test("a copy of the live login heals a source that was rolled back, and is not recorded anew", () => {
+  test("a copy of the live login heals a source that was rolled back, and is not recorded again", () => {
     const plan = adoptionOf(targetWith(login("live")), { source: sourceWith(login("old", { endsInHours: -4 })) });
     expect(plan.adoption).toMatchObject({ generation: "live", candidate: { proof: "live-generation" } });
     expect(plan.record.filter(({ kind }) => kind === "live")).toEqual([]);
@@ -199,7 +199,7 @@ describe("an agent that rotated (R5)", () => {
 describe("what proves an agent's rotation (R5a)", () => {
   const unnamed = targetWith(refreshed);
 
-  test("nothing: it is held, and stays so while the parent's end draws near", () => {
+  test("nothing: it is on hold, and stays so while the parent's expiry comes closer", () => {
     const first = adoptionOf(unnamed);
     expect(first.adoption).toBeNull();
     expect(first.record).toContainEqual(expect.objectContaining({ kind: "hold", reason: "target-newer" }));
@@ -207,7 +207,7 @@ describe("what proves an agent's rotation (R5a)", () => {
     expect(adoptionOf(unnamed, { ledger, now: AT_EXPIRY }).adoption).toBeNull();
   });
 
-  test("it is held while nothing can be pushed, too", () => {
+  test("it is on hold while nothing can be pushed, too", () => {
     const source = sourceWith(login("old", { endsInHours: -4 }));
     expect(adoptionOf(unnamed, { source }).reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "target-newer" });
   });
@@ -274,7 +274,7 @@ describe("an order to adopt", () => {
     expect(adoptionOf(foreign, { adopt: stranger.store }).ordered).toEqual([]);
   });
 
-  test("takes what descends from the login under another provider's name", () => {
+  test("takes a later login of the chain under another provider's name", () => {
     const copy = targetWith(refreshed, { listed: false, related: false });
     expect(adoptionOf(copy, { adopt: copy.store }).adoption).toMatchObject({ generation: "refreshed" });
   });

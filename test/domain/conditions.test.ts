@@ -30,11 +30,11 @@ function kindsOf(facts: Facts, now = NOW): string[] {
     .map(({ kind }) => kind);
 }
 
-test("nothing is told where all is well", () => {
+test("there is no alert if all is well", () => {
   expect(conditionsOf(wellFacts(), windows, NOW).conditions).toEqual([]);
 });
 
-test.each(Object.entries(trouble))("%s is told alone", (kind, facts) => {
+test.each(Object.entries(trouble))("%s comes alone", (kind, facts) => {
   expect(kindsOf(facts())).toEqual([kind]);
 });
 
@@ -76,7 +76,7 @@ describe("the source", () => {
   });
 });
 
-test("a source that lost the live login is told as one trouble, before and after its access token is put back", () => {
+test("a source that lost the live login is one trouble, before and after its access token is put back", () => {
   const kept = { copies: [login("live")], expiryMarginMs: 300_000 };
   const place = { store: SOURCE, profile: SOURCE_PROFILE };
   const lost = { source: sourceWith(fence("live", "failed"), { kept }), ledger: knownChain() };
@@ -99,7 +99,7 @@ test("a source that lost the live login is told as one trouble, before and after
   expect(over.map((condition) => wordsFor(condition, later, later).hint).at(-1)).toContain("sign in");
 });
 
-test("a source that its program marked, and that is not put back by itself, names every way back", () => {
+test("a source that its program marked, and that does not come back automatically, names every way back", () => {
   const { conditions } = conditionsOf(
     factsFor({ source: sourceWith(fence("unknown", "failed")), ledger: knownChain() }),
     windows,
@@ -173,7 +173,7 @@ describe("a store", () => {
     expect(kindsOf(factsFor({ source: sourceWith(login("live", { endsInHours: 48 })), targets }))).toEqual([]);
   });
 
-  test("whose program logged itself out is told as logged out", () => {
+  test("whose program logged itself out is reported as logged out", () => {
     const held = login("live", { endsInHours: 48 });
     const gone = {
       kind: "stub",

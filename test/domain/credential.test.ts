@@ -32,7 +32,7 @@ test("two accounts have different ids only where both have one", () => {
   expect(haveDifferentIds(account("1", "a"), null)).toBe(false);
 });
 
-test("of two looks at one account the newer one's words count, and the older one's where it is silent", () => {
+test("of two readings of one account the newer counts, and the older where the newer is silent", () => {
   expect(mergeAccounts(account("1", "new"), account("1", "old"))).toEqual(account("1", "new"));
   expect(mergeAccounts(account(null, "new"), account("1", "old"))).toEqual(account("1", "new"));
   expect(mergeAccounts(null, account("1", "old"))).toEqual(account("1", "old"));
@@ -67,7 +67,7 @@ describe("the names of a credential", () => {
 });
 
 describe("kinds of failure (R13)", () => {
-  test.each(["locked", "conflict", "torn", "no-space", "io"] as const)("%s may pass by itself", (code) => {
+  test.each(["locked", "conflict", "torn", "no-space", "io"] as const)("%s may pass without any change", (code) => {
     expect(isTransient(code)).toBe(true);
   });
 

@@ -50,7 +50,7 @@ const suspected: LedgerEvent = { kind: "suspect", at: NOW - HOUR_MS, generation:
 describe("a profile whose program is refreshing it (R16a)", () => {
   const pending = targetWith(fence("live", "pending"));
 
-  test("is left alone and looked at again, by an order neither", () => {
+  test("is left alone and scanned again, even after an order", () => {
     const until = NOW + 180 * SECOND_MS;
     expect(judged(pending)).toEqual({ kind: "drift", reason: "refreshing", until });
     expect(judged(pending, { force: ["openclaw:main"] })).toMatchObject({ kind: "drift" });
@@ -78,7 +78,7 @@ describe("a profile whose program is refreshing it (R16a)", () => {
   test.each([
     ["jumped forwards", { clockJumped: true }, 5 * HOUR_MS],
     ["was set back", {}, -HOUR_MS],
-  ])("is waited for anew where the clock %s", (_what, options, agoMs) => {
+  ])("starts a new wait if the clock %s", (_what, options, agoMs) => {
     const ledger = knownChain(wasFenced("live", agoMs));
     const plan = planFor({ source, ledger, targets: [pending], ...options });
     expect(plan.reports[0]?.verdict).toMatchObject({ kind: "drift", until: NOW + 180 * SECOND_MS });
@@ -95,7 +95,7 @@ describe("a profile whose program is refreshing it (R16a)", () => {
     expect(written.writes.map(({ target }) => target.store)).toEqual(["openclaw:ops"]);
   });
 
-  test("is looked at again in time, though it follows nothing: it may have spent what is live", () => {
+  test("is scanned again in time, though it follows nothing: it may have spent the live login", () => {
     const elsewhere = targetWith(fence("live", "pending"), { ...OPS, ...UNLISTED });
     const situation = { source, targets: [elsewhere], policy: { bind: "listed" } as const };
     expect(planFor({ ...situation, ledger: knownChain() })).toMatchObject({
@@ -152,7 +152,7 @@ describe("a profile whose refresh failed (R16a)", () => {
     expect(plan.suspect).toBe(true);
   });
 
-  test("is told by the token that it named when it was first seen, though no store holds it any more", () => {
+  test("is known by the token that it named when it was first seen, though no store has it any more", () => {
     const ledger = knownChain(wasFenced("live", MINUTE_MS, { failed: true }));
     const plan = planFor({ source: missingSource, ledger, targets: [targetWith(fence(null, "failed"))] });
     expect(plan.suspect).toBe(true);
@@ -166,7 +166,7 @@ describe("a profile whose refresh failed (R16a)", () => {
     });
   });
 
-  test("is told by the user's own word to take the whole of a suspect login", () => {
+  test("receives the whole of a suspect login by the user's order", () => {
     const situation = { ledger: knownChain(suspected), force: ["openclaw:main"] };
     expect(judged(targetWith(fence("live", "failed")), situation)).toMatchObject({ kind: "write", share: "full" });
     expect(judged(targetWith(login(null, { issue: "live/1" })), situation)).toMatchObject({ kind: "write", share: "full" });
@@ -204,11 +204,11 @@ describe("a failed refresh of the live login, while a row that its program would
   test.each([
     ["a pinned agent's", { binding: "pinned" }],
     ["one that is given the access token alone, and still has all of it", { share: "access-only" }],
-  ] as const)("is told by %s row as well", (_whose, options) => {
+  ] as const)("is known from %s row as well", (_whose, options) => {
     expect(plan([marked, { ...unmarked, ...options }]).suspect).toBe(false);
   });
 
-  test("is told by the source's row", () => {
+  test("is known from the source's row", () => {
     const row = { ...unmarked, store: SOURCE };
     const openclaw = { ...sourceWith(login("live")), observed: row } as typeof source;
     expect(planFor({ source: openclaw, ledger: knownChain(), targets: [marked] }).suspect).toBe(false);
@@ -242,14 +242,14 @@ describe("a failed refresh of the live login, while a row that its program would
     expect(plan([marked, unmarked], markedWas(NOW - HOUR_MS), known, seenNow).suspect).toBe(false);
   });
 
-  test("is told by a row whose mark its program took back, and not by one that was marked as failed", () => {
+  test("is known from a row whose mark its program took back, and not from one that was marked as failed", () => {
     const own = wasFenced("live", MINUTE_MS, { failed: true });
     const had = wasWritten(NOW - HOUR_MS);
     for (const failed of [false, true])
       expect(plan([marked, unmarked], had, own, wasFenced("live", MINUTE_MS, { failed, ...OPS })).suspect).toBe(failed);
   });
 
-  test("does not make good what an earlier one made suspect", () => {
+  test("does not clear a suspicion from an earlier one", () => {
     const { suspect, writes } = plan([marked, unmarked], suspected);
     expect(suspect).toBe(true);
     expect(writes).toMatchObject([{ share: "access-only" }]);
@@ -301,7 +301,7 @@ describe("while the live login is suspect", () => {
     expect(judged(behind, { ledger })).toMatchObject({ kind: "write", share: "full" });
   });
 
-  test("an access token alone is at rest there, however the plan looks at it again", () => {
+  test("an access token alone is at rest there, however often the plan scans it", () => {
     const targets = [targetWith(login(null, { issue: "live/1" }))];
     const first = planFor({ source, ledger: knownChain(suspected, wasFenced("live", MINUTE_MS, { failed: true })), targets });
     const second = planFor({ source, ledger: foldLedger(knownChain(suspected), first.record), targets });
@@ -343,7 +343,7 @@ describe("what a refresh under way brought (R5a)", () => {
   const adoptionOf = (events: readonly LedgerEvent[], target = successor()) =>
     planFor({ source, ledger: knownChain(...events), targets: [target] }).adoption;
 
-  test("is proven to descend from what the fence names, though nothing else shows it", () => {
+  test("is proven to come from the generation that the fence names, though nothing else shows it", () => {
     expect(adoptionOf([wasSeen("live", { ...OPS, profile: "anthropic:default" })])).toBeNull();
     expect(adoptionOf([fenced(MINUTE_MS)])?.candidate).toMatchObject({
       proof: "refresh-fence",
@@ -427,7 +427,7 @@ describe("a source that is fenced", () => {
     expect(behind.adoption).toMatchObject({ generation: "live", backup: false });
   });
 
-  test("is told by what it held last where its fence names no token that was ever read", () => {
+  test("is known by its last login if its fence names no token that was ever read", () => {
     const targets = [targetWith(login("next", { endsInHours: 8 }), { account: { uuid: "uuid-anna", email: "anna" } })];
     const plan = planFor({ source: sourceWith(fence(null, "failed")), ledger: knownChain(), targets });
     expect(plan.adoption).toMatchObject({ generation: "next" });
@@ -516,7 +516,7 @@ describe("a source that is fenced", () => {
       expect(planFor({ source: sourceWith(bare), ledger: knownChain() }).source).toMatchObject({ reason: "account-changed" });
     });
 
-    test("hands on no more than that, whatever the share and the order", () => {
+    test("passes on no more than that, whatever the share and the order", () => {
       const targets = [targetWith(login("old")), targetWith(login("live"), { store: "openclaw:ops" })];
       const plan = planFor({ source: sourceWith(bare), ledger: recorded, targets, force: ["openclaw:main"] });
       expect(plan.writes).toMatchObject([

@@ -237,7 +237,7 @@ describe("what is spent", () => {
   });
 });
 
-describe("a store that is given other ids again and again", () => {
+describe("a store that gets new ids repeatedly", () => {
   const rounds = Array.from({ length: 5 }, (_, round) => round);
   const ids = (round: number): string[] => Array.from({ length: 300 }, (_, index) => `p:${String(round)}-${String(index)}`);
   const seen = (round: number): LedgerEvent[] =>

@@ -27,7 +27,7 @@ function planBeside({ own, options = {}, shared = former, force = [] }: Fate) {
 }
 
 describe("a store that agents share (R7)", () => {
-  test("is not given a login that a pinned agent would send in the place of its own, and the agent is named", () => {
+  test("receives no login that a pinned agent would send instead of its own, and the hold names the agent", () => {
     const { writes, reports } = planBeside({ own: login("own", { endsInHours: 2 }) });
     expect(writes).toEqual([]);
     expect(reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "moves-pinned" });
@@ -44,7 +44,7 @@ describe("a store that agents share (R7)", () => {
         options: { account: email("bert"), overruledBy: { store: SHARED, comparesAccounts: false } },
       },
     ],
-  ])("is held also where %s", (_what, fate) => {
+  ])("is on hold also where %s", (_what, fate) => {
     expect(planBeside(fate).reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "moves-pinned" });
   });
 

@@ -139,7 +139,7 @@ describe("what an unfamiliar source credential is (R4)", () => {
     ["a bearer token", bearerToken("long-lived")],
     ["an API key", apiKey("key")],
     ["an OAuth login without its refresh token", login(null)],
-  ])("%s in the place of an OAuth login is a change of kind", (_what, held) => {
+  ])("%s instead of an OAuth login is a change of kind", (_what, held) => {
     expect(planFor({ source: sourceWith(held), ledger: knownChain() }).source).toMatchObject({
       kind: "held",
       reason: "account-changed",
@@ -335,7 +335,7 @@ describe("a source whose account file may lag (R7a)", () => {
     expect(planFor({ source, ledger: knownChain() }).source).toMatchObject({ reason: "rotation" });
   });
 
-  test("a sign-in that ends at the very same moment is the same one", () => {
+  test("a sign-in that ends at the same moment is the same one", () => {
     const ledger = foldLedger(emptyLedger, [becameLive("live", { signInEndsAt: SIGN_IN_END })]);
     const source = sourceWith(login("next", { endsInHours: 8, signInEndsAt: SIGN_IN_END }), justNow);
     expect(planFor({ source, ledger }).source).toMatchObject({ reason: "rotation" });
@@ -444,7 +444,7 @@ describe("a source that gives nothing to push (R1, R2)", () => {
     expect(source).toMatchObject({ kind: "unreadable", reason: "no scopes" });
   });
 
-  test("a missed adoption is told from a later move of the source", () => {
+  test("a missed adoption differs from a later move of the source", () => {
     const ledger = knownChain(
       becameLive("adopted", { chain: "adopted", reason: "adoption", at: NOW - 2 }),
       sourceWasSeen("adopted", { at: NOW - 1 }),
@@ -454,7 +454,7 @@ describe("a source that gives nothing to push (R1, R2)", () => {
   });
 });
 
-describe("a sign-in that ends at the very moment of the live one", () => {
+describe("a sign-in that ends at the same moment as the live one", () => {
   const ledger = foldLedger(emptyLedger, [becameLive("live", { signInEndsAt: SIGN_IN_END })]);
   const held = (endsInHours: number) => sourceWith(login("other", { endsInHours, signInEndsAt: SIGN_IN_END }), { account: bert });
 

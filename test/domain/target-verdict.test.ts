@@ -175,7 +175,7 @@ describe("a profile at first sight (R6)", () => {
     expect(judged(stranger, { force: ["openclaw:new"] })).toMatchObject({ kind: "write", backup: true });
   });
 
-  test("not listed, and seen holding a known generation: it binds by itself", () => {
+  test("not listed, and seen with a known generation: it becomes bound", () => {
     const copy = targetWith(login("old"), { ...unseen, ...UNLISTED });
     expect(judged(copy)).toMatchObject({ kind: "write", backup: false });
     expect(judged(copy, { policy: { bind: "listed" } })).toMatchObject({ kind: "hold", reason: "unknown-origin" });
@@ -200,7 +200,7 @@ describe("an unknown login in a profile with a history (R6a)", () => {
     expect(judged(targetWith(login("unknown", { endsInHours: 1 })))).toMatchObject({ kind: "write", backup: true });
   });
 
-  test("bound by itself: held as of unknown origin", () => {
+  test("bound: on hold as of unknown origin", () => {
     const ledger = knownChain(wasSeen("live", { profile: UNLISTED.profile }));
     expect(judged(targetWith(login("unknown", { endsInHours: 1 }), UNLISTED), { ledger })).toMatchObject({
       kind: "hold",
@@ -213,7 +213,7 @@ describe("an unknown login in a profile with a history (R6a)", () => {
     expect(judged(targetWith(bearerToken("token")))).toMatchObject({ kind: "hold", reason: "type-mismatch" });
   });
 
-  test("an incomplete listed profile is held in its own words", () => {
+  test("an incomplete listed profile is on hold for its own reason", () => {
     expect(judged(targetWith({ kind: "incomplete", reason: "no access token" }))).toMatchObject({
       reason: "incomplete",
       explanation: "no access token",
@@ -251,7 +251,7 @@ describe("a profile that is gone or logged out", () => {
     expect(judged(created, { ledger, force: ["claude-code:box"] })).toMatchObject({ kind: "write" });
   });
 
-  test("a stub is filled, unless it replaced the very login that is live", () => {
+  test("a stub is filled, unless it replaced the live login", () => {
     const ledger = knownChain(wasSeen("old"));
     expect(judged(targetWith(stub), { ledger })).toMatchObject({ kind: "write" });
     expect(judged(targetWith(stub))).toMatchObject({ kind: "hold", reason: "logged-out" });
@@ -295,7 +295,7 @@ describe("a consumer that puts an older login back (R12)", () => {
     expect(judged(reverted, rotated)).toMatchObject({ kind: "write", revert: false });
   });
 
-  test("is given one more chance when its program was started anew", () => {
+  test("gets one more write when its program has restarted", () => {
     const ledger = knownChain(revert(NOW), revert(NOW), revert(NOW));
     const chance = { ledger, restarted: [reverted.store] };
     expect(judged(reverted, chance)).toMatchObject({ kind: "write", revert: true });
@@ -306,7 +306,7 @@ describe("a consumer that puts an older login back (R12)", () => {
     expect(judged(reverted, { ledger, restarted: ["openclaw:other"] })).toMatchObject({ kind: "hold", reason: "reverting" });
   });
 
-  test("does not lose what is known of it by being looked at", () => {
+  test("keeps its memory through further scans", () => {
     const plan = planFor({ source, ledger: knownChain(revert(NOW)), targets: [reverted] });
     expect(plan.record).toEqual([]);
   });
@@ -324,7 +324,7 @@ describe("an access-only target (R16)", () => {
     });
   });
 
-  test("is in step with that, and not without its margin", () => {
+  test("is in sync with that, and not without its margin", () => {
     const bare = { issue: "live/1", endsInHours: 4 + 5 / 60 };
     expect(judged(targetWith(login(null, bare), accessOnly))).toEqual({ kind: "in-sync" });
     expect(judged(targetWith(login(null, { issue: "live/1" }), accessOnly))).toMatchObject({ kind: "write" });
@@ -348,7 +348,7 @@ describe("an access-only target (R16)", () => {
     expect(judged(targetWith(login("live"), accessOnly), { ledger })).toMatchObject({ kind: "write", revert: true });
   });
 
-  test("is remembered as one once it is in step, and as nothing else twice", () => {
+  test("is recorded as one once it is in sync, and never twice", () => {
     const bare = targetWith(login(null, { issue: "live/1", endsInHours: 4 + 5 / 60 }), accessOnly);
     const plan = planFor({ source, ledger: knownChain(), targets: [bare] });
     expect(plan.record).toMatchObject([{ kind: "seen", generation: "live", terms: accessOnly }]);
@@ -364,7 +364,7 @@ describe("an access-only target (R16)", () => {
   });
 });
 
-describe("what is overwritten is kept (R17)", () => {
+describe("the old login is kept (R17)", () => {
   test("the newest of another chain is not known to be spent", () => {
     const ledger = knownChain(becameLive("new", { chain: "new", reason: "sign-in", endsInHours: 9 }));
     const signedIn = { source: sourceWith(login("new", { endsInHours: 9 })), ledger };

@@ -195,7 +195,7 @@ describe.each(Object.entries(refuses))("%s", (_name, [spoil, code, sentence]) =>
 });
 
 describe("the daemon", () => {
-  test("and every look work in a state directory full of pipes and nonsense", async () => {
+  test("and every reading command work in a state directory full of pipes and nonsense", async () => {
     const home = await TemporaryHome.create({ agents });
     const names = ["alerts.json", "status.json", "run.lock", "backups/1-0-0.json", "journal/switch-a.json"];
     for (const name of names) await pipeAt(own(name))(home);
@@ -208,7 +208,7 @@ describe("the daemon", () => {
     expect(await daemon.stop()).toEqual({ code: 0, signal: null });
   });
 
-  test("says what stands in the place of its locks", async () => {
+  test("reports what is there instead of its locks", async () => {
     for (const name of ["run.lock.held", "run.lock.turn"]) {
       const home = await TemporaryHome.create({ agents });
       await fileAt(own(name), "x")(home);
@@ -273,29 +273,26 @@ describe("an agentDir outside of the home", () => {
     return { home, far };
   }
 
-  test.each(["sync", "run"])(
-    "is refused by %s, with the line that allows it, and nothing is looked at or made there",
-    async (by) => {
-      const { home, far } = await farHome();
-      const line = `add it to the config of credsyncd: agentDirs: ["${far}"]`;
-      if (by === "run") {
-        const daemon = RunningDaemon.launch(home);
-        expect(await daemon.said("store error", { store: "openclaw:far" })).toMatchObject({
-          reason: expect.stringContaining(`leads to ${far}, outside of this user's home`) as string,
-          hint: expect.stringContaining(line) as string,
-        });
-        await daemon.said("ready");
-      } else {
-        const { code, stdout } = await credsyncd(home, ["sync"]);
-        expect(stdout).toContain(`openclaw:far: the agentDir of far in openclaw.json leads to ${far}`);
-        expect(stdout).toContain(line);
-        expect(code).toBe(3);
-      }
-      expect(await home.generations(agents)).toEqual([2, 2]);
-      expect(await home.fileGeneration(join(far, "auth-profiles.json"))).toBe(1);
-      for (const command of ["status", "doctor"]) expect((await credsyncd(home, [command])).stdout).toContain(line);
-    },
-  );
+  test.each(["sync", "run"])("is refused by %s, with the line that allows it, and nothing is read or made there", async (by) => {
+    const { home, far } = await farHome();
+    const line = `add it to the config of credsyncd: agentDirs: ["${far}"]`;
+    if (by === "run") {
+      const daemon = RunningDaemon.launch(home);
+      expect(await daemon.said("store error", { store: "openclaw:far" })).toMatchObject({
+        reason: expect.stringContaining(`leads to ${far}, outside of this user's home`) as string,
+        hint: expect.stringContaining(line) as string,
+      });
+      await daemon.said("ready");
+    } else {
+      const { code, stdout } = await credsyncd(home, ["sync"]);
+      expect(stdout).toContain(`openclaw:far: the agentDir of far in openclaw.json leads to ${far}`);
+      expect(stdout).toContain(line);
+      expect(code).toBe(3);
+    }
+    expect(await home.generations(agents)).toEqual([2, 2]);
+    expect(await home.fileGeneration(join(far, "auth-profiles.json"))).toBe(1);
+    for (const command of ["status", "doctor"]) expect((await credsyncd(home, [command])).stdout).toContain(line);
+  });
 
   test.each([
     ["itself", (far: string) => far],

@@ -30,7 +30,7 @@ function storeText(secret: string): string {
 }
 
 describe("a link that is put in a file's place", () => {
-  test("between the look and the write is not followed: nothing is written, here or there", async () => {
+  test("between the scan and the write is not followed: nothing is written, here or there", async () => {
     const directory = await temporaryDirectory();
     const [agent, victim] = [join(directory, "agent"), join(directory, "victim.json")];
     await mkdir(agent, { mode: 0o700 });
@@ -47,7 +47,7 @@ describe("a link that is put in a file's place", () => {
     expect(lstatSync(path).isSymbolicLink()).toBe(true);
   });
 
-  test("at the very last moment is replaced itself, and what it leads to stays as it is", async () => {
+  test("at the last moment is replaced itself, and its destination stays as it is", async () => {
     const directory = await temporaryDirectory();
     const [path, victim] = [join(directory, "mine.json"), join(directory, "victim.json")];
     await writeFile(path, "old", { mode: 0o600 });
@@ -112,7 +112,7 @@ describe("what a keychain gives", () => {
     return new ClaudeKeychainStore("claude-code", claudeDirectories(environment), keychainDirectory(environment), environment);
   }
 
-  test.each(corpusFiles("claude"))("such as %s, is a login that is held or a sentence", async (name) => {
+  test.each(corpusFiles("claude"))("such as %s, is a login on hold or a sentence", async (name) => {
     const home = await TemporaryHome.create();
     const store = await macWith(corpusFile("claude", name, home, 70));
     try {

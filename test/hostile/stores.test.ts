@@ -152,7 +152,7 @@ describe("among hostile stores", () => {
     expect(ended).toEqual({ code: 0, signal: null });
   });
 
-  test.each(Object.entries(held))("%s is told with what to do, and stays as it is", async (agent, [, sentence]) => {
+  test.each(Object.entries(held))("%s is reported with the remedy, and stays as it is", async (agent, [, sentence]) => {
     const store = `openclaw:${agent}`;
     const { errors, writes, holds } = report;
     const told = [
@@ -209,7 +209,7 @@ describe("among hostile stores", () => {
 });
 
 describe("a hard-linked credential file", () => {
-  test("is replaced under its own name; that its other name keeps the old login is told by doctor", async () => {
+  test("is replaced under its own name; doctor reports that its other name keeps the old login", async () => {
     const home = await TemporaryHome.create({ agents: ["work"] });
     const other = home.at("other-name.json");
     await link(home.storeFile("work"), other);
@@ -221,7 +221,7 @@ describe("a hard-linked credential file", () => {
     expect(await home.fileGeneration(other)).toBe(1);
   });
 
-  test("that is two agents' is brought in step in both", async () => {
+  test("that is two agents' is brought in sync in both", async () => {
     const home = await TemporaryHome.create({ agents: ["work", "ops"] });
     await rm(home.storeFile("ops"));
     await link(home.storeFile("work"), home.storeFile("ops"));
@@ -232,7 +232,7 @@ describe("a hard-linked credential file", () => {
 });
 
 describe("a Claude Code directory", () => {
-  test.each(corpusFiles("claude"))("with %s is told, stays as it is, and stops nobody", async (name) => {
+  test.each(corpusFiles("claude"))("with %s is reported, stays as it is, and stops nobody", async (name) => {
     const home = await TemporaryHome.create({ agents: healthy });
     await home.writeConfig(`{ targets: [{ kind: "openclaw" }, { kind: "claude-code", dir: "~/box/.claude", share: "full" }] }`);
     const file = join(home.at("box", ".claude"), ".credentials.json");

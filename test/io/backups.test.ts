@@ -208,7 +208,7 @@ describe("a backup that cannot be made", () => {
     expect(readFileSync(directory, "utf8")).toBe("in the way");
   });
 
-  test("for want of space leaves nothing half written", async (context) => {
+  test("for lack of space leaves nothing half written", async (context) => {
     const script = new URL("mounted.mjs", import.meta.url);
     const outcome = await runMounted(context, script, "backup-on-full-disk", await temporaryDirectory());
     expect(outcome).toEqual({ outcome: "no-space", left: [] });

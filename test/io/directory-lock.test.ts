@@ -70,7 +70,7 @@ async function says(peer: Peer, word: string): Promise<void> {
 }
 
 describe("a directory lock", () => {
-  test("is a directory while it is held, and gone afterwards", async () => {
+  test("is a directory while someone has it, and gone afterwards", async () => {
     const path = await lockPath();
     const lock = await take(path);
     expect(statSync(path).isDirectory()).toBe(true);
@@ -79,7 +79,7 @@ describe("a directory lock", () => {
     expect(lock.lost.aborted).toBe(false);
   });
 
-  test("that is held is locked to others of this process", async () => {
+  test("is closed to others of this process while one has it", async () => {
     const path = await lockPath();
     await take(path);
     expect(await failureOf(take(path))).toMatchObject({ code: "locked", message: `${path} is held by another program` });
@@ -150,7 +150,7 @@ describe("a directory lock", () => {
     expect((await failureOf(take(path))).code).toBe("locked");
   });
 
-  test("is touched while it is held", async () => {
+  test("is touched while someone has it", async () => {
     const path = await lockPath();
     await take(path, { staleMs: 4000, touchMs: 1000 });
     const { mtimeMs } = statSync(path);

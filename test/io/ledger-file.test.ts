@@ -61,7 +61,7 @@ function placesIn(state: LedgerState): string[] {
 }
 
 describe("the ledger's file", () => {
-  test("that is not there holds nothing, and a look does not make it", async () => {
+  test("that is absent has no content, and reading does not create it", async () => {
     const path = await ledgerPath();
     const ledger = open(path);
     expect(await ledger.load()).toBe(emptyLedger);

@@ -25,7 +25,7 @@ async function homeOf(uid: number, ownerOfConfig = uid): Promise<string> {
   return home;
 }
 
-describe.skipIf(!isRoot)("what is to be made", () => {
+describe.skipIf(!isRoot)("a place to create", () => {
   test.each([
     ["in one's own home", ALICE, ALICE, ALICE, "done"],
     ["in a home of root's, as images have it for any user", 0, ALICE, ALICE, "done"],

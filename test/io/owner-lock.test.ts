@@ -206,7 +206,7 @@ describe("a lock with a heartbeat", () => {
   const takeFrom = (path: string, clock: Clock): Promise<() => void> =>
     takeOwnerLock(path, { staleMs: 0, waitMs: 40 * SECOND, clock, predecessors: none, heartbeat }, signal);
 
-  test("is touched while it is held", async () => {
+  test("is touched while someone has it", async () => {
     const path = await lockPath();
     const quick = { everyMs: 5, silentMs: 30 * SECOND };
     const release = await takeOwnerLock(
@@ -330,7 +330,7 @@ describe("on a full disk", () => {
 });
 
 describe("a lock that cannot be removed", () => {
-  test("fails nothing, is told of, and is taken again at once by who left it", async (context) => {
+  test("fails nothing, is reported, and is taken again at once by the process that left it", async (context) => {
     const script = new URL("mounted.mjs", import.meta.url);
     const directory = await temporaryDirectory();
     const outcome = await runMounted(context, script, "lock-released-read-only", directory);
@@ -360,7 +360,7 @@ describe("a temporary file of a lock that cannot be removed", () => {
     expect(outcome).toEqual({ held: ["lock", temporary], left: [temporary], stuck: [], after: [] });
   });
 
-  test("is told of as long as it is there", async (context) => {
+  test("is reported as long as it is there", async (context) => {
     const directory = await temporaryDirectory();
     const outcome = await runFailing(context, script, ["unlink:error=EROFS:when=1+1"], "lock", directory);
     const reason = ": the file system is read-only";
@@ -419,7 +419,7 @@ describe("actions of one process that share a lock", () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test("all fail where it is held, and the next one asks again", async () => {
+  test("all fail while another process has it, and the next one asks again", async () => {
     const path = await lockPath();
     const locks = new SharedOwnerLocks();
     const options = { staleMs: 30_000, waitMs: 0, clock: systemClock, predecessors: none };

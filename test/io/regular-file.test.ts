@@ -166,7 +166,7 @@ describe("a file that was read", () => {
   });
 });
 
-describe("the files of a look", () => {
+describe("the files of a scan", () => {
   test("are read once, there or not, whatever happens to them meanwhile", async () => {
     const [path, absent] = [await newPath(), await newPath()];
     await writeFile(path, "text");
@@ -180,7 +180,7 @@ describe("the files of a look", () => {
     expect(await files.read(absent)).toBeNull();
   });
 
-  test("are read again at the next look", async () => {
+  test("are read again at the next scan", async () => {
     const path = await newPath();
     await writeFile(path, "text");
     const files = new FilesOfALook();

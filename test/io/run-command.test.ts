@@ -28,7 +28,7 @@ async function hanging(traps: string): Promise<{ command: [string, ...string[]];
 }
 
 describe("a command", () => {
-  test("is a program with its arguments, and no shell looks at them", async () => {
+  test("is a program with its arguments, and no shell reads them", async () => {
     const odd = ["a b", "$HOME", "; false", "*", "`id`", ""];
     const program = "for (const each of process.argv.slice(1)) console.log(JSON.stringify(each))";
     const outcome = await runCommand([process.execPath, "-e", program, "--", ...odd], patient, signal);

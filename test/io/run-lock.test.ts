@@ -113,7 +113,7 @@ describe("the run lock (R18)", () => {
     await expect(take(directory)).rejects.toThrow(/another credsyncd already runs/);
   });
 
-  test("whose record cannot be looked at is kept, too, and that is told", async () => {
+  test("whose record cannot be read is kept, too, and the failure says so", async () => {
     const directory = await temporaryDirectory();
     await leaveBehind(directory, {});
     const record = join(directory, "run.lock");

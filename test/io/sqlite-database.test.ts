@@ -74,7 +74,7 @@ describe("a database", () => {
     expect(database.transaction("read", () => database.row("SELECT count(*) AS count FROM t"))).toEqual({ count: 1 });
   });
 
-  test("that is full says so, though SQLite may have rolled back by itself, and goes on", async () => {
+  test("that is full says so, though SQLite may have rolled back on its own, and goes on", async () => {
     const database = await open(await makeDatabase(), "write");
     database.row("PRAGMA max_page_count = 1");
     const fill = (): number => database.change("UPDATE t SET text = ?", "x".repeat(1_000_000));
@@ -111,7 +111,7 @@ describe("connections for reading", () => {
     readers.forget(path);
   });
 
-  test("are made anew for a database that took another's place", async () => {
+  test("are made again for a database that took another's place", async () => {
     const path = await makeDatabase();
     const readers = new SqliteReaders();
     const before = await readers.reader(path, "1");

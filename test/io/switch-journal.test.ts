@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { SwitchJournalFile } from "../../src/io/switch-journal.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
-test("a journal that is not there is empty; one that cannot be looked at may hold a switch, and that is told", async () => {
+test("an absent journal is empty; one that cannot be read may have a switch, and fails", async () => {
   const directory = join(await temporaryDirectory(), "journal");
   const journal = new SwitchJournalFile(directory);
   expect(await journal.isEmpty()).toBe(true);

@@ -54,7 +54,7 @@ describe("a failed file operation", () => {
     ["ENOENT", "conflict", true],
     ["EIO", "io", true],
     ["EMFILE", "io", true],
-  ])("%s is a store's failure %s; tried again by itself: %s", (errno, code, transient) => {
+  ])("%s is a store's failure %s; retried automatically: %s", (errno, code, transient) => {
     const cause = withCode(errno);
     const error = toStoreError(cause, "/path/to/store", "write");
     expect(error).toMatchObject({ code, cause, message: expect.stringContaining("cannot write /path/to/store") as string });
@@ -83,7 +83,7 @@ describe("a system error that nobody expected where it came up", () => {
     expect(toFailure(error)).toBeInstanceOf(Failure);
   });
 
-  test("is told apart from a bug, which stays what it is", () => {
+  test("differs from a bug, which stays as it is", () => {
     const bug = new TypeError("a bug");
     expect(toFailure(bug)).toBe(bug);
     const known = new StoreError("locked", "busy", "wait");

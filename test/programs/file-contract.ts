@@ -57,7 +57,7 @@ export function describeFileContract(kind: FileStoreKind): void {
       expect((await stat(subject.store.path)).ino).not.toBe(ino);
     });
 
-    test("that a program without a lock writes in the very next moment is told as changed, and stays as that one left it", async () => {
+    test("that a program without a lock writes in the next moment is reported as changed, and stays as that program left it", async () => {
       const subject = await openDocument();
       const { store } = subject;
       const { revision } = await store.read(signal);

@@ -65,7 +65,7 @@ describe("retries", () => {
     expect(later.get("main")).toEqual({ failures: 2, dueAt: now + 100, isWaiting: false });
   });
 
-  test("of what was left out stay, though the look lasted until they were due", () => {
+  test("of postponed stores stay, though the scan lasted until they were due", () => {
     const failed = new Map([["main", "locked"]] as const);
     expect(retriesAfter(first, failed, { postponed: new Set(["main"]), now, random: 0 })).toEqual(first);
     expect(retriesAfter(first, failed, { postponed: none, now, random: 0 }).get("main")).toEqual({

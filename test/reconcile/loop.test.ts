@@ -104,7 +104,7 @@ describe("the loop (R15)", () => {
     expect(looping.looks).toEqual([0]);
   });
 
-  test("knows for how long a look hangs or is overdue, and nothing of it in between", async () => {
+  test("knows for how long a scan hangs or is overdue, and reports nothing in between", async () => {
     const looping = new Looping([{}, busy]);
     await settled();
     await looping.clock.pass(10 ** 6);
@@ -139,7 +139,7 @@ describe("the loop (R15)", () => {
     expect(looping.looks).toEqual([0, 100]);
   });
 
-  test("looks at once when they are due already", async () => {
+  test("scans at once when they are due already", async () => {
     const looping = new Looping();
     await settled();
     looping.wake(0);
@@ -273,7 +273,7 @@ describe("a store that fails (R13)", () => {
 describe("the wait for a lock", () => {
   const waiting: Answer = { failed: { main: "locked" }, waits: true };
 
-  test("ends when an event is due, and goes on at the next look and soon after, however often that happens", async () => {
+  test("ends when an event is due, and goes on at the next scan and soon after, however often that happens", async () => {
     const looping = new Looping([waiting]);
     await settled();
     for (const due of [30, 60, 90]) {
@@ -352,7 +352,7 @@ describe("the end of the loop", () => {
     expect(looping.looks).toEqual([0, 0]);
   });
 
-  test("comes before the first look where it was asked for earlier", async () => {
+  test("comes before the first scan if it was asked for earlier", async () => {
     const looping = new Looping([{}], { stopped: true });
     await looping.ended;
     expect(looping.looks).toEqual([]);

@@ -109,7 +109,7 @@ describe.each(openclawVersions)("an access-only OpenClaw %s", (version) => {
 });
 
 describe.each(["2026.5.28", "2026.6.11"] as const)(
-  "OpenClaw %s, which imports Claude Code's whole login by itself",
+  "OpenClaw %s, which imports Claude Code's whole login on its own",
   (version) => {
     test("has it taken away again, which is drift and no adoption", async () => {
       const openclaw = await openclawHome(version);
@@ -172,7 +172,7 @@ describe("status of access-only agents", () => {
 });
 
 describe("a login that appeared in an access-only agent", () => {
-  test("is held where it is newer, and is the source's by an order", async () => {
+  test("is on hold if it is newer, and becomes the source's by an order", async () => {
     const openclaw = await openclawHome("2026.4.15");
     const { home } = openclaw;
     await share(home, `share: "access-only"`);

@@ -75,7 +75,7 @@ describe("an agent that is removed", () => {
     await becomes(() => openFiles(daemon.pid, path), []);
   });
 
-  test("and made anew is served again", async () => {
+  test("and made again is served again", async () => {
     const home = await TemporaryHome.create({ agents: ["main", "work"] });
     await RunningDaemon.start(home);
     for (const generation of [2, 3, 4]) {
@@ -86,7 +86,7 @@ describe("an agent that is removed", () => {
     }
   });
 
-  test("and made anew under a directory that was swapped is served again", async () => {
+  test("and made again under a directory that was swapped is served again", async () => {
     const home = await TemporaryHome.create({ agents: ["main", "work"] });
     await RunningDaemon.start(home);
     await rename(home.at(".openclaw"), home.at("old-openclaw"));

@@ -35,7 +35,7 @@ function told(daemon: RunningDaemon): string[] {
 }
 
 describe("the daemon", () => {
-  test("tells by itself, at the very moment, that a login nears its end, and then that it was renewed", async () => {
+  test("reports at the right moment that a login is about to expire, and then that it was renewed", async () => {
     const home = await homeEndingIn(HOUR_MS + 2500);
     await home.writeConfig(`{ alerts: { command: ["tee", "-a", ${JSON.stringify(home.at("told"))}] }, resync: "0 0 1 1 *" }`);
     const daemon = await RunningDaemon.start(home);
@@ -70,7 +70,7 @@ describe("the daemon", () => {
     await becomes(() => told(second), ["resolved: source-missing"]);
   });
 
-  test("tells of a store that cannot be read, and of its own state that cannot be written", async () => {
+  test("reports a store that cannot be read, and its own state that cannot be written", async () => {
     const home = await TemporaryHome.create({ agents });
     await writeFile(home.storeFile("work"), "{");
     await home.age(home.storeFile("work"));

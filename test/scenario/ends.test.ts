@@ -48,7 +48,7 @@ describe.each(unusable)("an agent that renewed the login and left an expiry that
 });
 
 describe.each(unusable.slice(0, 6))("an OpenClaw source whose expiry is %s", (_what, expires) => {
-  test("is told as unreadable, and no healthy agent loses its own", async () => {
+  test("is reported as unreadable, and no healthy agent loses its own", async () => {
     const home = await TemporaryHome.create({ generation: null });
     await home.configureAgents(AGENTS);
     await home.writeConfig('{ source: { kind: "openclaw", profile: "anthropic:default" } }');

@@ -144,7 +144,7 @@ describe("a source whose program failed to refresh it, and erased it everywhere"
     expect(await profiles(stores)).toEqual(settled);
   });
 
-  test("is put back once; a mark that comes again stays, and is told", async () => {
+  test("is put back once; a mark that comes again stays, and is reported", async () => {
     const openclaw = await fencingSource();
     const { source, stores } = openclaw;
     await sync(openclaw);
@@ -171,7 +171,7 @@ describe("a source whose program failed to refresh it, and erased it everywhere"
     ["and its access token was put back", 69, "unreadable", "becomes-live", (openclaw: Situation) => sync(openclaw)],
     // The agents' marks still name it.
     ["and the mark of that still stands there", 69, LOST, "suspect", () => Promise.resolve()],
-  ])("is told how all of it is put back after the ledger was lost, %s", async (_when, code, state, after, before) => {
+  ])("has a hint how to put all of it back after the ledger was lost, %s", async (_when, code, state, after, before) => {
     const openclaw = await fencingSource();
     const { home, source, stores } = openclaw;
     await sync(openclaw);

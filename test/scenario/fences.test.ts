@@ -118,7 +118,7 @@ describe.each(["2026.9.6", "2026.6.11", "2026.5.28"] as const)("while the agents
   test.each([
     ["does not count", SetClock],
     ["counts", MovedClock],
-  ])("a computer that slept meanwhile, and %s the time, waits anew", async (_what, SleepyClock) => {
+  ])("a computer that slept meanwhile, and %s the time, starts a new wait", async (_what, SleepyClock) => {
     const openclaw = await openclawHome(version);
     const clock = new SleepyClock();
     const daemon = await startDaemon(openclaw, clock);

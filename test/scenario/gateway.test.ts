@@ -44,7 +44,7 @@ async function homeWithGateway(script: string) {
 }
 
 describe("a running gateway", () => {
-  test("is told after a rotation, and status has nothing to say of it", async () => {
+  test("reloads after a rotation, and status has nothing to say of it", async () => {
     const { home, variables, calls, gateways } = await homeWithGateway("exit 0");
     const daemon = await RunningDaemon.start(home, { variables });
     expect(await calls()).toBe(0);
@@ -105,7 +105,7 @@ describe("a running gateway", () => {
     expect(await gateways()).toEqual([]);
   });
 
-  test("that could not be told still lags for the next daemon, which tells it", async () => {
+  test("that could not reload still lags for the next daemon, which reloads it", async () => {
     const { home, variables, behave, gateways } = await homeWithGateway("exit 1");
     const first = await RunningDaemon.start(home, { variables });
     await home.writeLogin(2);
@@ -124,7 +124,7 @@ describe("a running gateway", () => {
     await becomes(gateways, []);
   });
 
-  test("lags where the user wants it not to be told, and the log is silent about it", async () => {
+  test("lags if the user turned reloads off, and the log is silent about it", async () => {
     const { home, variables, calls, gateways } = await homeWithGateway("exit 0");
     await home.writeConfig(`{ reload: { openclaw: "off" } }`);
     const daemon = await RunningDaemon.start(home, { variables });

@@ -16,7 +16,7 @@ function goldenFile(home: TemporaryHome, agent: string): string {
 }
 
 describe("a golden copy beside an agent's profiles", () => {
-  test("is kept in step with what it holds, gets nothing else, and is private", async () => {
+  test("has its profiles kept in sync, gets nothing else, and is private", async () => {
     const home = await TemporaryHome.create({ agents });
     const golden = goldenFile(home, "main");
     const other = { type: "api_key", provider: "openai", key: home.token("key", 1) };
@@ -97,7 +97,7 @@ describe("a golden copy beside an agent's profiles", () => {
 describe("a login that OpenClaw keeps in an encrypted sidecar", () => {
   const oauthRef = { source: "openclaw-credentials", provider: "openai-codex", id: "0123456789abcdef0123456789abcdef" };
 
-  test("is held as not supported, and neither it nor its profile is written, by force neither", async () => {
+  test("is on hold as not supported, and neither it nor its profile is written, even by force", async () => {
     const home = await TemporaryHome.create({ agents });
     const id = "openai-codex:default";
     await home.writeConfig(`{ profiles: ["${PROFILE}", "${id}"] }`);

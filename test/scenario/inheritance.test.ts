@@ -99,7 +99,7 @@ describe.each([
     expect(await credsyncd(openclaw.home, ["status", "--check"])).toMatchObject({ code: version === "2026.9.6" ? 3 : 0 });
   });
 
-  test("are told where a login of their own hides the fresh one, and what to do", async () => {
+  test("are reported if a login of their own hides the fresh one, with the remedy", async () => {
     const openclaw = await withoutOthers(await openclawHome(version));
     await credsyncd(openclaw.home, ["sync"]);
     await openclaw.store("openclaw:ops").writeProfile(openclaw.home.profile(9));
@@ -171,7 +171,7 @@ describe("an agent that is called like the shared store", () => {
     expect(writes.map((write) => write.store).sort()).toEqual(names);
   });
 
-  test("is not the source where that is to be the shared store", async () => {
+  test("is not the source if the shared store is configured", async () => {
     const { home, store, twin } = await homeWithTwins();
     await home.writeConfig(`{ source: { kind: "openclaw", agent: "shared", profile: "${PROFILE}" } }`);
     const { reconcile } = await composeIn(home);
@@ -181,7 +181,7 @@ describe("an agent that is called like the shared store", () => {
     expect(await twin.generation()).toBe(2);
   });
 
-  test("chooses its profile by itself", async () => {
+  test("chooses its own profile", async () => {
     const { home } = await homeWithTwins();
     const { stdout } = await credsyncd(home, [
       "set-active",

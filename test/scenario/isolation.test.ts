@@ -53,7 +53,7 @@ async function rotate(home: TemporaryHome, from: number, count: number): Promise
 }
 
 describe("a box whose lock stays held (R16c)", () => {
-  test("delays no rotation of the others, is told, and is served once it is free", { timeout: 60_000 }, async () => {
+  test("delays no rotation of the others, is reported, and is served once it is free", { timeout: 60_000 }, async () => {
     const { home, boxes } = await homeWithBoxes(1);
     const [box = ""] = boxes;
     const daemon = await RunningDaemon.start(home);
@@ -78,7 +78,7 @@ describe("a box whose lock stays held (R16c)", () => {
     expect(daemon.lines.filter(({ msg }) => msg === "store busy")).toEqual([]);
   });
 
-  test("again and again is served in the gaps", { timeout: 60_000 }, async () => {
+  test("repeatedly is served in the gaps", { timeout: 60_000 }, async () => {
     const { home, boxes } = await homeWithBoxes(1);
     const [box = ""] = boxes;
     await RunningDaemon.start(home);

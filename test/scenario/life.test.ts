@@ -31,7 +31,7 @@ describe("a steady state", () => {
     expect(daemon.lines.slice(before).map(({ msg }) => msg)).toEqual(["stopped"]);
   });
 
-  test("looks at nothing when unrelated files of the same directories change", async () => {
+  test("scans nothing when unrelated files of the same directories change", async () => {
     const home = await TemporaryHome.create({ agents });
     const daemon = await RunningDaemon.start(home, { args: ["-v"] });
     const before = daemon.lines.length;
@@ -62,7 +62,7 @@ describe("a limit on the size of files", () => {
   };
   const canLimit = spawnSync("prlimit", ["--version"]).status === 0;
 
-  test.skipIf(!canLimit)("does not end the daemon: it is told, and waited for", async () => {
+  test.skipIf(!canLimit)("does not end the daemon, which reports it and waits", async () => {
     const home = await TemporaryHome.create({ agents });
     const daemon = await RunningDaemon.start(home);
     limit(daemon.pid, "1");
@@ -283,7 +283,7 @@ describe("a command beside the daemon", () => {
     expect(daemon.news.filter(({ level }) => level !== "info")).toEqual([]);
   });
 
-  test("status names the daemon, its last look, and that it ended", async () => {
+  test("status names the daemon, its last scan, and that it ended", async () => {
     const home = await TemporaryHome.create({ agents });
     const daemon = await RunningDaemon.start(home);
     const report = async (): Promise<unknown> => {

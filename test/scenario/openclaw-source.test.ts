@@ -194,7 +194,7 @@ describe.each(openclawVersions)("agent main of OpenClaw %s as the source", (vers
 });
 
 describe("what an agent has of its own", () => {
-  test("a key that was edited there is held, and overwritten by an order alone, with a backup", async () => {
+  test("a key that was edited there is on hold, and overwritten only by an order, with a backup", async () => {
     const openclaw = await openclawSource("2026.4.15", follows(KEY), (home) => ({ [KEY]: apiKey({ home }, 1) }));
     await sync(openclaw);
     await openclaw.store("openclaw:work").writeProfile(apiKey(openclaw, 7), KEY);
@@ -218,7 +218,7 @@ describe("what an agent has of its own", () => {
     expect(await backups(openclaw)).toMatchObject([{ store: "openclaw:work", profile: KEY }]);
   });
 
-  test("a login at first sight that ends later is held; one that does not is overwritten, with a backup", async () => {
+  test("a login at first sight that expires later is on hold; one that does not is overwritten, with a backup", async () => {
     const openclaw = await openclawSource("2026.6.11", follows(LOGIN), (home) => ({ [LOGIN]: login({ home }, 5) }));
     await openclaw.store("openclaw:work").writeProfile(login(openclaw, 7), LOGIN);
     await openclaw.store("openclaw:ops").writeProfile(login(openclaw, 3), LOGIN);
@@ -230,7 +230,7 @@ describe("what an agent has of its own", () => {
     expect(await Promise.all(openclaw.stores.map((store) => store.generation(LOGIN)))).toEqual([7, 7, 7]);
   });
 
-  test("the same id of another provider or type is held, and never changed", async () => {
+  test("the same id of another provider or type is on hold, and never changed", async () => {
     const openclaw = await openclawSource("2026.5.28", follows(KEY), (home) => ({ [KEY]: apiKey({ home }, 1) }));
     const [other, token] = [
       { ...apiKey(openclaw, 7), provider: "azure" },
@@ -292,7 +292,7 @@ describe("what an agent has of its own", () => {
 });
 
 describe("what becomes of the source", () => {
-  test("another account is held until it is accepted", async () => {
+  test("another account is on hold until it is accepted", async () => {
     const openclaw = await openclawSource("2026.4.15", follows(LOGIN), (home) => ({ [LOGIN]: login({ home }, 1) }));
     await sync(openclaw);
     const bert = login(openclaw, 5, { email: openclaw.home.email("bert") });
@@ -389,7 +389,7 @@ describe("what becomes of the source", () => {
     expect(await Promise.all(stores.map((each) => each.generation(LOGIN)))).toEqual([6, 6, 6]);
   });
 
-  test("two of its profiles with one login: where one went on, the other is held", async () => {
+  test("two of its profiles with one login: if one went on, the other is on hold", async () => {
     const config = `{ source: { kind: "openclaw" }, profiles: ["anthropic:*"] }`;
     const openclaw = await openclawSource("2026.4.15", config, (home) => {
       return { [LOGIN]: login({ home }, 1), "anthropic:twin": login({ home }, 1) };
@@ -510,7 +510,7 @@ describe("a source whose program erases a login when a refresh fails", () => {
     expect(await sync(openclaw)).toMatchObject({ writes: [], source: { state: "suspect" } });
   });
 
-  test("keeps no copy of what is no login, and none where nothing erases it", async () => {
+  test("keeps a copy only of a login, and only if its program erases logins", async () => {
     const keys = await openclawSource("2026.9.6", follows(KEY), (home) => ({ [KEY]: apiKey({ home }, 1) }));
     await sync(keys);
     expect(await backups(keys)).toEqual([]);

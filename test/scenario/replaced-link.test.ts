@@ -25,7 +25,7 @@ async function linkFindings(home: TemporaryHome): Promise<{ level: string; what:
   return findings.filter(({ check, level }) => check === "symlinks" && level !== "ok");
 }
 
-describe("a link in the place of the source's file that Claude Code replaces by a file at its refresh", () => {
+describe("a link at the source's path that Claude Code replaces by a file at its refresh", () => {
   test("leaves the new file as the source, and who follows the old one is reported", async () => {
     const { home, target } = await linked(["shared", ".credentials.json"]);
     const daemon = await RunningDaemon.start(home);

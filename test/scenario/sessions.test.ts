@@ -26,7 +26,7 @@ async function writeSessions({ stores }: OpenclawHome): Promise<void> {
 describe.each(["2026.6.11", "2026.9.6"] as const)(
   "while a gateway of %s writes its sessions into the same databases",
   (version) => {
-    test("nothing is looked at, a rotation goes out at once, and what an agent refreshed is seen", async () => {
+    test("nothing is scanned, a rotation goes out at once, and an agent's refresh is seen", async () => {
       const openclaw = await openclawHome(version);
       const { home } = openclaw;
       const daemon = await RunningDaemon.start(home, { args: ["-v"] });

@@ -193,7 +193,7 @@ describe("a profile that is not the source's own business", () => {
     expect(await home.generations(agents)).toEqual([2, 1, 1]);
   });
 
-  test("is held and said once where its login is newer and of unknown origin", async () => {
+  test("is on hold and reported once if its login is newer and of unknown origin", async () => {
     const home = await TemporaryHome.create({ agents });
     await home.writeProfile("work", 9);
     const daemon = await RunningDaemon.start(home);

@@ -105,7 +105,7 @@ describe("at the same time", () => {
   });
 });
 
-test("a use that OpenClaw notes between the look and the write does not stop a switch", async () => {
+test("a use that OpenClaw notes between the scan and the write does not stop a switch", async () => {
   const host = await SwitchHome.five("json", "sqlite", "json-state");
   const composition = await composed(host);
   const parts = await partsFor(composition);

@@ -76,7 +76,7 @@ describe.each(CLAUDE_VERSIONS)("with Claude Code %s", (version) => {
   });
 
   describe.skipIf("missing" in program)("the locks", () => {
-    test("that credsyncd holds keep Claude Code from refreshing, and no longer than they are held", async () => {
+    test("that credsyncd has keep Claude Code from refreshing, and no longer than that", async () => {
       const host = await Host.make(version, NEARLY_EXPIRED_SECONDS);
       const { current: before, tokenRequests } = host.standIn;
       const release = await host.takeLocks();

@@ -67,7 +67,7 @@ describe("a watched file", () => {
     expect(new Set(told)).toEqual(new Set([file]));
   });
 
-  test("is told although its directory is a link", async () => {
+  test("is reported although its directory is a link", async () => {
     const directory = await temporaryDirectory();
     await mkdir(join(directory, "real"));
     await symlink(join(directory, "real"), join(directory, "link"));
@@ -103,7 +103,7 @@ describe("a file whose directory does not exist", () => {
 });
 
 describe("a watched directory", () => {
-  test("that goes away tells, and one that is made anew in its place is watched again", async () => {
+  test("that goes away causes an event, and a new one in its place is watched again", async () => {
     const directory = await temporaryDirectory();
     const agent = join(directory, "agent");
     const file = join(agent, "login.json");
@@ -167,7 +167,7 @@ test("a closed watcher tells nothing and watches nothing", async () => {
   expect(told).toEqual([]);
 });
 
-test("a directory that the system refuses to watch is polled, and that is told once", (context) => {
+test("a directory that the system refuses to watch is polled, and reported once", (context) => {
   const canLimit = spawnSync("unshare", ["-Ur", "true"]).status === 0;
   context.skip(!canLimit, "limiting inotify takes user namespaces");
   const script = fileURLToPath(new URL("refused.mjs", import.meta.url));

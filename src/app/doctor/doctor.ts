@@ -6,7 +6,7 @@ import { agents, alerts, eras, gateways, overrides, stores, unused, whitelists }
 import { replacedLinks } from "./replaced-links.js";
 import { config, daemons, inotify, keychain, ledger, node, state } from "./system.js";
 
-/** In the order in which they are told: what everything stands on comes first. */
+/** The checks in the order of their reports: those that everything relies on come first. */
 const checks = [
   node,
   config,

@@ -15,7 +15,7 @@ const CLOCK_SLACK_MS = 5000;
 
 interface CredentialPath {
   readonly path: string;
-  /** Whose it is; credsyncd's own must be private, directories too. */
+  /** The owner; credsyncd's own files and directories must be private. */
   readonly owner: "program" | "credsyncd";
 }
 
@@ -24,7 +24,7 @@ async function credentialPaths({ composition, result }: Patient): Promise<Creden
   const paths = new Set<string>();
   for (const { path } of storesOf(result)) {
     paths.add(path);
-    // What SQLite keeps beside a database holds its rows, too.
+    // The files that SQLite keeps beside a database have its rows, too.
     if (path.endsWith(".sqlite")) for (const suffix of ["-wal", "-shm", "-journal"]) paths.add(`${path}${suffix}`);
   }
   const { stateDirectory } = composition;
@@ -40,7 +40,7 @@ async function credentialPaths({ composition, result }: Patient): Promise<Creden
 
 function storesOf({ observation }: Patient["result"]): { readonly name: string; readonly path: string }[] {
   const all = [...observation.inventory.source.stores, ...observation.reads.map(({ target }) => target.store)];
-  // What is refused is no store of this user's, so that nothing there is judged, and nothing mended.
+  // A refused store is not this user's, so doctor neither judges nor repairs anything there.
   return all.filter(({ format }) => format !== UNREACHABLE);
 }
 
@@ -210,7 +210,7 @@ export const strays: Check = async (patient) => {
   return [...findings, ...overridden(composition)];
 };
 
-/** What lies beside a store and is named as a copy of it would be. */
+/** Returns the files beside a store whose names look like those of copies. */
 async function strayCopies(result: Patient["result"]): Promise<string[]> {
   const known = new Set(storesOf(result).map(({ path }) => path));
   const directories = new Set([...known].map((path) => dirname(path)));
@@ -254,7 +254,7 @@ async function filesIn(directory: string): Promise<string[]> {
   }
 }
 
-/** What is at a path itself, not behind a link; null where there is nothing or it cannot be told. */
+/** Reads what is at a path itself, not behind a link; null if there is nothing or it is unknown. */
 async function lookAt(path: string): Promise<Stats | null> {
   try {
     return await lstat(path);

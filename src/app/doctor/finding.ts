@@ -2,7 +2,7 @@ import type { Composition } from "../compose.js";
 import type { StatusReport } from "../status-report.js";
 import type { ReconcileResult } from "../../reconcile/reconciler.js";
 
-/** `error`: something fails, leaks or will; `warning`: it may; `info`: worth knowing; `ok`: looked at and well. */
+/** `error`: something fails, leaks or will; `warning`: it may; `info`: worth knowing; `ok`: checked and fine. */
 export type Level = "ok" | "info" | "warning" | "error";
 
 /** One thing that a check found. */
@@ -12,13 +12,13 @@ export interface DoctorFinding {
   readonly what: string;
   /** Why it matters; null for what is well. */
   readonly why: string | null;
-  /** What to do: a command, where one does it. */
+  /** The remedy: a command, if one helps. */
   readonly fix: string | null;
-  /** Whether `--fix` has just mended it. */
+  /** True if `--fix` has just repaired it. */
   readonly fixed: boolean;
 }
 
-/** What the checks look at. */
+/** The subject of the checks. */
 export interface Patient {
   readonly composition: Composition;
   /** A mere look at every store. */
@@ -27,7 +27,7 @@ export interface Patient {
   readonly platform: NodeJS.Platform;
   /** Epoch ms. */
   readonly now: number;
-  /** Whether what can be mended without a risk is. */
+  /** True if doctor repairs everything that it can repair without a risk. */
   readonly fixes: boolean;
   readonly signal: AbortSignal;
 }

@@ -3,7 +3,7 @@ import { errnoOf } from "../../io/system-error.js";
 import { keepWarmAdvice } from "../keep-warm-advice.js";
 import { found, ok, type Check, type Patient } from "./finding.js";
 
-/** Whether keepWarm's command can renew the login, in the environment that the daemon gives to it. */
+/** Checks whether keepWarm's command can renew the login, in the environment that the daemon gives it. */
 export const keepWarm: Check = async ({ composition, report, platform }) => {
   const { config, environment } = composition;
   if (config.keepWarm === null) return [];

@@ -61,7 +61,7 @@ function isWithoutLogin(state: SourceState): boolean {
   return state === "missing" || state === "logged-out" || state === "unreadable";
 }
 
-/** What the daemon tells, or would, of logins and stores; what is said of a store above is not said again. */
+/** Reports the alerts on logins and stores that the daemon would report, except on stores with a finding above. */
 export const alerts: Check = ({ report }) => {
   const broken = new Set([
     ...report.stores.flatMap(({ store, error }) => (error === null ? [] : [store])),
@@ -76,7 +76,7 @@ export const alerts: Check = ({ report }) => {
     );
   }
   const told = new Set(report.alerts.map(({ store }) => store));
-  // What the source cannot give is said of the source.
+  // If the source has no login, the finding belongs to the source.
   const canFollow = !report.sources.some(({ state }) => isWithoutLogin(state));
   const lagging = report.stores.filter(({ store, error, profiles }) => {
     const isBehind = profiles.some(({ state }) => state === "drift" || state === "held");
@@ -93,7 +93,7 @@ export const alerts: Check = ({ report }) => {
   return Promise.resolve(findings.length > 0 ? findings : [ok("alerts", "nothing that the daemon would tell")]);
 };
 
-/** Whether a gateway runs, and does what it is told: it is told, which does no harm. */
+/** Checks whether a gateway runs and reloads, by a reload, which does no harm. */
 export const gateways: Check = async ({ composition, report, now, signal }) => {
   const findings: DoctorFinding[] = report.gateways.map((lag) =>
     found("gateways", "warning", { what: `${lag.gateway} ${lagLine(lag, now)}`, why: lag.explanation, fix: lag.hint }),

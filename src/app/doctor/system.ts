@@ -35,7 +35,7 @@ export const config: Check = ({ composition }) => {
 export const state: Check = async ({ composition }) => {
   const { stateDirectory } = composition;
   const disk = await statfs(stateDirectory).catch(() => null);
-  // What the system keeps back from others is root's to use.
+  // Only root may use the blocks that the system reserves.
   const free = disk === null ? null : disk.bsize * (process.getuid?.() === 0 ? disk.bfree : disk.bavail);
   if (free === null || free >= LEAST_FREE) return [ok("state", stateDirectory)];
   return [
@@ -47,7 +47,7 @@ export const state: Check = async ({ composition }) => {
   ];
 };
 
-/** What was recorded, and can be read again. */
+/** Checks whether the ledger's records can be read again. */
 export const ledger: Check = async ({ composition }) => {
   await composition.ledger.load();
   const lines = composition.ledger.unreadableLines;
@@ -92,7 +92,7 @@ function tight(name: string, used: number, needed: number, limit: number, settin
   ];
 }
 
-/** What this user's programs have in use; those of others cannot be seen. */
+/** Counts what this user's programs have in use; those of other users are invisible. */
 async function usedInotify(): Promise<{ readonly instances: number; readonly watches: number }> {
   let [instances, watches] = [0, 0];
   for (const pid of await processIds()) {
@@ -185,7 +185,7 @@ async function readNumber(path: string): Promise<number | null> {
   return text === "" ? null : Number(text);
 }
 
-/** Processes end while they are looked at, and those of others are not shown. */
+/** Tolerates processes that end during the check, and those of other users, which are invisible. */
 async function tolerant<Value>(look: () => Promise<Value>, otherwise: Value): Promise<Value> {
   try {
     return await look();

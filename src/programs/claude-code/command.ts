@@ -40,12 +40,12 @@ function doubtsOf(command: readonly string[], variables: Readonly<Record<string,
   return [...(isClaudeAuthStatus(command) ? [ofCommand] : []), ...ofVariables];
 }
 
-/** Whether a command runs Claude Code, as far as its words show. */
+/** Checks whether a command runs Claude Code, as far as its words show. */
 export function isClaudeCommand(command: readonly string[]): boolean {
   return wordsOf(command).some(isClaudeCode);
 }
 
-/** Whether a command runs `claude auth status`, behind a path, other programs (`nice`, `sh -c`) or options, too. */
+/** Checks whether a command runs `claude auth status`, even behind a path, other programs (`nice`, `sh -c`) or options. */
 export function isClaudeAuthStatus(command: readonly string[]): boolean {
   const words = wordsOf(command);
   const claude = words.findIndex(isClaudeCode);
@@ -72,7 +72,9 @@ export function variablesAroundLogin(
   ].filter((name) => !isUnset(name));
 }
 
-/** What a shell would take for words, roughly: a path with spaces falls apart, and its last part is still the program. */
+/**
+ * Splits a command into words, roughly as a shell does. A path with spaces falls apart, but its last part is still the program.
+ */
 function wordsOf(command: readonly string[]): string[] {
   return command.flatMap((argument) => argument.split(/[\s'"`;&|()]+/)).filter((word) => word !== "");
 }

@@ -20,15 +20,15 @@ const LOCKED = 36;
 /** How the identity of what is read from a keychain begins. */
 export const KEYCHAIN = "keychain:";
 
-/** What Claude Code calls its item. */
+/** The name of Claude Code's item. */
 export interface KeychainItem {
   readonly service: string;
   readonly account: string;
 }
 
 /**
- * The item of a Claude Code directory, by Claude Code's own rules: a directory that is not the default one is told by the
- * start of a hash of its name, as it was given.
+ * Returns the item of a Claude Code directory, by Claude Code's own rules. The name of a directory that is not the default one
+ * ends with the start of a hash of its path, as it was given.
  *
  * @param directory as `CLAUDE_SECURESTORAGE_CONFIG_DIR` or `CLAUDE_CONFIG_DIR` has it; null for the default
  */
@@ -44,9 +44,9 @@ export function keychainDirectory(environment: Environment): string | null {
 }
 
 /**
- * Claude Code's login on a Mac: an item of the login keychain, and the file only where there is no item.
+ * Claude Code's login on a Mac: an item of the login keychain, or the file if there is no item.
  *
- * A running Claude Code looks at the item again after 30 s, or as soon as the server refuses what it has.
+ * A running Claude Code reads the item again after 30 s, or as soon as the server refuses its token.
  */
 export class ClaudeKeychainStore extends ClaudeCodeStore {
   readonly #item: KeychainItem;
@@ -99,7 +99,7 @@ export class ClaudeKeychainStore extends ClaudeCodeStore {
     if (outcome.kind === "failed" && outcome.exitCode === NO_ITEM) return null;
     if (outcome.kind !== "done") throw this.#failure(outcome, "read");
     const text = outcome.output.replace(/\n$/, "");
-    // What is not plain text is printed as its bytes.
+    // `security` prints anything but plain text as hexadecimal bytes.
     return /^(?:[0-9a-f]{2})+$/i.test(text) ? decodeText(Buffer.from(text, "hex"), `the keychain item ${service}`) : text;
   }
 
@@ -125,7 +125,7 @@ export class ClaudeKeychainStore extends ClaudeCodeStore {
     return runCommand(["security", ...args], { timeoutMs: TIMEOUT_MS, variables, input }, new AbortController().signal);
   }
 
-  /** What `security` says may quote what it was given, so none of it is told. */
+  /** Describes a failure of `security` without its output, which may quote its input. */
   #failure(outcome: Exclude<CommandOutcome, { kind: "done" }>, action: "read" | "write"): StoreError {
     const item = `the keychain item ${this.#item.service}`;
     if (outcome.kind === "not-found")

@@ -67,13 +67,13 @@ const accountFileShape = z.object({
   oauthAccount: z.optional(z.nullable(z.object({ accountUuid: z.optional(z.string()), emailAddress: z.optional(z.string()) }))),
 });
 
-/** Where Claude Code keeps its login and its account. */
+/** The directories with Claude Code's login and account. */
 export interface ClaudeDirectories {
   /** Holds `.credentials.json`. */
   readonly storage: string;
   /** The account file, `.claude.json`. */
   readonly accountFile: string;
-  /** Where the login may be, for one that a target names; a source's may be anywhere. */
+  /** Limits the places of a login that a target names; a source's login may be anywhere. */
   readonly confinement?: Confinement;
 }
 
@@ -100,7 +100,7 @@ export class ClaudeCodeStore implements CredentialStore {
   readonly #environment: Environment;
   readonly #confinement: Confinement;
   readonly #guard: GuardedPath;
-  /** A link in the place of a target's login is no place for one: its program would put a file there. */
+  /** True for a source. A target's login must not be a link: its program would replace the link by a file. */
   readonly #followsLink: boolean;
   #account: { readonly revision: string; readonly account: Account | null } | null = null;
 
@@ -166,9 +166,9 @@ export class ClaudeCodeStore implements CredentialStore {
   }
 
   /**
-   * Puts a text in the place of the one that was loaded.
+   * Replaces the loaded text.
    *
-   * @returns whether that was still there, and still to be replaced
+   * @returns false if it has changed since, or nothing may replace it any more
    */
   protected save(text: string, before: RegularFile | null, isStillOurs: () => boolean): Promise<boolean> {
     return replaceFile(this.#guard.confirm(), text, {
@@ -177,7 +177,7 @@ export class ClaudeCodeStore implements CredentialStore {
     });
   }
 
-  /** Files whose change tells of a change of the login, beside the login's own. */
+  /** Files that also change with the login, besides the login's own. */
   protected watched(): readonly string[] {
     return [];
   }
@@ -266,8 +266,8 @@ export class ClaudeCodeStore implements CredentialStore {
   }
 
   /**
-   * Holds Claude Code's locks in its own order. The storage lock is held for the replacement alone: a client that waits
-   * for it with a fresh pair in hand gives up after seconds, and the login is lost.
+   * Holds Claude Code's locks in its own order. It holds the storage lock for the replacement alone: a client that waits for it
+   * with a fresh pair of tokens gives up after seconds, and the login is lost.
    */
   async #underLocks<Result>(signal: AbortSignal, action: (locks: readonly HeldLock[]) => Promise<Result>): Promise<Result> {
     const directory = dirname(this.path);
@@ -360,7 +360,7 @@ function changedFile(text: string, { credential, account }: ProfilePatch, path: 
   return changeJson(text, changes, path);
 }
 
-/** A login made anew. It says what was granted: without scopes it counts as logged out. */
+/** Creates a login with its grant: without scopes Claude Code treats it as logged out. */
 function newLogin({ credential }: ProfilePatch, path: string): JsonValue {
   if (credential.type === "oauth" && credential.grant === null) {
     throw new StoreError(

@@ -13,9 +13,9 @@ const authShape = z.object({
 });
 
 /**
- * What `openclaw.json` says of the use of profiles; it is never written here.
+ * Reads the settings in `openclaw.json` for the use of profiles; credsyncd never writes them.
  *
- * @throws StoreError where it cannot be understood
+ * @throws StoreError if it cannot be understood
  */
 export async function readAuthPreferences(stateDirectory: string, environment: Environment): Promise<AuthPreferences> {
   const config = await readOpenclawConfig(environment, stateDirectory);

@@ -15,20 +15,20 @@ export interface ChoiceTexts {
   readonly profiles: string | null;
   /** The notes on the use of profiles, where they have a place of their own; null: nothing stands there. */
   readonly state: string | null;
-  /** Whether the notes go to their own place: else they stand beside the profiles, which every version still reads. */
+  /** True if the notes go to a place of their own; otherwise they go beside the profiles, which every version still reads. */
   readonly keepsStateApart: boolean;
   /** The files that they stand in, for messages. */
   readonly paths: Readonly<Record<"profiles" | "state", string>>;
 }
 
-/** What is noted of the use of profiles, as it stands. */
+/** The notes on the use of profiles, unchanged. */
 interface State {
   readonly order: Readonly<Record<string, unknown>>;
   readonly lastGood: Readonly<Record<string, unknown>>;
   readonly usageStats: Readonly<Record<string, unknown>>;
 }
 
-/** What a store that is not there says. */
+/** The choice of an absent store. */
 export const absentChoice: Choice = {
   revision: ABSENT,
   identity: null,
@@ -51,7 +51,7 @@ export function readChoice(texts: ChoiceTexts, identity: string | null, now: num
   const { profiles, state, paths } = texts;
   if (profiles === null) return { ...absentChoice, identity };
   const root = parseJson(profiles, paths.profiles);
-  // Where both places name something, the notes' own place counts: OpenClaw moves the keys there at its next save.
+  // If both places name something, the notes' own place counts: OpenClaw moves the keys there at its next save.
   const [beside, apart] = [stateIn(root), state === null ? emptyState : stateIn(parseJson(state, paths.state))];
   refuseUnpresentableNotes(beside, paths.profiles);
   refuseUnpresentableNotes(apart, paths.state);
@@ -199,13 +199,13 @@ function placeOf([first]: readonly string[], { keepsStateApart }: ChoiceTexts): 
 export const EMPTY_NOTES = `{"version":1}`;
 
 /**
- * The texts that lead from one side of a change to the other, in the order in which they are to be written: a profile is
- * there before it is used, and is not used any more before it goes.
+ * Returns the texts that lead from one side of a change to the other, in the order of their writes. A profile exists before its
+ * use begins, and its use ends before it goes.
  *
- * @throws StoreError `overtaken` where a value is on neither side: someone else changed it
+ * @throws StoreError `overtaken` if a value is on neither side: someone else changed it
  */
 export function textsTowards(texts: ChoiceTexts, changes: readonly FieldChange[], side: Side): ChoiceTexts[] {
-  // What was removed first may have stood in front of what was removed next.
+  // The undo reverses the order: a profile that was removed earlier may have preceded one that was removed later.
   const ordered = side === "after" ? changes : [...changes].reverse();
   const pending = ordered.filter((change) => isPending(texts, change, side));
   const coming = pending.filter((change) => change.path[0] === "profiles" && change[side] !== null);
@@ -235,7 +235,7 @@ function isPending(texts: ChoiceTexts, change: FieldChange, side: Side): boolean
   );
 }
 
-/** Whatever the spacing: the owning program writes its texts anew. */
+/** Compares values whatever their spacing: the owning program formats its texts again. */
 function isSame(current: string | null, wanted: Secret | null): boolean {
   if (current === null || wanted === null) return current === null && wanted === null;
   const text = wanted.reveal();

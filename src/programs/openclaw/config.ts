@@ -45,11 +45,11 @@ export interface OpenclawConfig {
   readonly home: string;
   /** The same by the variables of this process alone. */
   readonly givenHome: string;
-  /** Whether OpenClaw's own files, and not the variables of this process, name the state directory. */
+  /** True if OpenClaw's own files name the state directory, and not the variables of this process. */
   readonly isMoved: boolean;
   /** The configuration file that counts; it may not exist. */
   readonly path: string;
-  /** Whether a variable names it. */
+  /** True if a variable names it. */
   readonly isNamed: boolean;
   /** The text of that file; null if it does not exist. */
   readonly text: string | null;
@@ -59,7 +59,7 @@ export interface OpenclawConfig {
   readonly versionHint: string | null;
   /** The variables of its process, as far as its files and this process know them. */
   readonly variables: Variables;
-  /** Whether all files of variables could be read: without them another OpenClaw's files may be taken for this one's. */
+  /** True if all files of variables were readable. Otherwise credsyncd may take another OpenClaw's files for this one's. */
   readonly isLocated: boolean;
   /** The reason why it cannot be understood, as a whole or in a part. */
   readonly problem: ConfigProblem | null;
@@ -144,7 +144,7 @@ interface Whereabouts {
   readonly home: string;
   readonly stateDirectory: string;
   readonly path: string;
-  /** Whether a variable names the configuration file. */
+  /** True if a variable names the configuration file. */
   readonly isNamed: boolean;
   readonly files: readonly string[];
   readonly problem: ConfigProblem | null;
@@ -167,7 +167,7 @@ async function locate(given: Variables, clock: Clock): Promise<Whereabouts> {
       files.add(path);
       const read = await readDotenv(path, clock);
       if (read instanceof StoreError) problem ??= { path, error: read };
-      // What is set, if only to nothing, stays.
+      // A variable that is set stays, even if it is empty.
       else variables = { ...read, ...withoutUndefined(variables) };
     }
   }
@@ -292,7 +292,7 @@ async function readAt(place: Whereabouts): Promise<ConfigAt> {
     if (file === null && isNamed) throw notThere(path);
     if (file === null) return { ...none, unknown: place.problem === null ? new Set() : null };
     const parsed = await parseJson5(file.text, path);
-    // Most have none, and are read at every look.
+    // Most files have no includes, and every scan reads them.
     if (!/include|\\[ux]/i.test(file.text)) return checked({ ...place, text: file.text, value: parsed, failures: new Map() });
     const included = await withIncludes(parsed, { path, roots: includeRoots(variables, home) });
     return checked({ ...place, ...included, text: file.text, files: [...place.files, ...included.files] });

@@ -30,7 +30,7 @@ export async function identifyDatabase(path: string, environment: Environment): 
 
 /** How long another's transaction is waited for in any case (ms): an owner's lasts milliseconds. */
 const BRIEFLY_MS = 50;
-/** How long it is waited for by who writes (ms), if nothing else is to be done. */
+/** How long a writer waits for it (ms), if it has nothing else to do. */
 const WAIT_MS = 1000;
 const RETRY_MS = 10;
 
@@ -61,7 +61,7 @@ async function whileBusy<Result>(
 }
 
 interface WriteOptions {
-  /** Where there is no database any more. */
+  /** The error if the database is gone. */
   readonly conflict: () => StoreError;
   /** Ends the wait for another writer. */
   readonly signal: AbortSignal;

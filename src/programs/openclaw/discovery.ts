@@ -34,19 +34,19 @@ export interface OpenclawAgent {
   readonly directory: string;
   /** `json`: a file. `sqlite`: a database of its own. `inherits`: nothing of its own, the shared store holds. */
   readonly keeps: "json" | "sqlite" | "inherits";
-  /** Whether there is a file of profiles, which OpenClaw does not read any more beside a database. */
+  /** True if there is a file of profiles; OpenClaw does not read it any more beside a database. */
   readonly hasFile: boolean;
-  /** Whether a provisioning script keeps a copy of that file beside it. */
+  /** True if a provisioning script keeps a copy of that file beside it. */
   readonly hasGolden: boolean;
-  /** Whether `openclaw.json` names it, or has no list at all. */
+  /** True if `openclaw.json` names it, or has no list at all. */
   readonly configured: boolean;
-  /** Why its directory is not even looked at, or why it cannot be told what is there; or null. */
+  /** The reason why credsyncd does not read its directory, or why its content is unknown; or null. */
   readonly refusal: StoreError | null;
 }
 
 export interface OpenclawLayout {
   readonly stateDirectory: string;
-  /** Where its stores may be. */
+  /** The directories that may contain its stores. */
   readonly confinement: Confinement;
   /** The database with the store that agents inherit from; null where there surely is none. */
   readonly sharedDatabase: string | null;
@@ -54,11 +54,11 @@ export interface OpenclawLayout {
   /** The version that last wrote `openclaw.json`; another one may run. */
   readonly versionHint: string | null;
   /**
-   * Why these may not be all agents. Where it is `openclaw.json` that cannot be read or understood, they are those that it
-   * named before; where that is not known, those whose directories exist.
+   * The reason why agents may be missing here. If `openclaw.json` cannot be read or understood, these are the agents that it
+   * named before. If those are unknown, they are the agents whose directories exist.
    */
   readonly problem: ConfigProblem | null;
-  /** Whether `openclaw.json` was never understood, so that agents are known by their directories' names alone. */
+  /** True if `openclaw.json` was never understood, so that only the names of directories identify the agents. */
   readonly isGuessed: boolean;
   /** Files whose change may change the layout. */
   readonly files: readonly string[];
@@ -144,7 +144,7 @@ function nothingIn(stateDirectory: string, { files }: OpenclawConfig, problem: C
   };
 }
 
-/** An answer, or why there is none: a place that cannot be looked at is not an empty one. */
+/** Returns an answer or its error: a place that cannot be read is not an empty one. */
 function attempt<Answer>(ask: () => Answer): Answer | StoreError {
   try {
     return ask();
@@ -156,7 +156,7 @@ function attempt<Answer>(ask: () => Answer): Answer | StoreError {
 
 /** The directories that are no agent's yet, under whatever name. */
 async function othersAmong(present: readonly AgentPlace[], agents: readonly AgentPlace[]): Promise<AgentPlace[]> {
-  // Nearly all are known by the very name, and following hundreds of links takes its time.
+  // Nearly all match by name, and following hundreds of links takes time.
   const names = new Set(agents.map(({ directory }) => directory));
   const unnamed = present.filter(({ directory }) => !names.has(directory));
   if (unnamed.length === 0) return [];
@@ -167,8 +167,8 @@ async function othersAmong(present: readonly AgentPlace[], agents: readonly Agen
 }
 
 /**
- * Whether there is something to tell of an agent that is not configured: agents inherit from main's database, named or not.
- * What cannot be looked at matters of main's alone.
+ * Checks whether an unconfigured agent needs a finding. All agents inherit from main's database, named or not, so files that
+ * cannot be read matter for main alone.
  */
 function mayHaveCredentials(id: string, directory: string): boolean {
   const isPossible = (name: string): boolean => {
@@ -178,7 +178,7 @@ function mayHaveCredentials(id: string, directory: string): boolean {
   return isPossible(PROFILES_FILE) || (id === MAIN_AGENT && isPossible(AGENT_DATABASE));
 }
 
-/** What to watch for an agent: its credentials, and the database whose arrival retires them. */
+/** Returns the files to watch for an agent: its credentials, and the database whose arrival retires them. */
 function filesOf({ directory }: AgentPlace): string[] {
   return [PROFILES_FILE, GOLDEN_FILE, AGENT_DATABASE].map((name) => join(directory, name));
 }
@@ -190,15 +190,15 @@ function agentAt(place: AgentPlace, configured: boolean, hasStateDatabase: boole
 }
 
 /**
- * Told from the files that are there, never from a version: a database retires the file beside it.
+ * Finds an agent's credentials by the files that are there, never by a version: a database retires the file beside it.
  *
- * @throws StoreError where it cannot be told what is there
+ * @throws StoreError if the files are unknown
  */
 function credentialsOf(
   directory: string,
   hasStateDatabase: boolean | StoreError,
 ): Pick<OpenclawAgent, "keeps" | "hasFile" | "hasGolden"> {
-  // Asked many times a look, of what the system has in memory: the way through the thread pool would take longer.
+  // A scan asks this many times, and the system has it in memory: the thread pool would take longer.
   const [hasDatabase, hasFile, hasGolden] = [
     isThere(join(directory, AGENT_DATABASE)),
     isThere(join(directory, PROFILES_FILE)),
@@ -210,15 +210,17 @@ function credentialsOf(
   return { keeps: hasStateDatabase ? "inherits" : "json", hasFile, hasGolden };
 }
 
-/** What is not looked at keeps nothing that is known of. */
+/** An agent whose directory credsyncd does not read has nothing that it knows of. */
 const unseen = { keeps: "json", hasFile: false, hasGolden: false } as const;
 
-/** Where this user's programs keep their files. A home that is the root of everything, as in some containers, tells nothing. */
+/**
+ * Returns the homes that contain this user's files. A home that is the root of everything, as in some containers, says nothing.
+ */
 function homes({ home }: Environment, { givenHome }: OpenclawConfig): string[] {
   return [home, givenHome].filter((path) => path !== "/");
 }
 
-/** Where the user's own OpenClaw may be, and its agents. */
+/** Returns the places that may contain the user's own OpenClaw and its agents. */
 function ownPlaces(config: OpenclawConfig, agentDirs: readonly string[], environment: Environment): string[] {
   return [...homes(environment, config), ...agentDirs.map((path) => expandHome(path, environment.home))];
 }
@@ -251,19 +253,19 @@ export async function confinementOf(
   );
 }
 
-/** Whether a path leads into one of these places; one that cannot be told leads nowhere. */
+/** Checks whether a path leads into one of these places; a path that cannot be resolved leads nowhere. */
 function isAtOneOf(places: readonly string[], path: string): boolean {
   const real = attempt(() => realPathOf(path));
   return !(real instanceof StoreError) && places.some((place) => isAt(place, real));
 }
 
-/** Whether a path is inside of a place; a place that cannot be looked at allows nothing. */
+/** Checks whether a path is inside a place; a place that cannot be read allows nothing. */
 function isAt(place: string, path: string): boolean {
   const real = attempt(() => realPathOf(place));
   return !(real instanceof StoreError) && isInside(path, real);
 }
 
-/** Why an agent's directory is not even looked at, or null. */
+/** Returns the reason not to read an agent's directory, or null. */
 function refusalOf(
   { id, directory }: AgentPlace,
   real: string,
@@ -281,7 +283,7 @@ function usualDirectory(stateDirectory: string, id: string): string {
 interface ConfiguredAgents {
   /** Null where the config cannot be understood, and never was. */
   readonly configured: readonly AgentPlace[] | null;
-  /** Whether these are all agents, each where it is. */
+  /** True if these are all agents, each in its right place. */
   readonly isWhole: boolean;
   readonly configProblem: ConfigProblem | null;
 }
@@ -420,7 +422,7 @@ function gone(path: string): StoreError {
   return new StoreError("malformed", `${path} is not there any more`, hint);
 }
 
-/** What `openclaw.json` says of one agent, of which there may be hundreds. @throws StoreError */
+/** Reads the entry of one agent in `openclaw.json`, of which there may be hundreds. @throws StoreError */
 function agentIn(value: unknown, place: string, path: string): { readonly id?: string; readonly agentDir?: string } {
   if (!isJsonObject(value)) throw misshapen(place, path);
   const { id, agentDir } = value;

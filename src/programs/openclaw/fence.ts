@@ -3,8 +3,8 @@ import type { Secret } from "../../domain/secret.js";
 import type { ProfileContent, ProfileId } from "../../domain/store.js";
 
 /**
- * What OpenClaw from 2026.9.4 puts in the place of both tokens while it refreshes, and leaves there where that failed:
- * who is refreshing, and a digest of the token that is being spent (its `oauth-refresh-marker.ts`).
+ * The mark that OpenClaw from 2026.9.4 puts in place of both tokens while it refreshes, and leaves there if the refresh fails. It
+ * has the process that refreshes and a digest of the token that it spends (its `oauth-refresh-marker.ts`).
  */
 const MARK = "openclaw-oauth-refresh-fence:";
 const MARK_SHAPE = /^openclaw-oauth-refresh-fence:v1:([0-9a-f]{32}):(failed:)?(access|refresh):([0-9a-f]{64})$/;
@@ -19,7 +19,7 @@ export interface FencedFields {
   readonly refresh: string | null;
 }
 
-/** Whether a mark stands where a token belongs: then there is no credential, whatever else there is. */
+/** Checks whether a token is replaced by a mark: then there is no credential, whatever the other fields say. */
 export function isFenced({ access, refresh }: FencedFields): boolean {
   return access.startsWith(MARK) || (refresh?.startsWith(MARK) ?? false);
 }

@@ -6,10 +6,10 @@ import { readRegularFile } from "../../io/regular-file.js";
 import { errnoOf } from "../../io/system-error.js";
 import type { OpenclawConfig } from "./config.js";
 
-/** What a gateway of OpenClaw 2026.8 or later leaves beside its files while it runs, and after it was killed. */
+/** The lock that a gateway of OpenClaw 2026.8 or later leaves beside its files while it runs, and after it was killed. */
 export interface GatewayLock {
   readonly port: number;
-  /** Whether its process is there. */
+  /** True if its process is there. */
   readonly isAlive: boolean;
 }
 

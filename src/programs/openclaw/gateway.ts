@@ -96,10 +96,10 @@ function portIn(value: string | undefined): number | null {
 }
 
 /**
- * Who on this host listens on a TCP port, told from the kernel's tables without a connection.
+ * Finds the listener on a TCP port of this host, from the kernel's tables and without a connection.
  *
- * @returns the inodes of the sockets, which another start has others of; null for nobody; `UNKNOWN_LISTENER` where the
- *   system has no such tables: the reload itself then tells
+ * @returns the inodes of the sockets, which differ after a restart; null for nobody; `UNKNOWN_LISTENER` if the system has no
+ *   such tables: the reload itself then finds out
  */
 export async function listenerOf(port: number): Promise<string | null> {
   const tables = await Promise.all(["/proc/net/tcp", "/proc/net/tcp6"].map(readTable));
@@ -113,7 +113,7 @@ async function readTable(path: string): Promise<string | null> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    // Who listens is only a help; without it the reload itself tells.
+    // The listener only helps; without it the reload itself finds out.
     if (errnoOf(error) !== null) return null;
     throw error;
   }

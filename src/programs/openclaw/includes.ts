@@ -180,7 +180,7 @@ function merged(below: unknown, above: unknown, depth: number): unknown {
   return result;
 }
 
-/** Where a path leads behind links, as far as it exists. */
+/** Resolves the links of a path, as far as it exists. */
 function realPathOf(path: string): string {
   try {
     return realpathSync.native(path);

@@ -65,9 +65,9 @@ function choiceIn(
 }
 
 /**
- * What opens a store again by where a journal says that it is.
+ * Returns a function that opens a store again at the place that a journal names.
  *
- * @param agentDirs where the user allows agents outside of the home
+ * @param agentDirs places outside the home where the user allows agents
  */
 export async function choiceReopener(
   stateDirectories: readonly string[],

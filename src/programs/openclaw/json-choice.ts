@@ -21,8 +21,8 @@ import { parseOrTorn, readWhole } from "../torn.js";
 const MOST_STEPS = 3;
 
 /**
- * What an agent of an OpenClaw up to 2026.6.1 is told to use: in `auth-state.json` where there is one, else beside the
- * profiles, which every version reads. No file is made, and none is removed.
+ * The choice of an agent of OpenClaw up to 2026.6.1: in `auth-state.json` if it exists, else beside the profiles, which every
+ * version reads. It creates and removes no file.
  */
 export class OpenclawJsonChoice implements ChoiceStore {
   readonly format = "openclaw-json";
@@ -209,9 +209,9 @@ interface Files {
 
 interface Write {
   readonly path: string;
-  /** Where it led when the new text was staged there. */
+  /** The real path at the time when the new text was staged. */
   readonly realPath: string;
-  /** The text that is to be replaced. */
+  /** The text to replace. */
   readonly before: string;
   readonly staged: StagedFile;
 }

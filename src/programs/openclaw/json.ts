@@ -29,7 +29,7 @@ import { parseOrTorn, readWhole } from "../torn.js";
 
 /** The file's name in an agent's directory. */
 export const PROFILES_FILE = "auth-profiles.json";
-/** What it was before; OpenClaw takes it over and removes it. */
+/** The file's earlier name; OpenClaw takes that file over and removes it. */
 export const OLDEST_FILE = "auth.json";
 /** A copy of it that provisioning scripts keep beside it and put back when a gateway lost its logins (openclaw/openclaw#38336). */
 export const GOLDEN_FILE = "auth-profiles.provisioned.json";
@@ -123,7 +123,7 @@ export class OpenclawJsonStore implements CredentialStore {
     const { files } = this.#environment;
     const state = await files.read(join(dirname(this.path), STATE_FILE));
     const profiles = await files.read(this.path);
-    // Where both name a profile, the state file counts: OpenClaw moves the keys there at its next save.
+    // If both name a profile, the state file counts: OpenClaw moves the keys there at its next save.
     return {
       ...(profiles === null ? {} : activeProfiles(profiles.text, this.path)),
       ...(state === null ? {} : activeProfiles(state.text, state.realPath)),

@@ -2,7 +2,7 @@ import { StoreError } from "../../domain/errors.js";
 import type { ProfileId } from "../../domain/store.js";
 import { changeJson, namedValues, parseJson } from "../../io/json-document.js";
 
-/** What OpenClaw notes of a profile that failed; while it stands there, a healed profile is kept waiting. */
+/** OpenClaw's notes on a profile that failed. While they remain, even a healed profile has to wait. */
 const PENALTIES = ["cooldownUntil", "cooldownReason", "disabledUntil", "disabledReason", "errorCount", "failureCounts"] as const;
 
 /** The penalties that stand in OpenClaw's notes on one profile. A zero, as it leaves one after a success, is none. */

@@ -9,7 +9,7 @@ import { isFenced, readFence } from "./fence.js";
 /** The only version that OpenClaw's set of profiles ever had, in files and in rows. */
 const KNOWN_VERSION = 1;
 
-/** OpenClaw's agents have a few; each costs a look, and a pair of locks at every rotation. */
+/** OpenClaw's agents have a few; each takes time in every scan, and a pair of locks at every rotation. */
 export const MOST_PROFILES = 300;
 
 /** A profile's own values. Only objects are profiles: OpenClaw passes over everything else. */
@@ -24,7 +24,7 @@ export function readProfiles(root: unknown, text: string, place: string): Stored
   return Object.entries(profilesIn(root, place)).map(([id, entry]) => toProfile(id, entry, textAt));
 }
 
-/** What a profile's own text holds. @throws StoreError */
+/** Reads the content of a profile's own text. @throws StoreError */
 export function readImage(profile: ProfileId, image: Secret): ProfileContent {
   const entry = namedValues(parseJson(image.reveal(), "a backup"));
   if (entry === null) throw new StoreError("malformed", "a backup holds no profile", "it is left alone");
@@ -64,7 +64,7 @@ export function profilesIn(root: unknown, place: string): Record<string, Entry> 
 }
 
 /**
- * Refuses names that must not get into a log: everything that is told of a store is told by these.
+ * Refuses names that must not get into a log: every report on a store uses these names.
  *
  * @throws StoreError `malformed`
  */
@@ -94,7 +94,7 @@ function providerOf(entry: Entry): string | null {
   return typeof entry["provider"] === "string" ? entry["provider"] : null;
 }
 
-/** In the place of everything that is of the credential itself. */
+/** Replace every field of the credential itself. */
 const blanks = { access: 0, refresh: 0, idToken: 0, expires: 0, token: 0, tokenRef: 0, key: 0, keyRef: 0, apiKey: 0 };
 
 function readContent(profile: ProfileId, provider: string | null, entry: Entry): ProfileContent {
@@ -153,7 +153,7 @@ function readExpiry(value: unknown): number | null {
   return Math.min(value, LAST_EXPIRY_MS);
 }
 
-/** Where OpenClaw finds a secret that is not in the store; it drops a literal beside it at its next save. */
+/** Reads OpenClaw's reference to a secret outside the store. OpenClaw drops a literal beside it at its next save. */
 function readReference(value: unknown): SecretReference | null {
   const reference = namedValues(value);
   if (typeof reference?.["source"] !== "string" || typeof reference["id"] !== "string") return null;

@@ -23,7 +23,7 @@ const DEFAULT_MARGIN: Readonly<Record<Share, string>> = { full: "0s", "access-on
 
 const sourceShape = z.strictObject({
   kind: z.literal("openclaw"),
-  /** Whose profiles are the canonical ones; "shared" for the store that agents inherit from. */
+  /** The agent with the canonical profiles; "shared" for the store that agents inherit from. */
   agent: z._default(text, "main"),
   /** The one profile that is followed; without it, `profiles` says which are. */
   profile: z.optional(text),
@@ -35,7 +35,7 @@ const targetShape = z.strictObject({
   kind: z.literal("openclaw"),
   /** Default: OPENCLAW_STATE_DIR, else ~/.openclaw. */
   stateDir: z.optional(text),
-  /** Default: full; access-only for a profile that is made in the place of one that this OpenClaw does not use. */
+  /** Default: full; access-only for a profile that credsyncd makes because this OpenClaw does not use another one. */
   share: z.optional(share),
   /** Added to every expiry that is written there. Default: 5m for access-only, else 0s. */
   expiryMargin: z.optional(margin),
@@ -134,7 +134,7 @@ function configured(spec: OpenclawSpec): Omit<ConfiguredSource, "locator"> {
   };
 }
 
-/** The names of the stores of several OpenClaws are told apart by their directories. */
+/** Distinguishes the store names of several OpenClaws by their directories. */
 function specOf(stateDir: string | undefined, { entries, agentDirs }: EntrySurroundings): OpenclawSpec {
   const directories = entries.filter(isOpenclaw).map((entry) => entry.stateDir ?? null);
   const label = new Set(directories).size > 1 ? (stateDir ?? null) : null;

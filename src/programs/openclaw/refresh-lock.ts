@@ -13,7 +13,7 @@ const WAIT_MS = 1000;
 
 const LOCKS_IN_A_ROW = 16;
 
-/** A profile whose refresh is to be locked out. */
+/** A profile that must not be refreshed meanwhile. */
 export interface RefreshedProfile {
   readonly profile: ProfileId;
   readonly provider: string | null;
@@ -55,7 +55,7 @@ export async function withRefreshLocks<Result>(
   return under(0);
 }
 
-/** A directory that does not take locks is told as that: the store is not what is in the way. */
+/** Reports a directory that takes no locks as such: the store is not the problem. */
 async function makeLockDirectory(path: string): Promise<void> {
   try {
     if (existsSync(`${path}/.`)) accessSync(path, constants.W_OK);
@@ -65,7 +65,7 @@ async function makeLockDirectory(path: string): Promise<void> {
   }
 }
 
-/** Where an OpenClaw keeps the locks on its refreshes. */
+/** Returns the directory of an OpenClaw's refresh locks. */
 export function refreshLockDirectory(stateDirectory: string): string {
   return join(stateDirectory, "locks", "oauth-refresh");
 }

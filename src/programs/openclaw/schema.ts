@@ -1,7 +1,7 @@
 import { StoreError } from "../../domain/errors.js";
 import type { Definition, Questioned } from "../../io/sqlite-database.js";
 
-/** Of `state/openclaw.sqlite`; 2026.9.6 has it. */
+/** The newest known schema of `state/openclaw.sqlite`; 2026.9.6 has it. */
 export const NEWEST_STATE_SCHEMA = 18;
 
 /** A table of OpenClaw's that is read here, as every version from 2026.6.5 to 2026.9.6 makes it, STRICT from 2026.8.1. */
@@ -73,8 +73,9 @@ export function refuseMissingTable(database: Questioned, table: string, path: st
 }
 
 /**
- * Whether a database has a table, just as OpenClaw makes it. What its definition computes (a generated column, a check, a
- * trigger, an index on an expression, a view in its place) would run in the middle of a read or a write, and may never end.
+ * Checks whether a database has a table exactly as OpenClaw makes it. Computed parts of a definition (a generated column, a
+ * check, a trigger, an index on an expression, a view with its name) would run in the middle of a read or a write, and may never
+ * end.
  *
  * @throws StoreError `unsupported` for one of another shape: nothing of it may be read or written
  */

@@ -20,20 +20,20 @@ const LAST_SCHEMA_WITHOUT_FENCES = 16;
 /** 2026.8.1 has it, and sends no profile of Claude Code's own id; up to 2026.7.35 (1) and the first beta of 2026.8.1 all did. */
 const FIRST_SCHEMA_WITHOUT_CLAUDE_CLI = 15;
 
-/** Where OpenClaw keeps the store that its agents share. */
+/** The place of the store that OpenClaw's agents share. */
 export interface SharedStorePlace {
   /** In the state database, or (as before 2026.8.1) with agent main. */
   readonly location: "state-db" | "legacy-main";
-  /** Whether the database was made by a version that surely puts a marker in the tokens' place while it refreshes. */
+  /** True if the version that made the database surely puts a marker in place of the tokens while it refreshes. */
   readonly hasFences: boolean;
-  /** Whether the database was made by a version that sends a profile with the id `anthropic:claude-cli`. */
+  /** True if the version that made the database sends a profile with the id `anthropic:claude-cli`. */
   readonly sendsClaudeCli: boolean;
 }
 
 /**
- * Where OpenClaw keeps the store that its agents share.
+ * Finds the store that OpenClaw's agents share.
  *
- * @throws StoreError `unsupported` for a word that is not known: nothing shared may be written then
+ * @throws StoreError `unsupported` for an unknown word: nothing shared may be written then
  */
 export async function sharedStorePlace(stateDatabase: string, environment: Environment): Promise<SharedStorePlace> {
   const identity = await identifyDatabase(stateDatabase, environment);
@@ -59,7 +59,7 @@ export async function sharedStorePlace(stateDatabase: string, environment: Envir
   );
 }
 
-/** What the row says; a text for a strict table that holds no text says nothing that is known. */
+/** Reads the row. A value that is no text, although the table is strict, is unknown. */
 function ownershipIn(database: Questioned, path: string): string | null {
   if (!hasOwnTable(database, TABLE, path)) return null;
   const text = `CASE WHEN octet_length(value_json) <= ${String(LONGEST_OWNERSHIP)} THEN CAST(value_json AS TEXT) ELSE '' END`;

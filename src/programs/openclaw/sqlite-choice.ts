@@ -15,14 +15,14 @@ import { refuseUnknownSchema } from "./schema.js";
 import { withRefreshLocks } from "./refresh-lock.js";
 import { readRow, type RowPlace, type SqliteStoreOptions } from "./sqlite.js";
 
-/** Who switches waits by itself. */
+/** A switch does its own waiting. */
 const neverWaits = AbortSignal.abort();
 
 /**
- * What an agent of an OpenClaw from 2026.6.5 on, or all of them, are told to use.
+ * The choice of an agent of OpenClaw from 2026.6.5 on, or of all of them.
  *
- * The row of the notes is made where there is none, and removed when nothing is left in it, as OpenClaw does; no table is
- * made, and no row of profiles.
+ * Like OpenClaw, it creates the row of notes if there is none, and removes it when it is empty. It creates no table and no row of
+ * profiles.
  */
 export class OpenclawSqliteChoice implements ChoiceStore {
   readonly format = "openclaw-sqlite";
@@ -80,7 +80,7 @@ export class OpenclawSqliteChoice implements ChoiceStore {
     };
   }
 
-  /** A write transaction must last milliseconds, so that nothing is held across stores. */
+  /** A write transaction must last milliseconds, so it never spans several stores. */
   hold(): Promise<null> {
     return Promise.resolve(null);
   }

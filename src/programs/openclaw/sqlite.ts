@@ -34,7 +34,7 @@ export interface RowPlace {
   readonly timeColumn: string;
 }
 
-/** Where a database keeps a set of profiles, and what OpenClaw noted about their use. */
+/** The place of a set of profiles in a database, and of OpenClaw's notes on their use. */
 export interface SqliteLayout {
   readonly profiles: RowPlace;
   readonly state: RowPlace;
@@ -68,7 +68,7 @@ export interface SqliteStoreOptions {
   readonly layout: SqliteLayout;
   /** OpenClaw's state directory, where its refresh locks are. */
   readonly stateDirectory: string;
-  /** Where it may be; anywhere by default. */
+  /** Limits its place; anywhere by default. */
   readonly confinement?: Confinement;
 }
 

@@ -30,8 +30,8 @@ export const SHARED = "shared";
 const ENDS_EARLY_MS = 300_000;
 
 /**
- * How an OpenClaw keeps its stores, told from files: a file an agent (up to 2026.6.1), a database an agent (from 2026.6.5),
- * these with a shared one (from 2026.8.1), and with fences (surely 2026.9.4 or later; an earlier one may not be told apart).
+ * The way an OpenClaw keeps its stores, by its files: a file per agent (up to 2026.6.1), a database per agent (from 2026.6.5),
+ * these with a shared one (from 2026.8.1), or also with fences (surely 2026.9.4 or later; an earlier version may look the same).
  */
 type Era = "json" | "sqlite" | "sqlite-shared" | "sqlite-fenced";
 
@@ -41,7 +41,7 @@ export interface OpenclawSpec {
   readonly stateDir: string | null;
   /** Tells its stores' names from another OpenClaw's; null where there is no other. */
   readonly label: string | null;
-  /** Where the user allows agents outside of the home. */
+  /** Places outside the home where the user allows agents. */
   readonly agentDirs: readonly string[];
 }
 
@@ -134,7 +134,7 @@ export async function locateOpenclawSource(spec: OpenclawSourceSpec, environment
   return {
     stores: openSource(id, around, environment),
     selection: { kind: "same-id", source, named, matches, text },
-    // Versions with fences cannot be told for sure from the last ones without.
+    // Nothing surely distinguishes versions with fences from the last ones without.
     copies: around.shared.store === null ? null : { contentOf: readImage, expiryMarginMs: ENDS_EARLY_MS },
     signIn: "openclaw configure",
     agents: agentsOf(around.layout, around.shared),
@@ -202,11 +202,11 @@ function noSuchAgent(id: string, { stateDirectory, agents }: OpenclawLayout): St
 export interface Shared {
   /** The shared store in a database of its own; null where it is main's, or cannot be served. */
   readonly store: CredentialStore | null;
-  /** Of the agents that have a database. */
+  /** The era of the agents that have a database. */
   readonly era: Era;
-  /** Of the same agents. */
+  /** The unused ids of the same agents. */
   readonly unused: UnusedIds;
-  /** Whether this OpenClaw (2026.8.1 or later) refuses an agent with a file that it has not taken over. */
+  /** True if this OpenClaw (2026.8.1 or later) refuses an agent with a file that it has not taken over. */
   readonly refusesFiles: boolean;
   readonly findings: readonly Finding[];
 }
@@ -218,7 +218,10 @@ const claudeCliUnused: UnusedIds = new Map([["anthropic:claude-cli", "anthropic:
 /** The first that takes the provider `claude-cli` for another name of `anthropic`, whose models its agents use. */
 const FIRST_WITH_ALIAS = "2026.4.24";
 
-/** What an OpenClaw with files never sends, by the version that last wrote its config: the files themselves tell no version. */
+/**
+ * Returns the provider that an OpenClaw with files never sends. The version that last wrote its config decides: the files say
+ * none.
+ */
 function unsentBy(versionHint: string | null): UnsentProvider | null {
   if (versionHint !== null && !isBefore(versionHint, FIRST_WITH_ALIAS)) return null;
   return { provider: "claude-cli", instead: "anthropic", until: FIRST_WITH_ALIAS };
@@ -253,8 +256,8 @@ async function findShared(
 }
 
 /**
- * Where a profile may be made: agents with databases inherit what the owner of their shared store has, so that a copy of
- * their own would only hide it. Files are made in directories that are there.
+ * Decides where credsyncd may create a profile. Agents with databases inherit from the owner of their shared store, so a copy of
+ * their own would only hide it. It creates files only in existing directories.
  */
 function creationOf(
   agent: OpenclawAgent,

@@ -6,7 +6,7 @@ export type Variables = Readonly<Record<string, string | undefined>>;
 /** A parsed configuration that is nested more deeply is no configuration. */
 export const MAX_CONFIG_DEPTH = 500;
 
-/** What a text with `${NAME}` in it becomes. */
+/** The result of replacing each `${NAME}` in a text. */
 export interface Substitution {
   readonly text: string;
   /** Variables in it that are not set, whose `${NAME}` stays. */
@@ -43,7 +43,7 @@ const NO_VARIABLES = new Set(["vars", "shellEnv"]);
 /** OpenClaw takes these from its environment alone. */
 const FROM_ENVIRONMENT = new Set(["HOME", "OPENCLAW_INCLUDE_ROOTS"]);
 
-/** Whether a process can have such a variable. */
+/** Checks whether a process can have such a variable. */
 export function isVariable(name: string, value: string): boolean {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !value.includes("\0");
 }

@@ -149,7 +149,7 @@ const granted: Credential = {
 };
 const making: ProfilePatch = { profile: CLAUDE_PROFILE, provider: null, credential: granted, create: true, account: null };
 
-describe("a Claude Code login that is to be made", () => {
+describe("a Claude Code login to create", () => {
   const made = { ...loginFields(1), subscriptionType: "max", rateLimitTier: null };
 
   test("gets a private file, in a directory of its own, that says what was granted", async () => {

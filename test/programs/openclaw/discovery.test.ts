@@ -76,7 +76,7 @@ describe("the agents of an OpenClaw", () => {
     expect(await openclawStateDirectory(environment, null)).toBe(`${openclawHome.replace("~", home)}/.openclaw`);
   });
 
-  test("that are there and not configured are told apart, if they have credentials", async () => {
+  test("that are there and not configured are marked, if they have credentials", async () => {
     const files = ["agents/main/agent/auth-profiles.json", "agents/old/agent/auth-profiles.json", "agents/empty/agent/notes"];
     const home = await makeOpenclaw(`{"agents":{"list":[{"id":"main"}]}}`, files);
     expect(await find(home)).toEqual([...agentsIn("main"), "old json unconfigured .openclaw/agents/old/agent"]);
@@ -92,7 +92,7 @@ describe("the agents of an OpenClaw", () => {
   });
 
   test.each(["{ agents: [[ ", "[1]", `{"agents":5}`, `{"agents":{"list":{"id":"x"}}}`, `{"agents":{"list":["x"]}}`])(
-    "are those whose directories exist while the config is %s, and that is told",
+    "are those whose directories exist while the config is %s, and a finding says so",
     async (config) => {
       const home = await makeOpenclaw(config, ["agents/work/agent/auth-profiles.json"]);
       expect(await find(home)).toEqual(agentsIn("work"));
@@ -110,7 +110,7 @@ describe("the agents of an OpenClaw", () => {
     expect(problem?.error.message).not.toContain("a-secret");
   });
 
-  test("are none where there is no OpenClaw", async () => {
+  test("are an empty list if there is no OpenClaw", async () => {
     const home = await temporaryDirectory();
     expect(await find(home)).toEqual([]);
   });
@@ -129,12 +129,12 @@ describe("where an agent keeps its credentials", () => {
     [[file, shared], "inherits retired"],
     [[database, shared], "sqlite"],
     [[file, database, shared], "sqlite retired"],
-  ])("is told from the files %j: %s", async (files, expected) => {
+  ])("is found from the files %j: %s", async (files, expected) => {
     expect(await find(await makeOpenclaw("{}", files))).toEqual([`main ${expected} .openclaw/agents/main/agent`]);
   });
 });
 
-describe("what cannot be looked at", () => {
+describe("a place that cannot be read", () => {
   const directory = "agents/work/agent";
   const file = `${directory}/auth-profiles.json`;
   const database = `${directory}/openclaw-agent.sqlite`;
@@ -188,7 +188,7 @@ describe("what cannot be looked at", () => {
     ["its database, where it might inherit", [file, shared], database, database],
     ["its database, where there may be a file", [file], database, database],
     ["its file", [], file, file],
-  ])("of an agent, %s, is told, and the agent neither vanishes nor inherits", async (_what, files, obscured, named) => {
+  ])("of an agent, %s, is reported, and the agent neither vanishes nor inherits", async (_what, files, obscured, named) => {
     const home = await makeOpenclaw(
       config,
       files.filter((name) => name !== shared),
@@ -202,7 +202,7 @@ describe("what cannot be looked at", () => {
     expect(findings).toEqual([]);
   });
 
-  test("of an OpenClaw, its state database, is told of what may depend on it, and of nothing else", async () => {
+  test("of an OpenClaw, its state database, is reported for what may depend on it, and for nothing else", async () => {
     const home = await temporaryDirectory();
     const stateDirectory = await copyOpenclaw("2026.9.6", home);
     const path = await obscure(home, ".openclaw", shared);
@@ -213,7 +213,7 @@ describe("what cannot be looked at", () => {
     expect(findings).toEqual([`openclaw:shared error ${circle(path)}`]);
   });
 
-  test("of an OpenClaw, the directory of its agents, is told: it may hide what all inherit from", async () => {
+  test("of an OpenClaw, the directory of its agents, is reported: it may hide what all inherit from", async () => {
     const home = await makeOpenclaw(`{"agents":{"list":[{"id":"work","agentDir":"~/work"}]}}`);
     const path = await obscure(home, ".openclaw", "agents");
     expect(await locate(home)).toEqual({ stores: ["openclaw:work read"], findings: [`openclaw error ${circle(path)}`] });
@@ -320,7 +320,7 @@ describe("the stores of a real OpenClaw", () => {
     expect(await locate(version)).toEqual({ stores, findings });
   });
 
-  test("are found without the shared one while its place is not understood, which is told", async () => {
+  test("are found without the shared one while its place is not understood, and a finding says so", async () => {
     const located = await locate("2026.9.6", (stateDirectory) =>
       inDatabase(join(stateDirectory, "state", "openclaw.sqlite"), (database) => {
         database.exec(`UPDATE config_machine_state SET value_json = '{"location":"mars"}' WHERE state_key = 'auth.sharedStore'`);
@@ -330,7 +330,7 @@ describe("the stores of a real OpenClaw", () => {
     expect(located.findings).toContain("openclaw:shared error unsupported");
   });
 
-  test("are found without the shared one while its database is none, which is told", async () => {
+  test("are found without the shared one while its database is not one, and a finding says so", async () => {
     const located = await locate("2026.9.6", async (stateDirectory) => {
       const path = join(stateDirectory, "state", "openclaw.sqlite");
       for (const end of ["", "-wal", "-shm"]) await rm(`${path}${end}`, { force: true });
@@ -340,7 +340,7 @@ describe("the stores of a real OpenClaw", () => {
     expect(located.findings.filter((line) => line.includes("error"))).toHaveLength(1);
   });
 
-  test("are the databases where files from before are left beside them, which is told", async () => {
+  test("are the databases if older files are beside them, and a finding says so", async () => {
     const located = await locate("2026.6.11", (stateDirectory) =>
       leaveFile(join(stateDirectory, "agents", "work", "agent", "auth-profiles.json"), "{}"),
     );

@@ -139,7 +139,7 @@ describe.each(places)("a fenced profile in %s", (_place, open) => {
   });
 
   test.each(["full", "access-only"] as const)(
-    "is given a login, %s, in the place of its marks, and its cooldown ends",
+    "receives a login, %s, instead of its marks, and its cooldown ends",
     async (share) => {
       const subject = await open();
       await subject.hands.writeSet((await fixture("failed-work")) as { profiles: Record<string, Record<string, unknown>> });

@@ -178,7 +178,7 @@ describe("a profile of OpenClaw", () => {
     expect(await subject.readText()).toBe(text);
   });
 
-  test("that vanished is not made anew", async () => {
+  test("that vanished is not made again", async () => {
     const subject = await openDocument();
     const { revision } = await subject.store.read(signal);
     const patch = { ...patchFor(profileSet, loginOf(1)), profile: "anthropic:gone" };
@@ -239,7 +239,7 @@ describe("a profile that is made", () => {
     expect(await subject.readText()).toBeNull();
   });
 
-  test("makes no file where it cannot be told whether there is a database", async () => {
+  test("makes no file if it is unknown whether there is a database", async () => {
     const subject = await openDocument();
     await subject.remove();
     const database = join(dirname(subject.store.path), "openclaw-agent.sqlite");
@@ -286,7 +286,7 @@ describe("the penalties of a profile that is healed", () => {
     },
   );
 
-  test("are none where they are zeros, as OpenClaw leaves them after a success: these stay, byte for byte", async () => {
+  test("do not count if they are zeros, as OpenClaw leaves them after a success: these stay, byte for byte", async () => {
     const subject = await openDocument();
     const notes = join(dirname(subject.store.path), "auth-state.json");
     const zeros = `{"errorCount":0, "failureCounts":{"auth":0},"cooldownUntil":0,"disabledUntil":null,"cooldownReason":""}`;

@@ -61,7 +61,7 @@ describe("the names of OpenClaw's refresh lock", () => {
 });
 
 describe("OpenClaw's refresh locks", () => {
-  test("are held under both names while something is done, and are gone after it", async () => {
+  test("exist under both names during an action, and are gone after it", async () => {
     const { stateDirectory, locks, environment } = await setUp();
     const held = await withRefreshLocks(stateDirectory, [ours], environment, signal, () => readdir(locks));
     expect(held.sort()).toEqual([...refreshLockNames(ours.provider, ours.profile)].sort());
@@ -118,7 +118,7 @@ describe("OpenClaw's refresh locks", () => {
   test.each<[string, (locks: string) => Promise<unknown>]>([
     ["leads nowhere", (locks) => symlink(join(locks, "nowhere", "at all"), locks)],
     ["is a file", (locks) => writeFile(locks, "")],
-  ])("are told to be what is in the way where their directory %s", async (_what, spoil) => {
+  ])("are reported as the obstacle if their directory %s", async (_what, spoil) => {
     const { stateDirectory, locks, environment } = await setUp();
     await mkdir(dirname(locks), { recursive: true });
     await spoil(locks);

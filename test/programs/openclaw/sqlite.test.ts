@@ -155,7 +155,7 @@ describe("an OpenClaw database", () => {
     expect((await subject.store.read(signal)).changedAt).toBe(2);
   });
 
-  test("that was replaced by another one is read anew", async () => {
+  test("that was replaced by another one is read again", async () => {
     const subject = await openDocument();
     const before = await subject.store.read(signal);
     const content = await readFile(subject.store.path);
@@ -280,7 +280,7 @@ describe("an OpenClaw database", () => {
     expect(await subject.readText()).toBe(profileSet.document(loginOf(1)));
   });
 
-  test("that was made over while it was open is judged anew before anything of it is read", async () => {
+  test("that was made over while it was open is judged again before anything of it is read", async () => {
     const subject = await openDocument();
     await subject.store.read(signal);
     await inDatabase(subject.store.path, (database) => {
@@ -469,7 +469,7 @@ describe("the place of the shared store", () => {
     [`{"location":"state-db"}`, "state-db"],
     [`{"location":"legacy-main"}`, "legacy-main"],
     [null, "legacy-main"],
-  ])("is told by the row %s", async (value, location) => {
+  ])("is read from the row %s", async (value, location) => {
     expect(await locationWith(value)).toBe(location);
   });
 
@@ -482,7 +482,7 @@ describe("the place of the shared store", () => {
     });
   });
 
-  test("cannot be told where the database is gone or is none", async () => {
+  test("is unknown if the database is gone or is not one", async () => {
     const { stateDirectory, environment } = await openPlace(agent("2026.6.11"));
     const gone = join(stateDirectory, "gone.sqlite");
     expect((await failureOf(sharedStorePlace(gone, environment))).code).toBe("conflict");
