@@ -11,7 +11,7 @@ import {
   type Terms,
 } from "./ledger.js";
 import { fencedGeneration } from "./fence.js";
-import type { Fingerprint } from "./generation.js";
+import { NO_FINGERPRINT, type Fingerprint } from "./generation.js";
 import {
   refreshGenerationOf,
   type ObservedProfile,
@@ -195,7 +195,7 @@ function termsOf({ store, profile, held }: ObservedProfile, target: TargetStore,
 }
 
 function absentProfile(store: StoreName, profile: ProfileId, provider: string | null): ObservedProfile {
-  return { store, profile, provider, held: { kind: "absent" }, account: null, surroundings: () => "" };
+  return { store, profile, provider, held: { kind: "absent" }, account: null, surroundings: () => NO_FINGERPRINT };
 }
 
 interface AbsentProfile extends ObservedProfile {
