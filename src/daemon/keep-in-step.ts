@@ -53,8 +53,8 @@ export async function keepInStep(running: Running, signal: AbortSignal): Promise
   const reconcile = async (postponed: ReadonlySet<StoreName>, abort: AbortSignal, untilNews: UntilNews) => {
     const { changed, settled } = await interrupted.settle(abort);
     if (changed) gateways.reload({ endsAt: null });
-    const orders = { ...noOrders, restarted: restarts.take(), postponed };
-    const result = await reconciler.reconcile(config.policy, orders, abort, untilNews);
+    const round = { postponed, restarted: restarts.take(), untilNews };
+    const result = await reconciler.reconcile(config.policy, noOrders, abort, round);
     const stuck = environment.predecessors.removeStuck();
     reporter.stuck(stuck);
     return settled && stuck.length === 0 ? result : withOwnTrouble(result);

@@ -43,6 +43,8 @@ export interface FlowsInput {
   readonly ledger: LedgerState;
   readonly policy: Policy;
   readonly orders: Orders;
+  /** As in `PlanInput`. */
+  readonly restarted: ReadonlySet<StoreName>;
   /** Epoch ms. */
   readonly now: number;
   /** As in `PlanInput`. */
@@ -67,8 +69,8 @@ export function planFlows(found: FlowsInput): SyncPlan {
   const [first, ...others] = sourcesOf(input);
   const targetsOf = divide([first, ...others], input);
   const plan = (source: ObservedSource, ledger: LedgerState): Plan => {
-    const { policy, orders, now, clockJumped } = input;
-    return planSync({ source, targets: targetsOf(source), ledger, policy, orders, now, clockJumped });
+    const { policy, orders, restarted, now, clockJumped } = input;
+    return planSync({ source, targets: targetsOf(source), ledger, policy, orders, restarted, now, clockJumped });
   };
   const flows: [Plan, ...Plan[]] = [plan(first, input.ledger)];
   let { ledger } = input;

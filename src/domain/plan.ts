@@ -33,6 +33,8 @@ export interface PlanInput {
   readonly ledger: LedgerState;
   readonly policy: Policy;
   readonly orders: Orders;
+  /** Stores whose program was started anew: what it undid too often is written once more. */
+  readonly restarted: ReadonlySet<StoreName>;
   /** Epoch ms. */
   readonly now: number;
   /** The clock was set, or the computer slept, since the last plan: how long something has lasted is not known. */
@@ -111,7 +113,7 @@ export interface Plan {
 
 /** Decides everything in one flow: what the source's content means, which agent's rotation to adopt, what each target is given. */
 export function planSync(input: PlanInput): Plan {
-  const { source, targets, policy, orders, now } = input;
+  const { source, targets, policy, orders, restarted, now } = input;
   const own = source.state === "present" ? [source.observed] : [];
   const fences = new Fences([...own, ...targets.filter(({ binding }) => binding === "follow")], {
     ...input,
@@ -155,6 +157,7 @@ export function planSync(input: PlanInput): Plan {
     keptFromSource: adoption?.backup === true ? heldGeneration(verdict) : null,
     policy,
     orders,
+    restarted,
     ends,
     now,
   };

@@ -50,7 +50,15 @@ function sameId(named: readonly string[], matching: readonly string[] = []): Sel
 type Situation = Pick<FlowsInput, "source" | "selection" | "stores"> & Partial<Pick<FlowsInput, "ledger" | "now" | "orders">>;
 
 function planFor(situation: Situation): SyncPlan {
-  return planFlows({ ledger: emptyLedger, policy, orders: noOrders, now: NOW, clockJumped: false, ...situation });
+  return planFlows({
+    ledger: emptyLedger,
+    policy,
+    orders: noOrders,
+    restarted: new Set(),
+    now: NOW,
+    clockJumped: false,
+    ...situation,
+  });
 }
 
 function summary({ flows }: SyncPlan): string[] {
@@ -535,7 +543,7 @@ describe("a program that does not use an id uses another one in its place", () =
     for (const bind of ["matching", "listed"] as const) {
       const plan = planFlows({
         ...{ source, selection: one, stores, ledger: foldLedger(ledger, events), now: NOW, clockJumped: false },
-        ...{ policy: { ...policy, bind }, orders: noOrders },
+        ...{ policy: { ...policy, bind }, orders: noOrders, restarted: new Set() },
       });
       const report = plan.reports.find(({ target }) => target.profile === "anthropic:default");
       const verdict = report?.verdict;

@@ -195,7 +195,6 @@ export function planFor(situation: Situation): Plan {
   const orders: Orders = {
     ...noOrders,
     force: new Set(situation.force ?? []),
-    restarted: new Set(situation.restarted ?? []),
     adopt: situation.adopt === undefined ? null : { store: situation.adopt, profile: null },
   };
   return planSync({
@@ -204,6 +203,7 @@ export function planFor(situation: Situation): Plan {
     ledger: situation.ledger ?? emptyLedger,
     policy: { ...policy, ...situation.policy },
     orders,
+    restarted: new Set(situation.restarted ?? []),
     now: situation.now ?? NOW,
     clockJumped: situation.clockJumped ?? false,
   });
