@@ -16,7 +16,7 @@ import { errnoOf } from "../io/system-error.js";
 import { Failure, StoreError } from "../domain/errors.js";
 import type { Finding, TakeInventory, TargetStore } from "../domain/inventory.js";
 import { isSpent } from "../domain/ledger.js";
-import type { FingerprintOf } from "../domain/generation.js";
+import type { Fingerprint, FingerprintOf } from "../domain/generation.js";
 import type { Installation, SwitchJournal } from "../domain/choice.js";
 import type { Reconciler } from "../reconcile/reconciler.js";
 import type { Environment } from "../programs/environment.js";
@@ -61,7 +61,7 @@ export async function compose(config: Config, environment: Environment, access: 
       : ((await readKey(join(stateDirectory, "key"))) ?? ephemeralKey());
   const { leftovers } = environment.predecessors;
   const ledger = new LedgerFile(join(stateDirectory, "ledger.jsonl"), key.id, leftovers);
-  const isOfNoUse = async (generation: string): Promise<boolean> => isSpent(await ledger.load(), generation);
+  const isOfNoUse = async (generation: Fingerprint): Promise<boolean> => isSpent(await ledger.load(), generation);
   const backups = new Backups(join(stateDirectory, "backups"), leftovers, isOfNoUse);
   const lockPath = join(stateDirectory, "state.lock");
   const { clock, predecessors } = environment;

@@ -3,6 +3,7 @@ import { loadConfig } from "../config/load.js";
 import { compose } from "../app/compose.js";
 import { systemEnvironment } from "../app/system.js";
 import { Failure } from "../domain/errors.js";
+import type { Fingerprint } from "../domain/generation.js";
 import { displayGeneration, emptyLedger, foldLedger, type LedgerEvent, type LedgerState } from "../domain/ledger.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode } from "./output.js";
 
@@ -65,7 +66,7 @@ function entryOf(event: LedgerEvent, state: LedgerState): Entry[] {
     name: string,
     store: string,
     profile: string | null,
-    generation: string | null,
+    generation: Fingerprint | null,
     detail: string | null,
     durationMs?: number,
   ): Entry[] => [

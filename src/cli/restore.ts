@@ -2,6 +2,7 @@ import { loadConfig } from "../config/load.js";
 import { compose, type Composition } from "../app/compose.js";
 import { commandEnvironment } from "../app/system.js";
 import { Failure } from "../domain/errors.js";
+import type { Fingerprint } from "../domain/generation.js";
 import { noOrders, type ObservedProfile } from "../domain/observation.js";
 import type { Backup } from "../io/backups.js";
 import { readStores, type ReadStore } from "../reconcile/observe.js";
@@ -158,7 +159,7 @@ function observedAt(backup: Backup, { observation }: ReconcileResult): ObservedP
   return all.find(({ store, profile }) => store === backup.store && profile === backup.profile) ?? null;
 }
 
-function fingerprintOf(observed: ObservedProfile | null): string | null {
+function fingerprintOf(observed: ObservedProfile | null): Fingerprint | null {
   return observed?.held.kind === "credential" ? (observed.held.generation ?? observed.held.issue) : null;
 }
 

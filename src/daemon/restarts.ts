@@ -11,13 +11,26 @@ export class Restarts {
   readonly #gateways: readonly Gateway[];
   /** Who listened when the stores were first left alone, by the gateway's name; null while none is. */
   #before: ReadonlyMap<string, string> | null = null;
+  #toRetry: ReadonlySet<StoreName> = new Set();
 
   constructor(gateways: readonly Gateway[]) {
     this.#gateways = gateways;
   }
 
-  /** The stores that are to be written once more, by what the last look decided. */
-  async storesToRetry(plan: Pick<Plan, "reports">): Promise<ReadonlySet<StoreName>> {
+  /** Takes into account what a look decided. @returns whether stores are to be written once more */
+  async observe(plan: Pick<Plan, "reports">): Promise<boolean> {
+    this.#toRetry = await this.#storesToRetry(plan);
+    return this.#toRetry.size > 0;
+  }
+
+  /** @returns the stores that are to be written once more, each time only once */
+  take(): ReadonlySet<StoreName> {
+    const toRetry = this.#toRetry;
+    this.#toRetry = new Set();
+    return toRetry;
+  }
+
+  async #storesToRetry(plan: Pick<Plan, "reports">): Promise<ReadonlySet<StoreName>> {
     const leftAlone = revertingStores(plan);
     if (leftAlone.size === 0) {
       this.#before = null;

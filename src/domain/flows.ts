@@ -11,7 +11,7 @@ import {
   type Terms,
 } from "./ledger.js";
 import { fencedGeneration } from "./fence.js";
-import type { Fingerprint } from "./generation.js";
+import { NO_FINGERPRINT, type Fingerprint } from "./generation.js";
 import {
   refreshGenerationOf,
   type ObservedProfile,
@@ -41,6 +41,8 @@ export interface FlowsInput {
   readonly ledger: LedgerState;
   readonly policy: Policy;
   readonly orders: Orders;
+  /** As in `PlanInput`. */
+  readonly restarted: ReadonlySet<StoreName>;
   /** Epoch ms. */
   readonly now: number;
   /** As in `PlanInput`. */
@@ -65,18 +67,10 @@ export function planFlows(found: FlowsInput): SyncPlan {
   const [first, ...others] = sourcesOf(input);
   const targetsOf = divide([first, ...others], input);
   const plan = (source: ObservedSource, ledger: LedgerState): Plan => {
-    const { policy, orders, now, clockJumped } = input;
+    const { policy, orders, restarted, now, clockJumped } = input;
     const targets = targetsOf(source);
-    return planSync({
-      source,
-      provider: providerOfFlow(source, targets, input),
-      targets,
-      ledger,
-      policy,
-      orders,
-      now,
-      clockJumped,
-    });
+    const provider = providerOfFlow(source, targets, input);
+    return planSync({ source, provider, targets, ledger, policy, orders, restarted, now, clockJumped });
   };
   const flows: [Plan, ...Plan[]] = [plan(first, input.ledger)];
   let { ledger } = input;
@@ -209,7 +203,7 @@ function termsOf({ store, profile, held }: ObservedProfile, target: TargetStore,
 }
 
 function absentProfile(store: StoreName, profile: ProfileId, provider: string | null): ObservedProfile {
-  return { store, profile, provider, held: { kind: "absent" }, account: null, surroundings: () => "" };
+  return { store, profile, provider, held: { kind: "absent" }, account: null, surroundings: () => NO_FINGERPRINT };
 }
 
 interface AbsentProfile extends ObservedProfile {

@@ -1,8 +1,18 @@
 import type { Account, Credential } from "./credential.js";
 import { Secret, SecretReference } from "./secret.js";
 
+declare const brand: unique symbol;
+
 /** A keyed one-way name of a secret: equal secrets, equal names, and no way back. */
-export type Fingerprint = string & { readonly brand?: "fingerprint" };
+export type Fingerprint = string & { readonly [brand]: "fingerprint" };
+
+/** The one way to a fingerprint. @param text what the key made of a secret, or what was recorded as that */
+export function asFingerprint(text: string): Fingerprint {
+  return text as Fingerprint;
+}
+
+/** Stands where a fingerprint belongs and nothing was seen that it could name. */
+export const NO_FINGERPRINT = asFingerprint("");
 
 /** Names a text by the key of this state directory. */
 export type FingerprintOf = (text: Secret) => Fingerprint;

@@ -1,7 +1,7 @@
 import type { AlertKind } from "./alerts.js";
 import type { Account } from "./credential.js";
 import type { End, Ends, StatedEnd } from "./end.js";
-import type { Fingerprint } from "./generation.js";
+import { NO_FINGERPRINT, type Fingerprint } from "./generation.js";
 import type { ProfileId, Share, StoreName } from "./store.js";
 
 export type ChainId = string;
@@ -420,9 +420,9 @@ function foldEvent(state: Mutable<LedgerState>, event: LedgerEvent): void {
 /** A stub or a fence seen where nothing was known before: it replaced nothing that the ledger could name. */
 function unplaced(at: number): Placement {
   return {
-    generation: "",
-    issue: "",
-    surroundings: "",
+    generation: NO_FINGERPRINT,
+    issue: NO_FINGERPRINT,
+    surroundings: NO_FINGERPRINT,
     terms: plainTerms,
     at,
     reverts: 0,

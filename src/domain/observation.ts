@@ -107,10 +107,6 @@ export interface Orders {
   readonly force: ReadonlySet<StoreName>;
   /** A target whose credential is accepted as the source's. */
   readonly adopt: { readonly store: StoreName; readonly profile: ProfileId | null } | null;
-  /** Stores whose program restarted: a write that it undid too often gets one more attempt. */
-  readonly restarted?: ReadonlySet<StoreName>;
-  /** Stores whose last attempt failed and whose next one is due later. */
-  readonly postponed?: ReadonlySet<StoreName>;
 }
 
 export const noOrders: Orders = { force: new Set(), adopt: null };

@@ -35,6 +35,8 @@ export interface PlanInput {
   readonly ledger: LedgerState;
   readonly policy: Policy;
   readonly orders: Orders;
+  /** Stores whose program restarted: credsyncd writes once more what that program undid. */
+  readonly restarted: ReadonlySet<StoreName>;
   /** Epoch ms. */
   readonly now: number;
   /** The clock was set, or the computer slept, since the last plan: how long something has lasted is not known. */
@@ -113,7 +115,7 @@ export interface Plan {
 
 /** Decides everything in one flow: what the source's content means, which agent's rotation to adopt, what each target is given. */
 export function planSync(input: PlanInput): Plan {
-  const { source, targets, policy, orders, now } = input;
+  const { source, targets, policy, orders, restarted, now } = input;
   const own = source.state === "present" ? [source.observed] : [];
   const fences = new Fences([...own, ...targets.filter(({ binding }) => binding === "follow")], {
     ...input,
@@ -157,6 +159,7 @@ export function planSync(input: PlanInput): Plan {
     keptFromSource: adoption?.backup === true ? heldGeneration(verdict) : null,
     policy,
     orders,
+    restarted,
     ends,
     now,
   };

@@ -26,7 +26,7 @@ import {
   type Policy,
 } from "./observation.js";
 import type { SourceVerdict } from "./source-verdict.js";
-import type { Share } from "./store.js";
+import type { Share, StoreName } from "./store.js";
 
 /** A consumer that keeps undoing a write is answered at once, then later and later, then left alone (rule R12). */
 const REASSERT_AFTER_MS = [0, 5_000, 30_000] as const;
@@ -100,6 +100,8 @@ export interface TargetContext {
   readonly keptFromSource: Fingerprint | null;
   readonly policy: Policy;
   readonly orders: Orders;
+  /** As in `PlanInput`. */
+  readonly restarted: ReadonlySet<StoreName>;
   readonly ends: Ends;
   readonly now: number;
 }
@@ -373,7 +375,7 @@ function afterReverts(
   target: ObservedTarget,
   placement: Placement | undefined,
   live: Live,
-  { orders, now, share }: Context,
+  { orders, restarted, now, share }: Context,
 ): TargetVerdict {
   const heldLive = placement !== undefined && placement.generation === live.generation && placement.issue === live.issue;
   // If the user changed the terms, nobody put an older login back.
@@ -381,7 +383,7 @@ function afterReverts(
   if (!heldLive || !sameTermsAsBefore || placement.stub !== null || orders.force.has(target.store)) return verdict;
   const waitMs = REASSERT_AFTER_MS[placement.reverts];
   if (waitMs === undefined) {
-    if (orders.restarted?.has(target.store) === true) return { ...verdict, revert: true };
+    if (restarted.has(target.store)) return { ...verdict, revert: true };
     return hold(
       "reverting",
       "another program keeps undoing what is written there; left alone until the source rotates or its gateway restarts",

@@ -8,6 +8,7 @@ import type { Fingerprint } from "../domain/generation.js";
 import type { BackupEntry, BackupMemory } from "../domain/memory.js";
 import { Secret } from "../domain/secret.js";
 import type { ProfileId, StoreName } from "../domain/store.js";
+import { fingerprintShape } from "./fingerprint.js";
 import { readOwnFileNow, replaceOwnFile } from "./own-file.js";
 import { makePrivateDirectory } from "./private-directory.js";
 import { isAbsent, toStoreError } from "./system-error.js";
@@ -20,8 +21,8 @@ const fileShape = z.object({
   at: z.number().check(z.refine(isTime)),
   store: z.string(),
   profile: z.string(),
-  fingerprint: z.string(),
-  issue: z.optional(z.string()),
+  fingerprint: fingerprintShape,
+  issue: z.optional(fingerprintShape),
   image: z.string(),
 });
 

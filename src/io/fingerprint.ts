@@ -1,11 +1,15 @@
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import { link, rm, writeFile } from "node:fs/promises";
+import * as z from "zod/mini";
 import { Failure } from "../domain/errors.js";
-import type { FingerprintOf } from "../domain/generation.js";
+import { asFingerprint, type FingerprintOf } from "../domain/generation.js";
 import { toOwnFailure } from "./own-file.js";
 import { readRegularFile, type RegularFile } from "./regular-file.js";
 import { isUnlinkable } from "./system-error.js";
 import { temporaryName } from "./temporary-file.js";
+
+/** A fingerprint that was recorded. */
+export const fingerprintShape = z.pipe(z.string(), z.transform(asFingerprint));
 
 /** The key that names secrets; who has it can test guesses, so it never leaves the state directory. */
 export interface FingerprintKey {
@@ -66,6 +70,6 @@ function keyFrom(hex: string): FingerprintKey {
   const key = Buffer.from(hex, "hex");
   return {
     id: createHash("sha256").update(key).digest("hex").slice(0, 16),
-    fingerprintOf: (secret) => createHmac("sha256", key).update(secret.reveal()).digest("hex").slice(0, 32),
+    fingerprintOf: (secret) => asFingerprint(createHmac("sha256", key).update(secret.reveal()).digest("hex").slice(0, 32)),
   };
 }

@@ -4,6 +4,7 @@ import * as z from "zod/mini";
 import { alertKinds } from "../domain/alerts.js";
 import { isTime } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
+import { asFingerprint } from "../domain/generation.js";
 import {
   compactLedger,
   emptyLedger,
@@ -14,6 +15,7 @@ import {
 } from "../domain/ledger.js";
 import type { LedgerMemory } from "../domain/memory.js";
 import { syncDirectory } from "./atomic-file.js";
+import { fingerprintShape as fingerprint } from "./fingerprint.js";
 import { isJsonObject } from "./json-document.js";
 import { OWN_MAX_BYTES, replaceOwnFile, toOwnFailure } from "./own-file.js";
 import { readRegularBytes, refuseForeignOwner } from "./regular-file.js";
@@ -24,9 +26,16 @@ const text = z.string();
 const time = z.number().check(z.refine(isTime));
 const identity = { uuid: z.nullable(text), email: z.nullable(text) };
 const account = z.nullable(z.object(identity));
-const member = { at: time, sourceProfile: text, chain: text, generation: text, issue: text, expiresAt: z.nullable(time) };
-const stub = z.object({ replaced: z.nullable(text), timeLimit: z.boolean() });
-const fence = { claim: text, failed: z.boolean(), spends: z.nullable(text), since: time };
+const member = {
+  at: time,
+  sourceProfile: text,
+  chain: text,
+  generation: fingerprint,
+  issue: fingerprint,
+  expiresAt: z.nullable(time),
+};
+const stub = z.object({ replaced: z.nullable(fingerprint), timeLimit: z.boolean() });
+const fence = { claim: text, failed: z.boolean(), spends: z.nullable(fingerprint), since: time };
 const eventShape = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("live"),
@@ -45,9 +54,9 @@ const eventShape = z.discriminatedUnion("kind", [
     at: time,
     store: text,
     profile: text,
-    generation: text,
-    issue: text,
-    surroundings: text,
+    generation: fingerprint,
+    issue: fingerprint,
+    surroundings: fingerprint,
     terms: z.optional(z.object({ share: z.enum(["full", "access-only"]), expiryMarginMs: z.number() })),
     durationMs: z.optional(z.number()),
     made: z.optional(z.literal(true)),
@@ -61,9 +70,16 @@ const eventShape = z.discriminatedUnion("kind", [
       }),
     ),
   }),
-  z.object({ kind: z.literal("stub"), at: time, store: text, profile: text, replaced: z.nullable(text), timeLimit: z.boolean() }),
+  z.object({
+    kind: z.literal("stub"),
+    at: time,
+    store: text,
+    profile: text,
+    replaced: z.nullable(fingerprint),
+    timeLimit: z.boolean(),
+  }),
   z.object({ kind: z.literal("fence"), at: time, store: text, profile: text, ...fence }),
-  z.object({ kind: z.literal("suspect"), at: time, generation: text, store: text, profile: text }),
+  z.object({ kind: z.literal("suspect"), at: time, generation: fingerprint, store: text, profile: text }),
   z.object({ kind: z.literal("revert"), at: time, store: text, profile: text }),
   z.object({ kind: z.literal("hold"), at: time, store: text, profile: text, reason: z.nullable(text) }),
   z.object({
@@ -260,7 +276,12 @@ function asPlacement(value: unknown): PlacedEvent | null {
     return null;
   if (typeof store !== "string" || typeof profile !== "string" || typeof surroundings !== "string") return null;
   if (typeof generation !== "string" || typeof issue !== "string") return null;
-  const placed = { kind, at, store, profile, generation, issue, surroundings } as const;
+  const names = {
+    generation: asFingerprint(generation),
+    issue: asFingerprint(issue),
+    surroundings: asFingerprint(surroundings),
+  };
+  const placed = { kind, at, store, profile, ...names } as const;
   return durationMs === undefined ? placed : { ...placed, durationMs };
 }
 

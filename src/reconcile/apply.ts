@@ -4,7 +4,7 @@ import { StoreError } from "../domain/errors.js";
 import { placementKey, statedTerms, type LedgerEvent, type PlacedEvent } from "../domain/ledger.js";
 import type { BackupMemory } from "../domain/memory.js";
 import type { SyncPlan } from "../domain/flows.js";
-import type { Fingerprint } from "../domain/generation.js";
+import { asFingerprint, NO_FINGERPRINT, type Fingerprint } from "../domain/generation.js";
 import type { ObservedProfile, ObservedSource } from "../domain/observation.js";
 import type { Adoption, PlannedWrite, Restoration } from "../domain/plan.js";
 import type { Secret } from "../domain/secret.js";
@@ -205,7 +205,8 @@ interface StoreChange {
 
 function adoptionChange(adoption: Adoption, head: ObservedSource, ports: ApplyPorts): Change {
   const observed = head.state === "present" ? head.observed : null;
-  const held = observed?.held.kind === "credential" ? (observed.held.generation ?? observed.held.issue) : "unknown";
+  const held =
+    observed?.held.kind === "credential" ? (observed.held.generation ?? observed.held.issue) : asFingerprint("unknown");
   const whole = { ...adoption, share: "full", expiryMarginMs: 0 } as const;
   return sourceChange(whole, adoption.backup ? held : null, observed, ports);
 }
@@ -234,7 +235,7 @@ function sourceChange(
         profile,
         generation,
         issue,
-        surroundings: observed?.surroundings() ?? "",
+        surroundings: observed?.surroundings() ?? NO_FINGERPRINT,
         ...statedTerms({ share, expiryMarginMs }),
         durationMs,
       },

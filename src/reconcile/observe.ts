@@ -1,7 +1,7 @@
 import type { Account, Credential } from "../domain/credential.js";
 import { expiryOf } from "../domain/credential.js";
 import { StoreError } from "../domain/errors.js";
-import { fingerprintAccount, identify, type FingerprintOf } from "../domain/generation.js";
+import { fingerprintAccount, identify, type Fingerprint, type FingerprintOf } from "../domain/generation.js";
 import { holdingOf, isOverruled, type Claim, type Holding } from "../domain/holding.js";
 import type { Inventory, LoginCopies, SourceStore, TargetStore } from "../domain/inventory.js";
 import { placementKey } from "../domain/ledger.js";
@@ -82,7 +82,7 @@ export function readStores({ sourceReads, reads }: Observation): Map<StoreName, 
 
 /** Caches fingerprints for one scan: hundreds of agents have the same tokens. */
 function remembering(fingerprintOf: FingerprintOf): FingerprintOf {
-  const names = new Map<string, string>();
+  const names = new Map<string, Fingerprint>();
   return (secret) => {
     const text = secret.reveal();
     const name = names.get(text) ?? fingerprintOf(secret);

@@ -39,6 +39,19 @@ export interface ReconcileResult {
   readonly brieflyBusy: ReadonlySet<StoreName>;
 }
 
+/** Facts about one of a daemon's many reconciles, beside the user's orders. */
+export interface Round {
+  /** Stores whose last attempt failed and whose next one is due later. */
+  readonly postponed: ReadonlySet<StoreName>;
+  /** As in `PlanInput`. */
+  readonly restarted: ReadonlySet<StoreName>;
+  /** As in `ApplyPorts`. */
+  readonly untilNews: UntilNews | null;
+}
+
+/** The round of a command, which reconciles once. */
+export const onlyRound: Round = { postponed: new Set(), restarted: new Set(), untilNews: null };
+
 /** Checks whether another scan may achieve more, even if nothing changes. */
 export function isUnfinished({ failed }: ReconcileResult): boolean {
   return [...failed.values()].some(isTransient);
@@ -86,38 +99,33 @@ export class Reconciler {
   async preview(policy: Policy, orders: Orders, signal: AbortSignal): Promise<ReconcileResult> {
     const startedAt = this.#ports.clock.now();
     const started = this.#ports.clock.monotonic();
-    const looked = await this.#look(policy, orders, signal);
+    const looked = await this.#look(policy, { orders, round: onlyRound }, signal);
     return this.#result(looked, nothingApplied, looked.ledger, startedAt, started);
   }
 
   /**
    * Looks, plans and carries the plan out.
    *
-   * @param untilNews as in `ApplyPorts`
    * @throws Failure when the ledger cannot be written, or another process keeps the state locked; nothing was pushed then
    */
-  async reconcile(
-    policy: Policy,
-    orders: Orders,
-    signal: AbortSignal,
-    untilNews: UntilNews | null = null,
-  ): Promise<ReconcileResult> {
+  async reconcile(policy: Policy, orders: Orders, signal: AbortSignal, round = onlyRound): Promise<ReconcileResult> {
     const { clock, lock } = this.#ports;
     const startedAt = clock.now();
     const started = clock.monotonic();
     await this.#recordWhatIsMissing(signal);
-    const looked = await this.#look(policy, orders, signal);
+    const given = { orders, round };
+    const looked = await this.#look(policy, given, signal);
     if (isEmptyPlan(looked.plan) && looked.plan.record.length === 0 && this.#unkept(looked).length === 0) {
       this.#clockJumped = false;
       this.#applied = nothingApplied;
       return this.#result(looked, nothingApplied, looked.ledger, startedAt, started);
     }
     return lock.withLock(signal, async () => {
-      const current = await this.#lookAgainIfOutdated(looked, policy, orders, signal);
+      const current = await this.#lookAgainIfOutdated(looked, policy, given, signal);
       await this.#keep(current);
       const before = await this.#ports.ledger.append(current.plan.record);
       this.#clockJumped = false;
-      const ports = { ...this.#ports, postponed: this.#postponedBy(orders), untilNews };
+      const ports = { ...this.#ports, postponed: this.#postponedBy(round), untilNews: round.untilNews };
       this.#applied = await applyPlan(current.plan, current.observation, ports, signal);
       const ledger = await this.#record(this.#applied.events, before);
       return this.#result(current, this.#applied, ledger, startedAt, started);
@@ -142,7 +150,7 @@ export class Reconciler {
     });
   }
 
-  async #look(policy: Policy, orders: Orders, signal: AbortSignal): Promise<Looked> {
+  async #look(policy: Policy, { orders, round }: Given, signal: AbortSignal): Promise<Looked> {
     const { takeInventory, fingerprintOf, clock } = this.#ports;
     // The ledger first: what another process writes while the stores are read is then seen under the lock.
     const ledger = await this.#ports.ledger.load();
@@ -153,24 +161,24 @@ export class Reconciler {
     const stores = observation.reads.filter(({ snapshot, sameAs }) => snapshot !== null && sameAs === null);
     this.#watchClock();
     const times = { now: clock.now(), clockJumped: this.#clockJumped };
-    const plan = planFlows({ source, selection, stores, ledger, policy, orders, ...times });
+    const plan = planFlows({ source, selection, stores, ledger, policy, orders, restarted: round.restarted, ...times });
     this.#dueAt = plan.wakeAt;
     return { observation, ledger, plan };
   }
 
   /** Another process may have written the ledger before the lock was had. */
-  async #lookAgainIfOutdated(looked: Looked, policy: Policy, orders: Orders, signal: AbortSignal): Promise<Looked> {
-    return (await this.#ports.ledger.load()) === looked.ledger ? looked : this.#look(policy, orders, signal);
+  async #lookAgainIfOutdated(looked: Looked, policy: Policy, given: Given, signal: AbortSignal): Promise<Looked> {
+    return (await this.#ports.ledger.load()) === looked.ledger ? looked : this.#look(policy, given, signal);
   }
 
   /**
    * Returns the postponed stores with their errors. A store that only now became readable was never tried, so it is not
    * postponed.
    */
-  #postponedBy({ postponed }: Orders): ReadonlyMap<StoreName, StoreError> {
+  #postponedBy({ postponed }: Round): ReadonlyMap<StoreName, StoreError> {
     const { adoptions, writes } = this.#applied;
     const failed = [...adoptions, ...writes].flatMap(({ store, error }) => (error === null ? [] : [[store, error] as const]));
-    return new Map(failed.filter(([store]) => postponed?.has(store) === true));
+    return new Map(failed.filter(([store]) => postponed.has(store)));
   }
 
   #unkept({ plan, observation }: Looked): LoginCopy[] {
@@ -225,6 +233,12 @@ export class Reconciler {
     this.#waitingSince = new Map(waiting.map(({ store }) => [store, this.#waitingSince.get(store) ?? now]));
     return new Set([...this.#waitingSince].flatMap(([store, since]) => (now - since < BRIEFLY_MS ? [store] : [])));
   }
+}
+
+/** Input for the plan of one scan, beside the policy. */
+interface Given {
+  readonly orders: Orders;
+  readonly round: Round;
 }
 
 interface Looked {

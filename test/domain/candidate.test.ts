@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { asFingerprint } from "../../src/domain/generation.js";
 import { foldLedger } from "../../src/domain/ledger.js";
 import type { ObservedTarget } from "../../src/domain/observation.js";
 import {
@@ -223,7 +224,7 @@ describe("what proves an agent's rotation (R5a)", () => {
   test("a change of the credential alone within ten minutes of the parent's end, in a listed profile", () => {
     expect(adoptionOf(unnamed, { now: AT_EXPIRY }).adoption?.candidate.proof).toBe("refreshed-at-expiry");
     expect(adoptionOf(unnamed, { now: AT_EXPIRY - 2 * MINUTE_MS }).adoption).toBeNull();
-    const edited = { ...unnamed, surroundings: () => "edited" };
+    const edited = { ...unnamed, surroundings: () => asFingerprint("edited") };
     expect(adoptionOf(edited, { now: AT_EXPIRY }).adoption).toBeNull();
     expect(adoptionOf({ ...unnamed, listed: false }, { now: AT_EXPIRY }).adoption).toBeNull();
   });

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { wordsFor } from "../../src/app/alert-words.js";
 import { foldLedger } from "../../src/domain/ledger.js";
 import { conditionsOf, type Facts } from "../../src/domain/conditions.js";
+import { asFingerprint } from "../../src/domain/generation.js";
 import { StoreError } from "../../src/domain/errors.js";
 import { factsFor, trouble, wellFacts } from "../support/alerting.js";
 import {
@@ -180,7 +181,7 @@ describe("a store", () => {
       at: NOW - 1,
       store: "openclaw:main",
       profile: "anthropic:claude-cli",
-      replaced: "live",
+      replaced: asFingerprint("live"),
       timeLimit: false,
     } as const;
     const facts = factsFor({ source: sourceWith(held), targets: [targetWith(stub)], ledger: knownChain(wasSeen("live"), gone) });

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { expiryOf, haveDifferentIds, mergeAccounts, relateAccounts } from "../../src/domain/credential.js";
 import { isTransient } from "../../src/domain/errors.js";
-import { fingerprintAccount, identify } from "../../src/domain/generation.js";
+import { asFingerprint, fingerprintAccount, identify, type FingerprintOf } from "../../src/domain/generation.js";
 import { Secret } from "../../src/domain/secret.js";
 import { apiKey, bearerToken, login } from "../support/planning.js";
 
 const account = (uuid: string | null, email: string | null) => ({ uuid, email });
-const fingerprintOf = (secret: Secret): string => `name of ${secret.reveal()}`;
+const fingerprintOf: FingerprintOf = (secret) => asFingerprint(`name of ${secret.reveal()}`);
 
 describe("how two accounts relate", () => {
   test.each([

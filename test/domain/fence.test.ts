@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { asFingerprint } from "../../src/domain/generation.js";
 import { emptyLedger, foldLedger, placementKey, type LedgerEvent } from "../../src/domain/ledger.js";
 import type { KeptLogin, ObservedTarget } from "../../src/domain/observation.js";
 import { Secret } from "../../src/domain/secret.js";
@@ -42,10 +43,25 @@ function wasFenced(
 ): LedgerEvent {
   const { failed = false, store = "openclaw:main", claim = "claim" } = options;
   const at = NOW - agoMs;
-  return { kind: "fence", at, store, profile: LISTED_PROFILE, claim, failed, spends, since: at };
+  return {
+    kind: "fence",
+    at,
+    store,
+    profile: LISTED_PROFILE,
+    claim,
+    failed,
+    spends: spends === null ? null : asFingerprint(spends),
+    since: at,
+  };
 }
 
-const suspected: LedgerEvent = { kind: "suspect", at: NOW - HOUR_MS, generation: "live", store: "openclaw:ops", profile: "p" };
+const suspected: LedgerEvent = {
+  kind: "suspect",
+  at: NOW - HOUR_MS,
+  generation: asFingerprint("live"),
+  store: "openclaw:ops",
+  profile: "p",
+};
 
 describe("a profile whose program is refreshing it (R16a)", () => {
   const pending = targetWith(fence("live", "pending"));
@@ -139,7 +155,7 @@ describe("a profile whose refresh failed (R16a)", () => {
     ]);
     expect(plan.suspect).toBe(true);
     expect(plan.record.filter(({ kind }) => kind === "suspect")).toEqual([
-      { kind: "suspect", at: NOW, generation: "live", store: "openclaw:main", profile: LISTED_PROFILE },
+      { kind: "suspect", at: NOW, generation: asFingerprint("live"), store: "openclaw:main", profile: LISTED_PROFILE },
     ]);
     const again = planFor({ source, ledger: knownChain(...plan.record), targets });
     expect(again.suspect).toBe(true);
@@ -402,7 +418,7 @@ describe("a source that is fenced", () => {
       profile: SOURCE_PROFILE,
       claim: "claim",
       failed: false,
-      spends: "live",
+      spends: asFingerprint("live"),
       since: NOW,
     });
   });
@@ -493,7 +509,13 @@ describe("a source that is fenced", () => {
       ...wasFenced("live", MINUTE_MS, { store: SOURCE, failed: true }),
       profile: SOURCE_PROFILE,
     } as LedgerEvent;
-    const suspicion: LedgerEvent = { kind: "suspect", at: NOW, generation: "live", store: SOURCE, profile: SOURCE_PROFILE };
+    const suspicion: LedgerEvent = {
+      kind: "suspect",
+      at: NOW,
+      generation: asFingerprint("live"),
+      store: SOURCE,
+      profile: SOURCE_PROFILE,
+    };
     const ledger = knownChain(wasFailed, suspicion);
     const recorded = knownChain(
       wasFailed,
@@ -558,7 +580,7 @@ describe("a source that is fenced", () => {
       profile: SOURCE_PROFILE,
       claim: "claim",
       failed: false,
-      spends: "live",
+      spends: asFingerprint("live"),
       since: NOW - MINUTE_MS,
     });
     const plan = planFor({ source: sourceWith(login("next", { endsInHours: 8 })), ledger, targets: [targetWith(login("live"))] });

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Account } from "../../src/domain/credential.js";
 import { planFlows, type FlowsInput, type StoreLook, type SyncPlan } from "../../src/domain/flows.js";
+import { asFingerprint } from "../../src/domain/generation.js";
 import { noOrigin, type Creation, type Selection, type TargetStore } from "../../src/domain/inventory.js";
 import { emptyLedger, foldLedger, liveOf } from "../../src/domain/ledger.js";
 import { noOrders, type Held, type ObservedProfile, type Policy, type SourceLook } from "../../src/domain/observation.js";
@@ -19,7 +20,7 @@ type Accounts = Readonly<Record<string, Account | null>>;
 function observed(store: string, profiles: Profiles, accounts: Accounts = {}): ObservedProfile[] {
   return Object.entries(profiles).map(([name, held]) => {
     const [profile = "", provider = null] = name.split(" ");
-    return { store, profile, provider, held, account: accounts[profile] ?? null, surroundings: () => "as it was" };
+    return { store, profile, provider, held, account: accounts[profile] ?? null, surroundings: () => asFingerprint("as it was") };
   });
 }
 
@@ -49,7 +50,15 @@ function sameId(named: readonly string[], matching: readonly string[] = []): Sel
 type Situation = Pick<FlowsInput, "source" | "selection" | "stores"> & Partial<Pick<FlowsInput, "ledger" | "now" | "orders">>;
 
 function planFor(situation: Situation): SyncPlan {
-  return planFlows({ ledger: emptyLedger, policy, orders: noOrders, now: NOW, clockJumped: false, ...situation });
+  return planFlows({
+    ledger: emptyLedger,
+    policy,
+    orders: noOrders,
+    restarted: new Set(),
+    now: NOW,
+    clockJumped: false,
+    ...situation,
+  });
 }
 
 function summary({ flows }: SyncPlan): string[] {
@@ -505,8 +514,14 @@ describe("a program that does not use an id uses another one in its place", () =
   const options = { unused, termsOfMade: halves, creation: { ...always, policy: "when-provider-missing" as const } };
   const source = lookAt({ login: login("g1") });
   const ledger = foldLedger(emptyLedger, [{ ...becameLive("g1"), sourceProfile: "login", account: null }]);
-  const seen = { kind: "written", at: NOW, store: "shared", profile: "anthropic:default", surroundings: "as it was" } as const;
-  const given = { ...seen, generation: "g1", issue: "g1/1" };
+  const seen = {
+    kind: "written",
+    at: NOW,
+    store: "shared",
+    profile: "anthropic:default",
+    surroundings: asFingerprint("as it was"),
+  } as const;
+  const given = { ...seen, generation: asFingerprint("g1"), issue: asFingerprint("g1/1") };
   const made = { ...given, terms: halves, made: true as const };
 
   test.each([
@@ -528,7 +543,7 @@ describe("a program that does not use an id uses another one in its place", () =
     for (const bind of ["matching", "listed"] as const) {
       const plan = planFlows({
         ...{ source, selection: one, stores, ledger: foldLedger(ledger, events), now: NOW, clockJumped: false },
-        ...{ policy: { ...policy, bind }, orders: noOrders },
+        ...{ policy: { ...policy, bind }, orders: noOrders, restarted: new Set() },
       });
       const report = plan.reports.find(({ target }) => target.profile === "anthropic:default");
       const verdict = report?.verdict;

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Ends, longestLifeMs } from "../../src/domain/end.js";
+import { asFingerprint } from "../../src/domain/generation.js";
 import {
   compactLedger,
   emptyLedger,
@@ -28,7 +29,7 @@ import {
 
 const fold = (events: Iterable<LedgerEvent>): LedgerState => foldLedger(emptyLedger, events);
 
-const name = fc.constantFrom("a", "b", "c", "d", "e");
+const name = fc.constantFrom(...["a", "b", "c", "d", "e"].map(asFingerprint));
 const place = { at: fc.nat(1000), store: fc.constantFrom("main", "ops"), profile: fc.constantFrom("cli", "default") };
 const time = fc.option(fc.nat(1000));
 const member = {
@@ -141,12 +142,12 @@ describe("the ledger", () => {
 
   test("takes a generation out of a chain that it never was of: the one before it is the newest again", () => {
     const ledger = knownChain(becameLive("live", { chain: "live", account: bert, reason: "account-switch" }));
-    const [old, live] = ["old", "live"].map((name) => ledger.generations.get(name));
+    const [old, live] = ["old", "live"].map((name) => ledger.generations.get(asFingerprint(name)));
     expect([old, live]).toMatchObject([
       { chain: "first", sequence: 1 },
       { chain: "live", sequence: 1 },
     ]);
-    expect(isSpent(ledger, "old")).toBe(false);
+    expect(isSpent(ledger, asFingerprint("old"))).toBe(false);
   });
 
   test("compares a new end with what came since the owner's last reissue, or since the user accepted one", () => {
@@ -207,7 +208,7 @@ describe("what is remembered of a profile", () => {
   });
 
   test("a stub remembers what it replaced until something is placed again", () => {
-    const stubbed = fold([wasSeen("a"), { kind: "stub", ...at, replaced: "a", timeLimit: false }]);
+    const stubbed = fold([wasSeen("a"), { kind: "stub", ...at, replaced: asFingerprint("a"), timeLimit: false }]);
     expect(stubbed.placements.get(key)).toMatchObject({ generation: "a", stub: { replaced: "a", timeLimit: false } });
     expect(foldLedger(stubbed, [wasSeen("a")]).placements.get(key)?.stub).toBeNull();
   });
@@ -222,7 +223,11 @@ describe("what is remembered of a profile", () => {
 describe("what is spent", () => {
   test("an older generation of a chain is, the newest and the unknown are not", () => {
     const ledger = knownChain();
-    expect(["old", "live", "unknown"].map((generation) => isSpent(ledger, generation))).toEqual([true, false, false]);
+    expect(["old", "live", "unknown"].map((generation) => isSpent(ledger, asFingerprint(generation)))).toEqual([
+      true,
+      false,
+      false,
+    ]);
   });
 
   test("what an adoption put aside is not, for certain, until the chain has long gone on", () => {
@@ -231,9 +236,9 @@ describe("what is spent", () => {
     expect([...ledger.generations.values()].filter((each) => isDoubtfullySuperseded(ledger, each))).toMatchObject([
       { fingerprint: "live" },
     ]);
-    expect(isSpent(ledger, "live")).toBe(false);
+    expect(isSpent(ledger, asFingerprint("live"))).toBe(false);
     const later = Array.from({ length: 40 }, (_, index) => becameLive(`later-${String(index)}`));
-    expect(isSpent(knownChain(adopted, ...later), "live")).toBe(true);
+    expect(isSpent(knownChain(adopted, ...later), asFingerprint("live"))).toBe(true);
   });
 });
 
@@ -246,9 +251,9 @@ describe("a store that gets new ids repeatedly", () => {
       at: round,
       store: "busy",
       profile,
-      generation: "g",
-      issue: "i",
-      surroundings: "s",
+      generation: asFingerprint("g"),
+      issue: asFingerprint("i"),
+      surroundings: asFingerprint("s"),
     }));
   const held = (round: number): LedgerEvent[] =>
     ids(round).map((profile) => ({ kind: "hold", at: round, store: "busy", profile, reason: "unknown-origin" }));
@@ -259,9 +264,9 @@ describe("a store that gets new ids repeatedly", () => {
       at: 0,
       store: "other",
       profile: "p",
-      generation: "g",
-      issue: "i",
-      surroundings: "s",
+      generation: asFingerprint("g"),
+      issue: asFingerprint("i"),
+      surroundings: asFingerprint("s"),
     };
     let state = fold([other]);
     for (const round of rounds) state = foldLedger(state, [...seen(round), ...held(round)]);

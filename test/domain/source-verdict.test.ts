@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { asFingerprint } from "../../src/domain/generation.js";
 import { emptyLedger, foldLedger, isSpent } from "../../src/domain/ledger.js";
 import {
   anna,
@@ -196,7 +197,7 @@ describe("what an unfamiliar source credential is (R4)", () => {
     const ledger = knownChain(becameLive("ahead", { chain: "ahead", endsInHours: 30 * 24, reason: "sign-in" }));
     const next = planFor({ source: sourceWith(login("next", { endsInHours: 8 })), ledger });
     expect(next.source).toMatchObject({ kind: "becomes-live", reason: "rotation", chain: "ahead", unproven: true });
-    expect(isSpent(foldLedger(ledger, next.record), "ahead")).toBe(false);
+    expect(isSpent(foldLedger(ledger, next.record), asFingerprint("ahead"))).toBe(false);
     expect(planFor({ source: sourceWith(login("gone", { endsInHours: -1 })), ledger }).source).toMatchObject({
       kind: "held",
       reason: "source-rolled-back",
@@ -294,7 +295,7 @@ describe("what an unfamiliar source credential is (R4)", () => {
   test("a static secret that is put back is the owner's own choice", () => {
     const ledger = foldLedger(
       emptyLedger,
-      ["key-1", "key-2"].map((key) => ({ ...becameLive(key), issue: key, expiresAt: null })),
+      ["key-1", "key-2"].map((key) => ({ ...becameLive(key), issue: asFingerprint(key), expiresAt: null })),
     );
     expect(planFor({ source: sourceWith(apiKey("key-1")), ledger }).source).toMatchObject({
       kind: "becomes-live",
@@ -374,7 +375,7 @@ describe("a source whose account file may lag (R7a)", () => {
       expect(accepted.source).toMatchObject({ kind: "becomes-live", reason: "account-switch", chain: "live" });
       expect(accepted.live).toMatchObject({ generation: "live", account: bert });
       const after = foldLedger(situation.ledger, accepted.record);
-      expect(isSpent(after, "old")).toBe(false);
+      expect(isSpent(after, asFingerprint("old"))).toBe(false);
       expect(planFor({ ...situation, ledger: after }).source.kind).toBe("live");
     }
   });

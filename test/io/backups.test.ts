@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { StoreError } from "../../src/domain/errors.js";
+import { asFingerprint } from "../../src/domain/generation.js";
 import type { BackupEntry } from "../../src/domain/memory.js";
 import { Secret } from "../../src/domain/secret.js";
 import { Backups } from "../../src/io/backups.js";
@@ -16,7 +17,13 @@ import { temporaryDirectory } from "../support/temporary-directory.js";
 const IMAGE = `{"refresh": "${secretPart("image")}", "odd" : 1.0}`;
 
 function entry(fingerprint: string, fields: Partial<BackupEntry> = {}): BackupEntry {
-  return { store: "openclaw:main", profile: "anthropic:claude-cli", fingerprint, image: new Secret(IMAGE), ...fields };
+  return {
+    store: "openclaw:main",
+    profile: "anthropic:claude-cli",
+    fingerprint: asFingerprint(fingerprint),
+    image: new Secret(IMAGE),
+    ...fields,
+  };
 }
 
 interface Subject {
@@ -57,14 +64,16 @@ describe("half of a backup that could not be removed", () => {
 describe("the backups (R17)", () => {
   test("of an issue stay with their store and profile until a newer one takes their place, or they are spent", async () => {
     const { backups, spent } = await open();
-    await backups.save(entry("live", { issue: "i1" }), 1);
+    await backups.save(entry("live", { issue: asFingerprint("i1") }), 1);
     await backups.save(entry("live", { store: "openclaw:ops" }), 2);
     for (let at = 3; at < 9; at++) await backups.save(entry(`other ${String(at)}`, { profile: "anthropic:mine" }), at);
     await backups.save(entry("live", { profile: "anthropic:mine" }), 9);
     const images = async (): Promise<number> => (await backups.imagesOf("openclaw:main", "anthropic:claude-cli")).length;
     expect(await images()).toBe(1);
-    await backups.save(entry("live", { issue: "i2" }), 10);
-    expect((await backups.list("openclaw:main")).filter(({ issue }) => issue !== undefined)).toMatchObject([{ issue: "i2" }]);
+    await backups.save(entry("live", { issue: asFingerprint("i2") }), 10);
+    expect((await backups.list("openclaw:main")).filter(({ issue }) => issue !== undefined)).toMatchObject([
+      { issue: asFingerprint("i2") },
+    ]);
     spent.add("live");
     for (let at = 11; at < 16; at++) await backups.save(entry(`other ${String(at)}`), at);
     expect(await fingerprintsIn(backups, "openclaw:main")).not.toContain("live");
@@ -106,9 +115,9 @@ describe("the backups (R17)", () => {
 
   test("keep it once for every issue where that is named, and give a profile's texts back, newest first", async () => {
     const { backups } = await open();
-    await backups.save(entry("f1", { issue: "i1", image: new Secret("1") }), 1000);
-    await backups.save(entry("f1", { issue: "i2", image: new Secret("2") }), 2000);
-    await backups.save(entry("f1", { issue: "i1", image: new Secret("3") }), 3000);
+    await backups.save(entry("f1", { issue: asFingerprint("i1"), image: new Secret("1") }), 1000);
+    await backups.save(entry("f1", { issue: asFingerprint("i2"), image: new Secret("2") }), 2000);
+    await backups.save(entry("f1", { issue: asFingerprint("i1"), image: new Secret("3") }), 3000);
     await backups.save(entry("f1"), 3000);
     await backups.save(entry("f2", { profile: "anthropic:default" }), 3000);
     const images = await backups.imagesOf("openclaw:main", "anthropic:claude-cli");

@@ -2,6 +2,7 @@ import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } fro
 import { mkdir, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { asFingerprint } from "../../src/domain/generation.js";
 import { emptyLedger, placementKey, type LedgerEvent, type LedgerState } from "../../src/domain/ledger.js";
 import { LedgerFile } from "../../src/io/ledger-file.js";
 import { Leftovers } from "../../src/io/temporary-file.js";
@@ -9,14 +10,15 @@ import { runMounted } from "../support/mount-namespace.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
 const KEY = "0123456789abcdef";
+const [g0, g1, i1] = [asFingerprint("g0"), asFingerprint("g1"), asFingerprint("i1")];
 
 const live: LedgerEvent = {
   kind: "live",
   at: 1,
   sourceProfile: "claudeAiOauth",
   chain: "c",
-  generation: "g1",
-  issue: "i1",
+  generation: g1,
+  issue: i1,
   expiresAt: 2,
   signInEndsAt: null,
   account: { uuid: "u", email: null },
@@ -24,18 +26,26 @@ const live: LedgerEvent = {
   from: "claude-code",
 };
 
-const fence = { claim: "c1", failed: true, spends: "g0", since: 4 };
+const fence = { claim: "c1", failed: true, spends: g0, since: 4 };
 
 /** One event of every kind. */
 const everyKind: readonly LedgerEvent[] = [
   live,
-  { kind: "member", at: 2, sourceProfile: "claudeAiOauth", chain: "c", generation: "g0", issue: "i0", expiresAt: null },
+  {
+    kind: "member",
+    at: 2,
+    sourceProfile: "claudeAiOauth",
+    chain: "c",
+    generation: g0,
+    issue: asFingerprint("i0"),
+    expiresAt: null,
+  },
   seen(3),
   { ...seen(4), kind: "written", durationMs: 1.5 },
-  { ...seen(5), carried: { reverts: 2, revertedAt: 1, writtenAt: 3, stub: { replaced: "g0", timeLimit: true }, fence: null } },
+  { ...seen(5), carried: { reverts: 2, revertedAt: 1, writtenAt: 3, stub: { replaced: g0, timeLimit: true }, fence: null } },
   { ...seen(10), carried: { reverts: 0, revertedAt: null, stub: null, fence: { ...fence, spends: null } } },
   { kind: "fence", at: 7, store: "openclaw:6", profile: "p", ...fence },
-  { kind: "suspect", at: 8, generation: "g1", store: "openclaw:6", profile: "p" },
+  { kind: "suspect", at: 8, generation: g1, store: "openclaw:6", profile: "p" },
   { kind: "stub", at: 6, store: "claude-code", profile: "claudeAiOauth", replaced: null, timeLimit: false },
   { kind: "revert", at: 7, store: "openclaw:3", profile: "p" },
   { kind: "hold", at: 8, store: "openclaw:3", profile: "p", reason: "unknown-origin" },
@@ -44,7 +54,7 @@ const everyKind: readonly LedgerEvent[] = [
 
 function seen(index: number): LedgerEvent & { kind: "seen" | "written" } {
   const place = { store: `openclaw:${String(index)}`, profile: "p" };
-  return { kind: "seen", at: index, ...place, generation: "g1", issue: "i1", surroundings: "s" };
+  return { kind: "seen", at: index, ...place, generation: g1, issue: i1, surroundings: asFingerprint("s") };
 }
 
 async function ledgerPath(): Promise<string> {

@@ -34,7 +34,7 @@ test("a store whose retry is due later is left out and told as before, and no ot
   expect(first.failed).toEqual(new Map([[WORK, "locked"]]));
 
   await home.writeLogin(3);
-  const second = await reconcile({ postponed });
+  const second = await reconcile({}, { postponed });
   reporter.report(second);
   expect(await home.generations(["main", "work"])).toEqual([3, 1]);
   const [failure] = first.writes.filter(({ store }) => store === WORK);
@@ -79,9 +79,9 @@ test("what was written while the ledger could not be is recorded at the next rec
 test("a store that was mended by other hands is not waited for any more", async () => {
   const { home, reconcile } = await withLockedAgent();
   await home.writeProfile("work", 2);
-  expect(await reconcile({ postponed })).toMatchObject({ writes: [], failed: new Map() });
+  expect(await reconcile({}, { postponed })).toMatchObject({ writes: [], failed: new Map() });
   await home.writeLogin(3);
-  expect((await reconcile({ postponed })).failed).toEqual(new Map());
+  expect((await reconcile({}, { postponed })).failed).toEqual(new Map());
   expect(await home.generations(["main", "work"])).toEqual([3, 3]);
 });
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { asFingerprint, type FingerprintOf } from "../../src/domain/generation.js";
 import { Secret } from "../../src/domain/secret.js";
 import type { ProfileContent } from "../../src/domain/store.js";
 import { SeenTokens } from "../../src/reconcile/seen-tokens.js";
@@ -35,7 +36,7 @@ function of(targets: Reads, source: Reads = []): Parameters<SeenTokens["note"]>[
   return { source, targets, copies: [] };
 }
 
-const nameOf = (token: Secret): string => `name of ${token.reveal()}`;
+const nameOf: FingerprintOf = (token) => asFingerprint(`name of ${token.reveal()}`);
 
 describe("the refresh tokens that were read", () => {
   test("tell what a fence names that stands in every store at once", () => {

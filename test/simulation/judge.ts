@@ -1,4 +1,5 @@
 import { relateAccounts, type Account } from "../../src/domain/credential.js";
+import type { Fingerprint } from "../../src/domain/generation.js";
 import { foldLedger, placementKey } from "../../src/domain/ledger.js";
 import type { ChainId, LedgerEvent, LedgerState, Live, LiveEvent, LiveReason, PlacedEvent } from "../../src/domain/ledger.js";
 import { noOrders, type Orders } from "../../src/domain/observation.js";
@@ -67,7 +68,7 @@ export class Judge {
   /** The chains, by the ledger's names, that a profile was seen following. */
   readonly #followed = new Map<string, Set<ChainId>>();
   /** The generations that a profile was seen holding: an account switch gives one another chain. */
-  readonly #held = new Map<string, Set<string>>();
+  readonly #held = new Map<string, Set<Fingerprint>>();
   /** Whether a switch of the account was accepted by an order. */
   #accountAccepted = false;
   /** The user's order began another chain: only what came since is compared with. */
@@ -352,7 +353,7 @@ export class Judge {
     return left !== undefined && left.chain === right?.chain && left.sequence < right.sequence;
   }
 
-  #generationOf({ chain, generation }: TokenTruth): string {
+  #generationOf({ chain, generation }: TokenTruth): Fingerprint {
     return this.#world.names.of(`${TOKEN_MARK}R${String(chain.id)}.${String(generation)}`);
   }
 

@@ -1,16 +1,16 @@
-import type { FingerprintOf } from "../../src/domain/generation.js";
+import { asFingerprint, type Fingerprint, type FingerprintOf } from "../../src/domain/generation.js";
 
 /** Stands for the keyed fingerprint: a name that tells nothing, given in the order of asking. */
 export class Names {
-  readonly #names = new Map<string, string>();
+  readonly #names = new Map<string, Fingerprint>();
   readonly #texts: string[] = [];
 
   readonly fingerprintOf: FingerprintOf = (secret) => this.of(secret.reveal());
 
-  of(text: string): string {
+  of(text: string): Fingerprint {
     const known = this.#names.get(text);
     if (known !== undefined) return known;
-    const name = `f${String(this.#texts.length)}`;
+    const name = asFingerprint(`f${String(this.#texts.length)}`);
     this.#names.set(text, name);
     this.#texts.push(text);
     return name;

@@ -1,6 +1,7 @@
 import type { AlertKind, Condition } from "../../src/domain/alerts.js";
 import type { Facts } from "../../src/domain/conditions.js";
 import { StoreError } from "../../src/domain/errors.js";
+import { asFingerprint } from "../../src/domain/generation.js";
 import type { StoreName } from "../../src/domain/store.js";
 import {
   becameLive,
@@ -81,7 +82,7 @@ export const trouble: Readonly<Record<Exclude<AlertKind, "keep-warm-failed">, ()
     const failed = {
       kind: "suspect",
       at: NOW - 1,
-      generation: "live",
+      generation: asFingerprint("live"),
       store: "openclaw:main",
       profile: "anthropic:claude-cli",
     } as const;

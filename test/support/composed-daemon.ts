@@ -5,7 +5,7 @@ import { compose, type Composition } from "../../src/app/compose.js";
 import { systemClock, systemEnvironment } from "../../src/app/system.js";
 import type { Clock } from "../../src/domain/clock.js";
 import { noOrders, type Orders } from "../../src/domain/observation.js";
-import type { ReconcileResult } from "../../src/reconcile/reconciler.js";
+import { onlyRound, type ReconcileResult, type Round } from "../../src/reconcile/reconciler.js";
 import type { Environment } from "../../src/programs/environment.js";
 import type { LogLine } from "./running-daemon.js";
 import type { TemporaryHome } from "./temporary-home.js";
@@ -22,11 +22,13 @@ export function environmentOf(
 export async function composeIn(
   home: TemporaryHome,
   environment = environmentOf(home),
-): Promise<Composition & { readonly reconcile: (orders?: Partial<Orders>) => Promise<ReconcileResult> }> {
+): Promise<Composition & { readonly reconcile: (orders?: Partial<Orders>, round?: Partial<Round>) => Promise<ReconcileResult> }> {
   const composition = await compose(await loadConfig(null, environment), environment, "write");
   const { reconciler, config } = composition;
-  const reconcile = (orders: Partial<Orders> = {}): Promise<ReconcileResult> =>
-    reconciler.reconcile(config.policy, { ...noOrders, ...orders }, new AbortController().signal);
+  const reconcile = (orders: Partial<Orders> = {}, round: Partial<Round> = {}): Promise<ReconcileResult> => {
+    const { signal } = new AbortController();
+    return reconciler.reconcile(config.policy, { ...noOrders, ...orders }, signal, { ...onlyRound, ...round });
+  };
   return { ...composition, reconcile };
 }
 

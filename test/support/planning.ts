@@ -7,6 +7,7 @@ import {
   type LiveEvent,
   type Terms,
 } from "../../src/domain/ledger.js";
+import { asFingerprint, type Fingerprint } from "../../src/domain/generation.js";
 import {
   noOrders,
   type Held,
@@ -32,6 +33,7 @@ export const LISTED_PROFILE = "anthropic:claude-cli";
 export const anna: Account = { uuid: "uuid-anna", email: "anna" };
 export const bert: Account = { uuid: "uuid-bert", email: "bert" };
 
+const surroundings = (): Fingerprint => asFingerprint("as it was");
 const policy: Policy = { bind: "matching", onAgentRotation: "adopt", onAccountChange: "hold" };
 
 interface LoginOptions {
@@ -56,26 +58,26 @@ export function login(generation: string | null, options: LoginOptions = {}): He
       idToken: null,
       grant: null,
     },
-    generation,
-    issue,
+    generation: generation === null ? null : asFingerprint(generation),
+    issue: asFingerprint(issue),
     expiresAt,
   };
 }
 
 export function bearerToken(name: string): HeldCredential {
   const credential = { type: "token", token: new Secret(name), expiresAt: null } as const;
-  return { kind: "credential", credential, generation: name, issue: name, expiresAt: null };
+  return { kind: "credential", credential, generation: asFingerprint(name), issue: asFingerprint(name), expiresAt: null };
 }
 
 export function apiKey(name: string): HeldCredential {
   const credential = { type: "api_key", key: new Secret(name) } as const;
-  return { kind: "credential", credential, generation: name, issue: name, expiresAt: null };
+  return { kind: "credential", credential, generation: asFingerprint(name), issue: asFingerprint(name), expiresAt: null };
 }
 
 export const stub: Held = { kind: "stub", timeLimit: false };
 /** A refresh of a generation, under way or failed; null: of one that no store holds. */
 export function fence(spends: string | null, state: "pending" | "failed", claim = "claim"): HeldFence {
-  return { kind: "fence", claim, failed: state === "failed", spends };
+  return { kind: "fence", claim, failed: state === "failed", spends: spends === null ? null : asFingerprint(spends) };
 }
 
 export const absent: Held = { kind: "absent" };
@@ -92,7 +94,7 @@ interface SourceOptions {
 export function sourceWith(held: Held, options: SourceOptions = {}): ObservedSource {
   const { account = anna, accountInCredential = false, changedAgoMs = MINUTE_MS, kept = null } = options;
   const place = { store: SOURCE, profile: SOURCE_PROFILE };
-  const observed = { ...place, provider: null, held, account, surroundings: () => "as it was" };
+  const observed = { ...place, provider: null, held, account, surroundings };
   return { ...place, flow: SOURCE_PROFILE, state: "present", observed, accountInCredential, changedAt: NOW - changedAgoMs, kept };
 }
 
@@ -106,7 +108,7 @@ export function targetWith(held: Held, options: Partial<ObservedTarget> = {}): O
     provider: "anthropic",
     held,
     account: null,
-    surroundings: () => "as it was",
+    surroundings,
     binding: "follow",
     listed: true,
     related: true,
@@ -132,7 +134,7 @@ export function becameLive(generation: string, options: LiveOptions = {}): LiveE
     at: options.at ?? NOW - HOUR_MS,
     sourceProfile: SOURCE_PROFILE,
     chain: options.chain ?? "first",
-    generation,
+    generation: asFingerprint(generation),
     issue: held.issue,
     expiresAt: held.expiresAt,
     signInEndsAt: options.signInEndsAt ?? null,
@@ -153,7 +155,8 @@ interface PlaceOptions {
 /** The event by which a profile was seen with a generation: the listed one of the main agent unless said otherwise. */
 export function wasSeen(generation: string, options: PlaceOptions = {}): LedgerEvent {
   const { store = "openclaw:main", profile = LISTED_PROFILE, issue = `${generation}/1`, at = NOW - HOUR_MS, terms } = options;
-  const placed = { kind: "seen", at, store, profile, generation, issue, surroundings: "as it was" } as const;
+  const names = { generation: asFingerprint(generation), issue: asFingerprint(issue), surroundings: surroundings() };
+  const placed = { kind: "seen", at, store, profile, ...names } as const;
   return terms === undefined ? placed : { ...placed, terms };
 }
 
@@ -197,7 +200,6 @@ export function planFor(situation: Situation): Plan {
   const orders: Orders = {
     ...noOrders,
     force: new Set(situation.force ?? []),
-    restarted: new Set(situation.restarted ?? []),
     adopt: situation.adopt === undefined ? null : { store: situation.adopt, profile: null },
   };
   return planSync({
@@ -207,6 +209,7 @@ export function planFor(situation: Situation): Plan {
     ledger: situation.ledger ?? emptyLedger,
     policy: { ...policy, ...situation.policy },
     orders,
+    restarted: new Set(situation.restarted ?? []),
     now: situation.now ?? NOW,
     clockJumped: situation.clockJumped ?? false,
   });
