@@ -26,16 +26,31 @@ export const REFRESH_WINDOW_MS = 10 * 60_000;
 
 export type SourceHold = "source-rolled-back" | "account-changed" | "account-unsettled";
 
+/** What exactly holds a login of the source; `describe/source.ts` has the words. */
+export type SourceHoldCause =
+  | "no-refresh-token"
+  | "other-kind"
+  | "other-account"
+  | "account-renamed"
+  | "earlier-sign-in"
+  | "account-unsettled"
+  | "older-login"
+  | "older-login-of-earlier-sign-in"
+  | "older-than-known"
+  | "older-access-token"
+  | "adoption-unfinished"
+  | "unseen-expired"
+  | "unseen-expires-earlier";
+
 /** What the source's content means (rules R1, R2, R4, R7a). */
 export type SourceVerdict =
   | { readonly kind: "missing" }
-  | { readonly kind: "unreadable"; readonly reason: string; readonly hint: string; readonly torn: boolean }
+  | { readonly kind: "unreadable"; readonly reason: string; readonly hint: string | null; readonly torn: boolean }
   | { readonly kind: "logged-out"; readonly replaced: Fingerprint | null; readonly timeLimit: boolean }
   /** Its program is refreshing it (`until`: looked at again then, epoch ms), or failed to: no logout, and no login. */
   | {
       readonly kind: "fenced";
       readonly reason: "source-refreshing" | "source-refresh-failed";
-      readonly explanation: string;
       /** The generation that it was to spend, as the fence says, else what it was last known to hold. */
       readonly lost: Fingerprint | null;
       readonly until: number | null;
@@ -70,7 +85,7 @@ export type SourceVerdict =
       readonly kind: "held";
       readonly held: HeldCredential;
       readonly reason: SourceHold;
-      readonly explanation: string;
+      readonly cause: SourceHoldCause;
       /** Whether the user's order makes it live; what is known to be spent cannot be forced into every agent. */
       readonly acceptable: boolean;
       readonly provenSignIn: boolean;
@@ -98,12 +113,7 @@ export function judgeSource(source: ObservedSource, context: Context): SourceVer
   const { held } = source.observed;
   switch (held.kind) {
     case "incomplete":
-      return {
-        kind: "unreadable",
-        reason: held.reason,
-        hint: "sign in again with the program that owns this login",
-        torn: false,
-      };
+      return { kind: "unreadable", reason: held.reason, hint: null, torn: false };
     case "absent":
       return { kind: "missing" };
     case "stub": {
@@ -131,9 +141,7 @@ function judgeFence(source: PresentSource, { fences, ledger }: Context): SourceV
   const lost = fence?.spends ?? (placement?.generation || null);
   const neverSent = fence !== null && fences.wasNeverSent(fence);
   const fenced = { kind: "fenced", lost, until, copy, neverSent, wasRestored } as const;
-  if (until !== null) return { ...fenced, reason: "source-refreshing", explanation: "its program is refreshing it" };
-  const explanation = "its program failed to refresh it, and put a mark in the place of its tokens";
-  return { ...fenced, reason: "source-refresh-failed", explanation };
+  return { ...fenced, reason: until === null ? "source-refresh-failed" : "source-refreshing" };
 }
 
 function copyOf({ kept }: PresentSource, live: Live): HeldCredential | null {
@@ -174,18 +182,13 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
   const live = liveOf(context.ledger, source.flow);
   const accepted = context.orders.force.has(source.store);
   if (held.credential.type === "oauth" && held.generation !== null && held.expiresAt === null) {
-    return {
-      kind: "unreadable",
-      reason: "the login has no expiry that can be read",
-      hint: "sign in again with the program that owns this login",
-      torn: false,
-    };
+    return { kind: "unreadable", reason: "the login has no expiry that can be read", hint: null, torn: false };
   }
-  const hold: Hold = (reason, explanation, { provenSignIn = false, acceptable = true } = {}) => ({
+  const hold: Hold = (reason, cause, { provenSignIn = false, acceptable = true } = {}) => ({
     kind: "held",
     held,
     reason,
-    explanation,
+    cause,
     acceptable,
     provenSignIn,
     adoptionPending: false,
@@ -201,12 +204,11 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
 
   if (live === null) return judgeFirst(source, held, context.ledger, hold, becomeLive);
   if (held.generation === null)
-    return judgeBare(source, held, live, context) ?? hold("account-changed", "the login lost its refresh token", spent);
+    return judgeBare(source, held, live, context) ?? hold("account-changed", "no-refresh-token", spent);
   if (held.generation === live.generation) {
     if (relateAccounts(source.observed.account, live.account) === "different") {
       if (accepted || context.policy.onAccountChange === "push") return becomeLive("account-switch", newChain(held.generation));
-      const explanation = "the account file names another account than when this login appeared";
-      return hold("account-changed", explanation, { provenSignIn: true });
+      return hold("account-changed", "account-renamed", { provenSignIn: true });
     }
     return judgeSameGeneration(held, live, accepted, context, hold, becomeLive);
   }
@@ -215,17 +217,16 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
   if (known !== undefined) {
     // A static secret is never spent, so that putting an earlier one back is the owner's own choice.
     if (held.credential.type !== "oauth" && !isOauth(live)) return becomeLive("rotation", known.chain);
-    if (known.chain === live.chain)
-      return hold("source-rolled-back", "the source holds an older generation: a restored backup", spent);
+    if (known.chain === live.chain) return hold("source-rolled-back", "older-login", spent);
     if (!accepted && missedAdoption(source, held, live, context.ledger)) {
-      const verdict = hold("source-rolled-back", "the source does not hold yet what was adopted");
+      const verdict = hold("source-rolled-back", "adoption-unfinished");
       return verdict.kind === "held" ? { ...verdict, adoptionPending: true } : verdict;
     }
     if (known.sequence < (context.ledger.chainLengths.get(known.chain) ?? 0)) {
-      return hold("source-rolled-back", "the source holds an older generation of another sign-in", spent);
+      return hold("source-rolled-back", "older-login-of-earlier-sign-in", spent);
     }
     if (accepted || context.policy.onAccountChange === "push") return becomeLive("account-switch", known.chain);
-    return hold("account-changed", "the source switched back to another sign-in", { provenSignIn: true });
+    return hold("account-changed", "earlier-sign-in", { provenSignIn: true });
   }
   return judgeUnknown(source, { ...held, generation: held.generation }, live, accepted, context, hold, becomeLive);
 }
@@ -243,22 +244,22 @@ function judgeFirst(
     if (source.kept?.copies.some(({ generation, issue }) => generation !== null && issue === held.issue) === true) {
       return {
         kind: "unreadable",
-        reason: "the login lost its refresh token, of which a copy is kept",
-        hint: `if the refresh cannot have reached the server, put all of it back: credsyncd restore --store ${shellWord(source.store)} --list - else sign in again with the program that owns this login`,
+        reason: "the login lost its refresh token, but credsyncd has a copy",
+        hint: `if the refresh never reached the server, restore all of it: credsyncd restore --store ${shellWord(source.store)} --list - else sign in again`,
         torn: false,
       };
     }
     return {
       kind: "unreadable",
       reason: "the login has an access token but no refresh token",
-      hint: "a follower cannot be a source: name the place of the full login in the config",
+      hint: "a copy cannot be a source: name the place of the full login in the config",
       torn: false,
     };
   }
   const known = ledger.generations.get(held.generation);
   if (known === undefined) return becomeLive("first-sight", newChain(held.generation));
   if (held.credential.type === "oauth" && known.sequence < (ledger.chainLengths.get(known.chain) ?? 0))
-    return hold("source-rolled-back", "the source holds an older generation of a login that is known from elsewhere", spent);
+    return hold("source-rolled-back", "older-than-known", spent);
   return becomeLive("first-sight", known.chain);
 }
 
@@ -272,7 +273,7 @@ function missedAdoption(source: PresentSource, held: HeldCredential, live: Live,
 
 type Hold = (
   reason: SourceHold,
-  explanation: string,
+  cause: SourceHoldCause,
   more?: { readonly provenSignIn?: boolean; readonly acceptable?: boolean },
 ) => SourceVerdict;
 
@@ -293,11 +294,10 @@ function judgeSameGeneration(
   // Of a token nothing but its end may change.
   const isExtended = held.credential.type === "token" && held.expiresAt !== live.expiresAt;
   if (held.issue === live.issue) return isExtended ? becomeLive("reissue", live.chain) : { kind: "live", held };
-  if (ledger.issues.has(held.issue))
-    return hold("source-rolled-back", "the source holds an older access token of the live generation", spent);
+  if (ledger.issues.has(held.issue)) return hold("source-rolled-back", "older-access-token", spent);
   const end = ends.of(held.expiresAt);
   if (accepted || !ends.isOver(end) || isLater(end, endOfLive(live, ends))) return becomeLive("reissue", live.chain);
-  return hold("source-rolled-back", "the source holds an expired access token that was never seen, under the live refresh token");
+  return hold("source-rolled-back", "unseen-expired");
 }
 
 function judgeUnknown(
@@ -313,7 +313,7 @@ function judgeUnknown(
   const signInEndsAt = held.credential.type === "oauth" ? held.credential.signInEndsAt : null;
   const changedKind = (held.credential.type === "oauth") !== isOauth(live);
   const accept = (): SourceVerdict => becomeLive("accepted", newChain(held.generation));
-  if (changedKind) return accepted ? accept() : hold("account-changed", "the login is of another kind than before");
+  if (changedKind) return accepted ? accept() : hold("account-changed", "other-kind");
 
   const { ends } = context;
   const changedAt = loginChangedAt(source, held, context.ledger);
@@ -325,7 +325,7 @@ function judgeUnknown(
       kind: "held",
       held,
       reason: "account-unsettled",
-      explanation: "a new login appeared; waiting a moment for its account to be written too",
+      cause: "account-unsettled",
       acceptable: true,
       provenSignIn: false,
       adoptionPending: false,
@@ -344,7 +344,7 @@ function judgeUnknown(
     const oneSided = (source.observed.account === null) !== (live.account === null);
     if (accepted) return accept();
     if ((differs || oneSided) && context.policy.onAccountChange === "hold") {
-      return hold("account-changed", "the source was signed in to another account", { provenSignIn: true });
+      return hold("account-changed", "other-account", { provenSignIn: true });
     }
     return becomeLive("sign-in", newChain(held.generation));
   }
@@ -356,7 +356,7 @@ function judgeUnknown(
     return becomeLive("rotation", live.chain, { unproven: isOauth(live) && (before === null || !isOfAccount) });
   }
   if (accepted) return accept();
-  return hold("source-rolled-back", "the source holds an unknown login that expires before what is known: an old copy");
+  return hold("source-rolled-back", "unseen-expires-earlier");
 }
 
 /** When the login itself changed (epoch ms): what stands beside it in the file may change every second. */

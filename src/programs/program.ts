@@ -30,6 +30,11 @@ export interface Program {
 
 /** What a person does with it, in words. */
 export interface ProgramWords {
+  readonly name: string;
+  /** Who uses the login in one of its stores. */
+  readonly user: string;
+  /** How that user keeps a login of their own. */
+  readonly keepOwn: (store: StoreName) => string;
   /** A use of the login that renews it. */
   readonly renew: string;
   /** How a token that does not rotate is replaced. */
@@ -37,7 +42,13 @@ export interface ProgramWords {
 }
 
 /** The words for a program that has none of its own. */
-export const usualWords: ProgramWords = { renew: "any request with it", newToken: "put a new one there" };
+export const usualWords: ProgramWords = {
+  name: "its program",
+  user: "this store",
+  keepOwn: () => "remove it from the targets in the config",
+  renew: "any request with it",
+  newToken: "put a new one there",
+};
 
 /** What stands under `source` or `targets` in the configuration: a `kind`, and what the program with that kind takes beside it. */
 export interface Entry {
