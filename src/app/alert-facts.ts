@@ -4,7 +4,7 @@ import type { SourceVerdict } from "../domain/source-verdict.js";
 import type { StoreName } from "../domain/store.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { refusedAgents } from "./refused.js";
-import { sourceProfile } from "./words.js";
+import { namesIn, sourceProfile } from "./words.js";
 import type { Config } from "../config/config.js";
 
 /** credsyncd's own state, where an alert is about no other store. */
@@ -27,8 +27,9 @@ export function factsOf(result: ReconcileResult): Facts {
   };
 }
 
-function flowsOf({ plan, observation, adoptions }: ReconcileResult): FlowFacts[] {
-  const { signIn } = observation.inventory.source;
+function flowsOf(result: ReconcileResult): FlowFacts[] {
+  const { plan, adoptions } = result;
+  const names = namesIn(result, true);
   return plan.flows.map((flow) => {
     const { head, source, adoption, restoration, live, suspect, reports } = flow;
     const failed = adoptions.some(({ store, error }) => store === head.store && error !== null);
@@ -36,7 +37,7 @@ function flowsOf({ plan, observation, adoptions }: ReconcileResult): FlowFacts[]
     const isHealing = adoption !== null || (restoration !== null && !failed);
     const shownProfile = sourceProfile(flow) === "" ? null : head.profile;
     const { store, profile } = head;
-    return { store, profile, shownProfile, verdict: source, isHealing, isSuspect: suspect, live, signIn, reports };
+    return { store, profile, shownProfile, verdict: source, isHealing, isSuspect: suspect, live, names, reports };
   });
 }
 

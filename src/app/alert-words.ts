@@ -1,9 +1,6 @@
 import { formatDuration } from "../domain/duration.js";
 import type { AlertKind, Condition } from "../domain/alerts.js";
-import { UNADOPTABLE } from "../domain/conditions.js";
-import { usualWords } from "../programs/program.js";
-import { programOf } from "../programs/registry.js";
-import { fencedHint, sourceHoldHint, suspectHint, holdHint, RESTORED, restoredHint, SUSPECT } from "./words.js";
+import { wordsOf } from "./words.js";
 
 /** What a person is told: what is wrong, since when, what it breaks, and what to do. */
 export interface AlertWords {
@@ -46,19 +43,20 @@ export function overWords(kind: AlertKind): string {
     case "unknown-origin":
     case "suspect":
     case "reverting":
-      return "it is not held any more";
+      return "it is not on hold any more";
     case "store-error":
     case "unsupported-store":
       return "the store is served again";
     case "drift":
-      return "it follows again, or needs not any more";
+      return "it follows the source again, or no longer has to";
     case "keep-warm-failed":
       return "the login was renewed in time";
   }
 }
 
 function describe(condition: Condition, now: number): AlertWords {
-  const { kind, store, explanation, hint } = condition;
+  const { kind, store, profile, reason, severity, explanation } = condition;
+  const hint = condition.hint ?? SIGN_IN;
   switch (kind) {
     case "expiring":
       return expiring(condition, now);
@@ -67,93 +65,87 @@ function describe(condition: Condition, now: number): AlertWords {
     case "sign-in-ends":
       return signInEnds(condition, now);
     case "logged-out":
-      return condition.profile !== null && condition.reason === "logged-out"
-        ? { message: `${explanation ?? "it is logged out"}; agents that use it fail`, hint: holdHint("logged-out", store) }
-        : loggedOut(condition, now);
+      if (profile !== null && reason === kind) return { message: sentences(explanation, "agents that use it fail"), hint };
+      return { message: sentences(explanation, untilEnd(condition, now)), hint };
     case "source-missing":
-      return { message: `nobody is signed in; ${untilEnd(condition, now)}`, hint: hint ?? SIGN_IN };
     case "source-unreadable":
-      return {
-        message: `the login cannot be read: ${explanation ?? "it is broken"}; ${untilEnd(condition, now)}`,
-        hint: condition.reason === LOST ? fencedHint(store, { until: null }, hint ?? SIGN_IN) : (hint ?? SIGN_IN),
-      };
+      return { message: sentences(explanation, untilEnd(condition, now)), hint };
     case "source-rolled-back":
     case "account-changed":
-      return {
-        message: `${explanation ?? "the source holds another login"}; nothing is pushed, and ${untilEnd(condition, now)}`,
-        hint: sourceHoldHint({ acceptable: condition.reason === null }, hint ?? SIGN_IN),
-      };
+      return { message: sentences(explanation, "credsyncd pushes nothing", untilEnd(condition, now)), hint };
     case "suspect":
-      if (condition.reason === LOST)
-        return { message: `${RESTORED}; ${untilEnd(condition, now)}`, hint: restoredHint(store, hint ?? SIGN_IN) };
-      return { message: SUSPECT, hint: suspectHint(hint ?? SIGN_IN) };
+      return { message: sentences(explanation, severity === "error" ? untilEnd(condition, now) : null), hint };
     case "target-newer":
     case "unknown-origin":
     case "reverting":
-      return {
-        message: `${explanation ?? kind}; it is held and does not follow the source`,
-        hint: hint ?? holdHint(kind, store, condition.reason !== UNADOPTABLE),
-      };
+      return { message: sentences(explanation, "it is on hold and does not follow the source"), hint };
     case "store-error":
-    case "unsupported-store":
-      return {
-        message:
-          store === "credsyncd"
-            ? `${explanation ?? "its own state cannot be used"}; nothing is pushed until it can`
-            : `${explanation ?? "it cannot be served"}; ${failedWriteText(condition)}`,
-        hint: hint ?? "credsyncd doctor",
-      };
+    case "unsupported-store": {
+      const effect = store === "credsyncd" ? "credsyncd pushes nothing until this works" : failedWriteText(condition);
+      return { message: sentences(explanation, effect), hint: condition.hint ?? "credsyncd doctor" };
+    }
     case "drift":
       return drift(condition, now);
     case "keep-warm-failed":
       return {
         message: `keepWarm did not renew the login: ${explanation ?? "its command had no effect"}`,
-        hint: hint ?? `run it by hand and see; a use of the login in its last 5 minutes, or later, renews it, too: ${use(store)}`,
+        hint: condition.hint ?? `run its command by hand. Any use in the last 5 minutes or later renews it, too: ${use(store)}`,
       };
   }
+}
+
+/** Joins what is wrong and what follows from it. */
+function sentences(...parts: readonly (string | null)[]): string {
+  const texts = parts.flatMap((part) => part ?? []);
+  return texts
+    .map((text, index) => (index === 0 ? text : text.replace(/^(?!credsyncd)./, (first) => first.toUpperCase())))
+    .join(". ");
 }
 
 /** What it means for a store that it fails now. */
 function failedWriteText({ reason }: Condition): string {
   switch (reason) {
     case "push":
-      return "it was not given the source's login, and its agent fails when its old one ends";
+      return "it did not get the login of the source, and its agent fails when its old one expires";
     case "mend":
-      return "it was not given the login that it should hold, and its own program may fail";
+      return "it did not get the login that it should have, and its own program may fail";
     default:
-      return "it is left behind at the next rotation";
+      return "it gets no new login until this works";
   }
 }
 
 function expiring({ store, reason, hint, endsAt }: Condition, now: number): AlertWords {
-  const left = `the access token ends in ${formatDuration((endsAt ?? now) - now)}`;
-  if (reason === LOST)
-    return { message: `${left}, and its refresh token was lost; then every agent fails`, hint: hint ?? SIGN_IN };
-  if (reason === "static") return { message: `${left}, and cannot be renewed; then every agent fails`, hint: newToken(store) };
-  if (reason === "sign-in-over")
-    return {
-      message: `${left}, and the sign-in no later, so that no use renews it; then every agent fails`,
-      hint: hint ?? SIGN_IN,
-    };
-  return {
-    message: `${left} and was not renewed yet; agents that hold no refresh token fail then, unless it is used before`,
-    hint: `use it once in its last 5 minutes: ${use(store)}`,
-  };
+  const left = `the access token expires in ${formatDuration((endsAt ?? now) - now)}`;
+  const effect = "then every agent fails";
+  switch (reason) {
+    case LOST:
+      return { message: sentences(`${left}, and its refresh token is lost`, effect), hint: hint ?? SIGN_IN };
+    case "static":
+      return { message: sentences(`${left} and cannot be renewed`, effect), hint: wordsOf(store).newToken };
+    case "sign-in-over":
+      return { message: sentences(`${left}, and so does the sign-in`, `no use renews it, and ${effect}`), hint: hint ?? SIGN_IN };
+    default:
+      return {
+        message: `${left}, and nobody has renewed it yet. Agents without a refresh token fail then`,
+        hint: `use it once in its last 5 minutes: ${use(store)}`,
+      };
+  }
 }
 
 function expired({ store, reason, hint, endsAt }: Condition, now: number): AlertWords {
-  const ago = `the access token ended ${formatDuration(now - (endsAt ?? now))} ago`;
+  const ago = `the access token expired ${formatDuration(now - (endsAt ?? now))} ago`;
+  const effect = "every agent fails";
   switch (reason) {
     case "static":
-      return { message: `${ago} and cannot be renewed; every agent fails`, hint: newToken(store) };
+      return { message: sentences(`${ago} and cannot be renewed`, effect), hint: wordsOf(store).newToken };
     case LOST:
-      return { message: `${ago}, and its refresh token was lost; every agent fails`, hint: hint ?? SIGN_IN };
+      return { message: sentences(`${ago}, and its refresh token is lost`, effect), hint: hint ?? SIGN_IN };
     case "sign-in-over":
-      return { message: `${ago}, and so did the sign-in; every agent fails`, hint: hint ?? SIGN_IN };
+      return { message: sentences(`${ago}, and so did the sign-in`, effect), hint: hint ?? SIGN_IN };
     default:
       return {
-        message: `${ago} for want of use; the sign-in still holds, so that one use renews it, and agents that hold no refresh token fail until then`,
-        hint: `no new sign-in is needed, use it once: ${use(store)}`,
+        message: `${ago}. The sign-in is still valid, but agents without a refresh token fail until you renew it`,
+        hint: `renew it: ${use(store)}`,
       };
   }
 }
@@ -162,37 +154,26 @@ function signInEnds({ hint, endsAt }: Condition, now: number): AlertWords {
   const end = endsAt ?? now;
   const message =
     end > now
-      ? `the sign-in itself ends in ${formatDuration(end - now)}; no refresh extends it, and then every agent fails`
-      : `the sign-in itself ended ${formatDuration(now - end)} ago; nothing can renew the login any more`;
+      ? `the sign-in expires in ${formatDuration(end - now)}. No refresh extends it, and then every agent fails`
+      : `the sign-in expired ${formatDuration(now - end)} ago. Nothing can renew the login`;
   return { message, hint: hint ?? SIGN_IN };
 }
 
-function loggedOut(condition: Condition, now: number): AlertWords {
-  const why = condition.reason === "time-limit" ? "the sign-in reached its end" : "the login was logged out";
-  return { message: `${why}; ${untilEnd(condition, now)}`, hint: condition.hint ?? SIGN_IN };
-}
-
-function drift({ store, reason, explanation, hint, endsAt }: Condition, now: number): AlertWords {
-  if (explanation !== null)
-    return { message: `${explanation}; it does not follow the source`, hint: hint ?? holdHint(reason ?? "", store) };
-  const breaks = endsAt !== null && endsAt <= now ? "its agent may fail now" : "its agent fails when its old login ends";
-  return {
-    message: `it does not hold the source's login${reason === null || reason === "behind" ? "" : ` (${reason})`}; ${breaks}`,
-    hint: hint ?? "see why: credsyncd sync",
-  };
+function drift({ reason, explanation, hint, endsAt }: Condition, now: number): AlertWords {
+  const next = hint ?? "see why: credsyncd sync";
+  if (explanation !== null) return { message: sentences(explanation, "it does not follow the source"), hint: next };
+  const why = reason === null || reason === "behind" ? "" : ` (${reason})`;
+  const effect = endsAt !== null && endsAt <= now ? "its agent may fail now" : "its agent fails when its old login expires";
+  return { message: sentences(`it does not have the login of the source${why}`, effect), hint: next };
 }
 
 function untilEnd({ endsAt }: Condition, now: number): string {
-  if (endsAt === null) return "the agents keep what they hold";
+  if (endsAt === null) return "agents keep the logins that they have";
   return endsAt > now
-    ? `the agents can use what they hold for ${formatDuration(endsAt - now)} more`
-    : `what the agents hold ended ${formatDuration(now - endsAt)} ago`;
+    ? `agents can use their logins for ${formatDuration(endsAt - now)} more`
+    : `the logins of the agents expired ${formatDuration(now - endsAt)} ago`;
 }
 
 function use(store: string): string {
-  return (programOf(store)?.words ?? usualWords).renew;
-}
-
-function newToken(store: string): string {
-  return (programOf(store)?.words ?? usualWords).newToken;
+  return wordsOf(store).renew;
 }

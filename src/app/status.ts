@@ -2,6 +2,9 @@ import { join } from "node:path";
 import * as z from "zod/mini";
 import type { Config } from "../config/config.js";
 import { isTime } from "../domain/clock.js";
+import type { Names } from "../domain/describe/description.js";
+import { describeSource } from "../domain/describe/source.js";
+import { describeRemoved, describeTarget } from "../domain/describe/target.js";
 import { StoreError } from "../domain/errors.js";
 import type { Finding } from "../domain/inventory.js";
 import { displayGeneration, placementKey, splitKey, type LedgerState } from "../domain/ledger.js";
@@ -29,8 +32,7 @@ import { refusedAgents } from "./refused.js";
 import { turnsIn } from "./turns.js";
 import { unusedProfiles, type UnusedProfile } from "./unused.js";
 import { gatewayStatus, lagReasons, leftBehind, type Lag } from "./lag.js";
-import { shellWord } from "../domain/shell-word.js";
-import { fencedHint, sourceHoldHint, suspectHint, holdHint, RESTORED, waitText, restoredHint, SUSPECT } from "./words.js";
+import { namesIn } from "./words.js";
 
 const moment = z.number().check(z.refine(isTime));
 const lagShape = z.object({
@@ -109,11 +111,12 @@ export async function statusOf(
   const stores: StoreStatus[] = [];
   const byStore = groupByStore(result.plan.reports);
   const unused = unusedProfiles(result);
+  const names = namesIn(result, daemon.running);
   const sendsFrom = turnsIn(result, now);
   const refused = new Map(refusedAgents(result).map((agent) => [agent.store, agent]));
   const [first, ...others] = result.plan.flows;
-  const source = sourceStatus(first, result, { config, daemon }, now);
-  const sources = [source, ...others.map((flow) => sourceStatus(flow, result, { config, daemon }, now))];
+  const source = sourceStatus(first, result, { config, names }, now);
+  const sources = [source, ...others.map((flow) => sourceStatus(flow, result, { config, names }, now))];
   const own = new Set(result.observation.inventory.source.stores.map(({ name }) => name));
   const { signal } = new AbortController();
   const actives = await mapConcurrently(result.observation.reads, READS_AT_ONCE, ({ target, error }) =>
@@ -135,7 +138,7 @@ export async function statusOf(
       profiles: [
         ...sources.flatMap((source) => (source.store === store.name ? canonicalProfile(source) : [])),
         ...(byStore.get(store.name) ?? []).flatMap((report) =>
-          profileStatus(report, result, daemon).map((status) => withUse({ ...status, sends: sendsFrom(report) }, report, unused)),
+          profileStatus(report, result, names).map((status) => withUse({ ...status, sends: sendsFrom(report) }, report, unused)),
         ),
       ],
       active,
@@ -162,7 +165,7 @@ export async function statusOf(
       sameAs: null,
     });
   }
-  const shown = withRemoved(withInheritance(stores, result.observation.reads), result);
+  const shown = withRemoved(withInheritance(stores, result.observation.reads), result, names);
   return {
     schemaVersion: 1,
     at: iso(now),
@@ -216,7 +219,7 @@ async function readActive(store: CredentialStore, signal: AbortSignal): Promise<
 function sourceStatus(
   flow: Plan,
   { observation, ledger }: ReconcileResult,
-  { config, daemon }: { readonly config: Config; readonly daemon: DaemonStatus },
+  { config, names }: { readonly config: Config; readonly names: Names },
   now: number,
 ): SourceStatus {
   const { head } = flow;
@@ -226,57 +229,22 @@ function sourceStatus(
   // What was put back may be said to end later than it does.
   const isRestored = flow.source.kind === "restored";
   const expiresAt = isRestored ? (flow.live?.expiresAt ?? null) : (held?.expiresAt ?? null);
+  const { state, reason, explanation, hint } = describeSource(flow, names);
   const signInEndsAt = held?.credential.type === "oauth" ? held.credential.signInEndsAt : null;
   return {
     store: head.store,
     path: (read?.store ?? observation.inventory.source.stores[0]).path,
     profile: head.profile,
     type: held?.credential.type ?? null,
-    state: sourceState(flow, config, now),
-    ...sourceNotes(flow, observation.inventory.source.signIn, daemon),
+    state: state === "ok" ? stateAt(expiresAt, config, now) : state,
+    reason,
+    explanation,
+    hint,
     generation: displayGeneration(ledger, flow.source.kind === "restored" ? flow.source.lost : (held?.generation ?? null)),
     expiresAt: expiresAt === null ? null : iso(expiresAt),
     signInEndsAt: signInEndsAt === null ? null : iso(signInEndsAt),
     account: maskEmail(stored?.account?.email ?? null),
   };
-}
-
-type Notes = Pick<SourceStatus, "reason" | "explanation" | "hint">;
-
-/** What there is to say of the source: one word for scripts, why, and what a person does about it. */
-function sourceNotes({ head, source, adoption, restoration, suspect }: Plan, signIn: string, daemon: DaemonStatus): Notes {
-  switch (source.kind) {
-    case "held": {
-      if (adoption !== null) break;
-      return { reason: source.reason, explanation: source.explanation, hint: sourceHoldHint(source, signIn) };
-    }
-    case "fenced": {
-      const { reason, explanation } = source;
-      if (adoption !== null) break;
-      if (restoration?.share === "full") return { reason, explanation, hint: doneBy(daemon, "puts it back from a copy") };
-      if (restoration === null) return { reason, explanation, hint: fencedHint(head.store, source, signIn) };
-      return { reason, explanation, hint: doneBy(daemon, "puts its access token back from a copy") };
-    }
-    case "restored":
-      return { reason: "source-refresh-failed", explanation: RESTORED, hint: restoredHint(head.store, signIn) };
-    case "unreadable":
-      return { reason: null, explanation: source.reason, hint: source.hint };
-    case "live":
-    case "becomes-live":
-      if (suspect) return { reason: "suspect", explanation: SUSPECT, hint: suspectHint(signIn) };
-      return { reason: null, explanation: null, hint: null };
-    case "missing":
-    case "logged-out":
-      if (adoption !== null) break;
-      return { reason: null, explanation: null, hint: `sign in: ${signIn}` };
-  }
-  const explanation = `the newer login of ${adoption.candidate.target.store} is to take its place`;
-  return { reason: null, explanation, hint: doneBy(daemon, "writes it") };
-}
-
-/** Who does what is to be done. */
-function doneBy({ running }: DaemonStatus, what: string): string {
-  return running ? `the daemon ${what}; or run: credsyncd sync` : "no daemon runs that would do it; run: credsyncd sync";
 }
 
 /** How a profile of the source stands among the others of its store. */
@@ -286,24 +254,10 @@ function canonicalProfile({ profile, type, state, generation, expiresAt }: Sourc
   return [{ profile, type, binding: "follow", state: "source", generation, expiresAt, ...nothing }];
 }
 
-function sourceState({ source, live }: Plan, config: Config, now: number): SourceState {
-  switch (source.kind) {
-    case "missing":
-    case "logged-out":
-    case "unreadable":
-      return source.kind;
-    case "fenced":
-      return source.until === null ? "logged-out" : "refreshing";
-    case "live":
-    case "becomes-live":
-    case "restored":
-    case "held": {
-      const expiresAt = source.kind === "restored" ? (live?.expiresAt ?? null) : source.held.expiresAt;
-      if (expiresAt === null) return "ok";
-      if (expiresAt <= now) return "expired";
-      return expiresAt - now <= config.alerts.expiringWithinMs ? "expiring" : "ok";
-    }
-  }
+function stateAt(expiresAt: number | null, config: Config, now: number): SourceState {
+  if (expiresAt === null) return "ok";
+  if (expiresAt <= now) return "expired";
+  return expiresAt - now <= config.alerts.expiringWithinMs ? "expiring" : "ok";
 }
 
 /** The true end of what a target holds (epoch ms), where it was written with a margin. */
@@ -325,84 +279,37 @@ function withUse(status: ProfileStatus, { target }: TargetReport, unused: Readon
   return { ...status, used: false, sends: null, reason: "unused", explanation, hint };
 }
 
-function profileStatus(report: TargetReport, { ledger }: ReconcileResult, daemon: DaemonStatus): ProfileStatus[] {
-  const { target, verdict } = report;
-  if (verdict?.kind === "unrelated") return [];
+function profileStatus(report: TargetReport, { ledger }: ReconcileResult, names: Names): ProfileStatus[] {
+  const { target } = report;
+  const { state, reason, explanation, hint } = describeTarget(report, names);
+  if (state === "unrelated") return [];
   const held = target.held.kind === "credential" ? target.held : null;
   const endsAt = trueEnd(report, ledger);
   const known = knownGeneration(target.held, ledger);
-  const common = {
-    profile: target.profile,
-    type: held?.credential.type ?? (target.held.kind === "fence" ? "oauth" : null),
-    binding: target.binding,
-    generation: displayGeneration(ledger, known?.fingerprint ?? held?.generation ?? null),
-    expiresAt: endsAt === null ? null : iso(endsAt),
-    hides: null,
-    used: true,
-    sends: null,
-  };
-  if (verdict === null) return [{ ...common, state: "separate", reason: null, explanation: null, hint: null }];
-  switch (verdict.kind) {
-    case "in-sync": {
-      const byHalves = held?.credential.type === "oauth" && held.generation === null && target.share === "full";
-      return [
-        {
-          ...common,
-          state: "in-sync",
-          reason: byHalves ? "suspect" : null,
-          explanation: byHalves ? "it was given the access token alone, until the source's login is refreshed" : null,
-          hint: null,
-        },
-      ];
-    }
-    case "absent": {
-      const explanation = "it was logged out there, and is not made again by itself";
-      return [
-        {
-          ...common,
-          state: "absent",
-          reason: "removed",
-          explanation,
-          hint: `make it again with: credsyncd sync --force ${shellWord(target.store)}`,
-        },
-      ];
-    }
-    case "write":
-      return [
-        {
-          ...common,
-          state: "drift",
-          reason: target.held.kind === "fence" ? "refresh-failed" : "behind",
-          explanation:
-            target.held.kind === "fence" ? "its program failed to refresh it, and lost its tokens" : "it is to be written",
-          hint: doneBy(daemon, "writes it"),
-        },
-      ];
-    case "drift":
-      return [
-        {
-          ...common,
-          state: "drift",
-          reason: verdict.reason,
-          explanation: verdict.until === null ? null : waitText(verdict.reason),
-          hint: null,
-        },
-      ];
-    case "hold":
-      return [
-        {
-          ...common,
-          state: "held",
-          reason: verdict.reason,
-          explanation: verdict.explanation,
-          hint: holdHint(verdict.reason, target.store, verdict.adoptable),
-        },
-      ];
-  }
+  return [
+    {
+      profile: target.profile,
+      type: held?.credential.type ?? (target.held.kind === "fence" ? "oauth" : null),
+      binding: target.binding,
+      state,
+      reason,
+      explanation,
+      hint,
+      generation: displayGeneration(ledger, known?.fingerprint ?? held?.generation ?? null),
+      expiresAt: endsAt === null ? null : iso(endsAt),
+      hides: null,
+      used: true,
+      sends: null,
+    },
+  ];
 }
 
 /** Says of a profile that followed and is not there any more that it is not; its agent may have no login at all. */
-function withRemoved(stores: readonly StoreStatus[], { ledger, observation, plan }: ReconcileResult): StoreStatus[] {
+function withRemoved(
+  stores: readonly StoreStatus[],
+  { ledger, observation, plan }: ReconcileResult,
+  names: Names,
+): StoreStatus[] {
   const readOf = new Map(observation.reads.map((read) => [read.target.store.name, read]));
   const heads = new Set(plan.flows.map(({ head }) => placementKey(head.store, head.profile)));
   const removed = new Map<StoreName, ProfileStatus[]>();
@@ -411,7 +318,7 @@ function withRemoved(stores: readonly StoreStatus[], { ledger, observation, plan
     const read = readOf.get(store);
     if (generation === "" || heads.has(key) || read?.snapshot == null || read.target.binding !== "follow") continue;
     if (!read.snapshot.profiles.some(({ id }) => id === profile))
-      removed.set(store, [...(removed.get(store) ?? []), removedProfile(store, profile, read.target.origin.era)]);
+      removed.set(store, [...(removed.get(store) ?? []), removedProfile(store, profile, read.target.origin.era, names)]);
   }
   if (removed.size === 0) return [...stores];
   return stores.map((status) => {
@@ -422,22 +329,10 @@ function withRemoved(stores: readonly StoreStatus[], { ledger, observation, plan
   });
 }
 
-function removedProfile(store: StoreName, profile: ProfileId, era: string | null): ProfileStatus {
-  const make = `, or have it made: create: "always" in the config, then: credsyncd sync --force ${shellWord(store)}`;
-  return {
-    profile,
-    type: null,
-    binding: "follow",
-    state: "absent",
-    reason: "removed",
-    explanation: "it followed the source, and its program or its owner removed it",
-    hint: `where that was not meant, sign in there${era === "json" ? make : ""}`,
-    generation: null,
-    expiresAt: null,
-    hides: null,
-    used: true,
-    sends: null,
-  };
+function removedProfile(store: StoreName, profile: ProfileId, era: string | null, names: Names): ProfileStatus {
+  const { state, reason, explanation, hint } = describeRemoved(store, era === "json", names);
+  const nothing = { type: null, generation: null, expiresAt: null, hides: null, used: true, sends: null };
+  return { profile, binding: "follow", state, reason, explanation, hint, ...nothing };
 }
 
 function summarize(stores: readonly StoreStatus[]): Pick<StatusReport, "summary" | "unused"> {

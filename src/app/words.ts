@@ -1,12 +1,12 @@
-import type { Finding } from "../domain/inventory.js";
+import type { Names, StoreNames } from "../domain/describe/description.js";
+import type { Finding, Inventory } from "../domain/inventory.js";
 import { flowId } from "../domain/ledger.js";
 import type { Plan } from "../domain/plan.js";
-import { shellWord } from "../domain/shell-word.js";
-import type { SourceVerdict } from "../domain/source-verdict.js";
-import { agentId } from "../domain/switch.js";
+import type { CredentialStore, StoreName } from "../domain/store.js";
 import type { Stuck } from "../io/owner-lock.js";
 import type { CommandOutcome } from "../io/run-command.js";
-import { programOf } from "../programs/registry.js";
+import { usualWords, type ProgramWords } from "../programs/program.js";
+import { hasNamelessLogin, programOf } from "../programs/registry.js";
 
 /** What a person does about what credsyncd is done with and cannot remove. */
 export const stuckHints = {
@@ -33,81 +33,33 @@ export function findingText(kind: Finding["kind"]): string {
   }
 }
 
-/** What a person does about a login that the source holds and that is not handed on; `signIn` is the command. */
-export function sourceHoldHint({ acceptable }: { readonly acceptable: boolean }, signIn: string): string {
-  return acceptable
-    ? "accept it with: credsyncd sync --force - or sign in again with the login that the agents should have"
-    : `sign in: ${signIn} - or take the login of an agent that has the newer one: credsyncd adopt STORE`;
-}
-
-/** Why the live login is suspect. */
-export const SUSPECT =
-  "an agent failed to refresh this very login, so that it may be spent: until it is refreshed, agents are given its access token alone";
-
-/** What a person does about a suspect login; `signIn` is the command. */
-export function suspectHint(signIn: string): string {
-  return `use the source's program once, so that it refreshes; where that fails, sign in: ${signIn}`;
-}
-
-/** What became of a source whose program failed to refresh it. */
-export const RESTORED =
-  "its program failed to refresh it and lost its tokens; its access token alone was put back, since the refresh token may be spent";
-
-/** What a person does about that; `signIn` is the command. */
-export function restoredHint(store: string, signIn: string): string {
-  return `before the access token ends, sign in: ${signIn} - or, if the refresh cannot have reached the server, put all of it back: credsyncd sync --force ${shellWord(store)}`;
-}
-
-/** What a person does about a source that is fenced; `signIn` is the command. */
-export function fencedHint(
-  store: string,
-  { until }: Pick<Extract<SourceVerdict, { kind: "fenced" }>, "until">,
-  signIn: string,
-): string {
-  if (until !== null) return "it is looked at again by itself";
-  return `take the login of an agent that has one: credsyncd adopt STORE - or put its copy back: credsyncd restore --store ${shellWord(store)} --list - or sign in: ${signIn}`;
-}
-
-/** Why a profile is not written yet, in words. */
-export function waitText(reason: string): string {
-  switch (reason) {
-    case "refreshing":
-      return "its program, or another agent's, is refreshing this login";
-    case "re-asserting":
-      return "another program undid what was written there; it is written again in a moment";
-    default:
-      return "nothing can be pushed from the source";
-  }
-}
-
-/** What a person does where there is no store but the source. */
+/** No store follows, and what a person does about it. */
+export const NO_STORE = "no agents found that could use this login";
 export const NO_STORE_HINT = "name OpenClaw's directory in the config: targets, stateDir; or set OPENCLAW_STATE_DIR";
 
-/** What a person does about a hold. */
-export function holdHint(reason: string, store: string, adoptable = true): string {
-  switch (reason) {
-    case "target-newer":
-      if (!adoptable)
-        return `sign in again with the source's program, which every agent then follows - or overwrite it with: credsyncd sync --force ${shellWord(store)}`;
-      return `accept its login with: credsyncd adopt ${shellWord(store)} - or overwrite it with: credsyncd sync --force ${shellWord(store)}`;
-    case "unknown-origin":
-      return `list the profile in the config (profiles) if it is a copy, ${pinHint(store)} if it is not, or overwrite it with: credsyncd sync --force ${shellWord(store)}`;
-    case "reverting":
-      return `see which program writes it; try again with: credsyncd sync --force ${shellWord(store)}`;
-    case "moves-pinned":
-      return `give the pinned agent's login another profile id, which only it has; or let it be moved: credsyncd sync --force ${shellWord(store)}`;
-    case "another-account":
-      return `${pinHint(store)}, or sign in there with the source's account`;
-    default:
-      return `sign in there again, or ${pinHint(store)}`;
-  }
+/** Returns the words for the program of a store. */
+export function wordsOf(store: StoreName): ProgramWords {
+  return programOf(store)?.words ?? usualWords;
 }
 
-/** How a store is left its own login; only OpenClaw's belong to agents. */
-function pinHint(store: string): string {
-  return programOf(store)?.hasAgents === true
-    ? `set the agent to pinned (agents: { "${agentId(store)}": "pinned" })`
-    : "take it out of the config (targets)";
+interface Look {
+  readonly observation: {
+    readonly inventory: {
+      readonly source: Pick<Inventory["source"], "signIn"> & { readonly stores: readonly [Named, ...Named[]] };
+    };
+  };
+}
+
+type Named = Pick<CredentialStore, "name">;
+
+/** Returns what a user calls the source and the stores that a look found. */
+export function namesIn({ observation }: Look, isDaemonRunning: boolean): Names {
+  const { stores, signIn } = observation.inventory.source;
+  const of = (store: StoreName): StoreNames => {
+    const { name, user, keepOwn } = wordsOf(store);
+    return { store: hasNamelessLogin(store) ? name : store, program: name, user, keepOwn: keepOwn(store) };
+  };
+  return { source: of(stores[0].name).store, signIn, isDaemonRunning, of };
 }
 
 /** Why a command failed, in words. */

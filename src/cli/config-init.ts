@@ -9,6 +9,9 @@ import { compose } from "../app/compose.js";
 import { maskEmail } from "../app/status.js";
 import { unusedProfiles } from "../app/unused.js";
 import { commandEnvironment } from "../app/system.js";
+import type { Names } from "../domain/describe/description.js";
+import { describeSource } from "../domain/describe/source.js";
+import { describeTarget } from "../domain/describe/target.js";
 import { Failure } from "../domain/errors.js";
 import { placementKey } from "../domain/ledger.js";
 import { noOrders, type Binding } from "../domain/observation.js";
@@ -20,7 +23,7 @@ import { errnoOf } from "../io/system-error.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { Questioner } from "./ask.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode, type Output } from "./output.js";
-import { sourceProfile, findingText } from "../app/words.js";
+import { namesIn, sourceProfile, findingText } from "../app/words.js";
 import type { TargetReport } from "../domain/target-verdict.js";
 import { programOf } from "../programs/registry.js";
 
@@ -72,13 +75,14 @@ async function create(path: string, text: string): Promise<void> {
 function overview(result: ReconcileResult, { paint }: Output): string {
   const { observation, plan } = result;
   const unused = unusedProfiles(result);
+  const names = namesIn(result, false);
   const rows = [["STORE", "PROFILE", "TYPE", "ACCOUNT", "WITH THIS CONFIGURATION"].map((title) => paint("dim", title))];
-  for (const flow of plan.flows) rows.push([flow.head.store, sourceProfile(flow), "", "", sourceLine(flow)]);
+  for (const flow of plan.flows) rows.push([flow.head.store, sourceProfile(flow), "", "", sourceLine(flow, names)]);
   for (const report of plan.reports) {
     const { target } = report;
     const type = target.held.kind === "credential" ? target.held.credential.type : target.held.kind;
-    const isUnused = unused.has(placementKey(target.store, target.profile));
-    const what = isUnused ? `${intention(report)}; this OpenClaw does not use it` : intention(report);
+    const notUsed = unused.get(placementKey(target.store, target.profile))?.explanation;
+    const what = `${intention(report, names)}${notUsed === undefined ? "" : `; ${notUsed}`}`;
     rows.push([target.store, target.profile, type, accountOf(report, result), what]);
   }
   const reported = new Set(plan.reports.map(({ target }) => target.store));
@@ -93,23 +97,9 @@ function overview(result: ReconcileResult, { paint }: Output): string {
   return table(rows);
 }
 
-function sourceLine({ source }: Plan): string {
-  switch (source.kind) {
-    case "live":
-    case "becomes-live":
-    case "restored":
-      return "the source";
-    case "missing":
-      return "the source; not signed in yet";
-    case "logged-out":
-      return "the source; logged out";
-    case "fenced":
-      return `the source; ${source.explanation}`;
-    case "unreadable":
-      return `the source; unreadable: ${source.reason}`;
-    case "held":
-      return `the source; held: ${source.explanation}`;
-  }
+function sourceLine(flow: Plan, names: Names): string {
+  const { explanation } = describeSource(flow, names);
+  return explanation === null ? "the source" : `the source; ${explanation}`;
 }
 
 function accountOf({ target }: TargetReport, { observation }: ReconcileResult): string {
@@ -118,22 +108,22 @@ function accountOf({ target }: TargetReport, { observation }: ReconcileResult): 
   return maskEmail(stored?.account?.email ?? null) ?? "";
 }
 
-function intention({ verdict }: TargetReport): string {
-  switch (verdict?.kind) {
-    case undefined:
-      return "left alone";
+function intention(report: TargetReport, names: Names): string {
+  const { state, reason, explanation } = describeTarget(report, names);
+  const because = explanation === null ? "" : `: ${explanation}`;
+  if (report.verdict?.kind === "write")
+    return `follows: credsyncd would write it${report.verdict.backup ? ", with a backup" : ""}`;
+  switch (state) {
+    case "separate":
     case "unrelated":
-      return "left alone: not this source's";
+      return `left alone${because}`;
     case "in-sync":
       return "follows, in sync";
-    case "absent":
-      return "absent";
-    case "write":
-      return verdict.backup ? "follows: would be overwritten, with a backup" : "follows: would be written";
     case "drift":
-      return `follows: waits (${verdict.reason})`;
-    case "hold":
-      return `held: ${verdict.explanation}`;
+      return `follows: waits${because === "" ? ` (${reason ?? ""})` : because}`;
+    case "absent":
+    case "held":
+      return `${state}${because}`;
   }
 }
 
@@ -148,12 +138,15 @@ async function askAll(result: ReconcileResult, config: Config): Promise<Choices>
   const questioner = new Questioner();
   let share: Share | null = null;
   try {
-    for (const { target, verdict } of result.plan.reports) {
+    const names = namesIn(result, false);
+    for (const report of result.plan.reports) {
+      const { target, verdict } = report;
       if (verdict?.kind !== "hold" || profiles.has(target.profile)) continue;
       const agent = target.store.slice(target.store.indexOf(":") + 1);
       if (Object.hasOwn(agents, agent)) continue;
+      const { explanation } = describeTarget(report, names);
       const answer = await questioner.ask(
-        `${target.store} ${target.profile}: ${verdict.explanation}.\n  (f)ollow: it is a copy of the source's login, here and in every agent  (p)in: this agent has an account of its own  (h)old: decide later`,
+        `${target.store} ${target.profile}: ${explanation ?? ""}.\n  (f)ollow: it is a copy of the source's login, here and in every agent  (p)in: this agent has an account of its own  (h)old: decide later`,
         "h",
       );
       if (answer.startsWith("f")) profiles.add(target.profile);

@@ -11,7 +11,7 @@ import { Failure } from "../domain/errors.js";
 import { FilesOfALook } from "../io/regular-file.js";
 import { lookNow } from "./status-look.js";
 import { exitCodes, openOutput, table, type Colour, type CommonOptions, type ExitCode, type Output } from "./output.js";
-import { NO_STORE_HINT, findingText } from "../app/words.js";
+import { NO_STORE, NO_STORE_HINT, findingText } from "../app/words.js";
 import { programOf, hasNamelessLogin } from "../programs/registry.js";
 
 export interface StatusOptions extends CommonOptions {
@@ -222,7 +222,7 @@ function ago(time: string, now: number): string {
 }
 
 function summaryLines({ stores, unused, summary }: StatusReport, { paint }: Output): string[] {
-  if (stores.length === 0) return ["there is no store but the source", `  ${paint("dim", NO_STORE_HINT)}`];
+  if (stores.length === 0) return [NO_STORE, `  ${paint("dim", NO_STORE_HINT)}`];
   const parts = [`${String(summary.inSync)} of ${String(summary.stores)} stores in sync`];
   if (unused.length > 0) parts.push(`${String(unused.length)} of them with profiles that OpenClaw does not use`);
   if (summary.drift > 0) parts.push(`${String(summary.drift)} behind`);

@@ -17,17 +17,10 @@ import { tidily } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
 import { warnOfUnmatched } from "./unmatched.js";
-import {
-  fencedHint,
-  sourceHoldHint,
-  suspectHint,
-  holdHint,
-  RESTORED,
-  NO_STORE_HINT,
-  waitText,
-  restoredHint,
-  SUSPECT,
-} from "../app/words.js";
+import { namesIn, NO_STORE, NO_STORE_HINT } from "../app/words.js";
+import { describeSource, describeSuspect } from "../domain/describe/source.js";
+import { describeTarget } from "../domain/describe/target.js";
+import type { Names } from "../domain/describe/description.js";
 import type { TargetReport } from "../domain/target-verdict.js";
 import { programOf } from "../programs/registry.js";
 
@@ -160,6 +153,12 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
   );
   const findings = observation.inventory.findings.flatMap(({ store, error }) => (error === null ? [] : [{ store, error }]));
   const [source, ...others] = plan.flows;
+  const names = namesIn(result, true);
+  const described = plan.reports.map((report) => {
+    const { reason, explanation, hint } = describeTarget(report, names);
+    const { store, profile } = report.target;
+    return { verdict: report.verdict, store, profile, reason: reason ?? "", explanation: explanation ?? "", hint: hint ?? "" };
+  });
   return {
     schemaVersion: 1,
     writes: dryRun
@@ -169,23 +168,10 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
             ? { store, profiles, result: "written" }
             : { store, profiles, result: "failed", error: error.message, hint: error.hint },
         ),
-    holds: plan.reports.flatMap(({ target, verdict }) =>
-      verdict?.kind === "hold"
-        ? [
-            {
-              store: target.store,
-              profile: target.profile,
-              reason: verdict.reason,
-              explanation: verdict.explanation,
-              hint: holdHint(verdict.reason, target.store, verdict.adoptable),
-            },
-          ]
-        : [],
-    ),
-    waits: plan.reports.flatMap(({ target: { store, profile }, verdict }) => {
+    holds: described.flatMap(({ verdict, ...hold }) => (verdict?.kind === "hold" ? [hold] : [])),
+    waits: described.flatMap(({ verdict, store, profile, reason, explanation }) => {
       if (verdict?.kind !== "drift" || verdict.until === null) return [];
-      const { reason, until } = verdict;
-      return [{ store, profile, reason, explanation: waitText(reason), until: new Date(until).toISOString() }];
+      return [{ store, profile, reason, explanation, until: new Date(verdict.until).toISOString() }];
     }),
     errors: [...readErrors, ...findings, ...refusedAgents(result)].map(({ store, error }) => ({
       store,
@@ -193,8 +179,8 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
       hint: error.hint,
     })),
     unused: [...unusedProfiles(result).values()],
-    source: sourceReport(source, result),
-    sources: [source, ...others].map((flow) => sourceReport(flow, result)),
+    source: sourceReport(source, names, result),
+    sources: [source, ...others].map((flow) => sourceReport(flow, names, result)),
     following: plan.reports.filter(follows).length,
     stores:
       observation.reads.length +
@@ -225,15 +211,24 @@ function notForced(force: ReadonlySet<StoreName>, { plan }: ReconcileResult): st
   );
 }
 
-function sourceReport(flow: Plan, { ledger, observation }: ReconcileResult): SourceReport {
+function sourceReport(flow: Plan, names: Names, { ledger }: ReconcileResult): SourceReport {
+  const { head, live } = flow;
   return {
-    store: flow.head.store,
-    profile: flow.head.profile,
-    generation: displayGeneration(ledger, flow.live?.generation ?? null),
-    ...(flow.adoption === null
-      ? sourceOf(flow, observation.inventory.source.signIn)
-      : { state: "adopts", explanation: null, hint: null }),
+    store: head.store,
+    profile: head.profile,
+    generation: displayGeneration(ledger, live?.generation ?? null),
+    ...sourceWords(flow, names),
   };
+}
+
+/** Nothing is said of what this sync has just given the source. */
+function sourceWords(flow: Plan, names: Names): Pick<SourceReport, "state" | "explanation" | "hint"> {
+  const { source, adoption, restoration, suspect } = flow;
+  if (adoption !== null) return { state: "adopts", explanation: null, hint: null };
+  const isRestored = restoration?.share === "full";
+  if (isRestored && !suspect) return { state: "restores", explanation: null, hint: null };
+  const { reason, explanation, hint } = isRestored ? describeSuspect(names) : describeSource(flow, names);
+  return { state: reason ?? source.kind, explanation, hint };
 }
 
 function describe(report: SyncReport, { paint }: Output): string {
@@ -268,39 +263,11 @@ function describe(report: SyncReport, { paint }: Output): string {
   if (report.following === 0) {
     const [why, next] =
       report.stores === 0
-        ? ["there is no store but the source", NO_STORE_HINT]
+        ? [NO_STORE, NO_STORE_HINT]
         : ["no store holds such a profile", "in the config, name under `profiles` what follows, or have it made: create"];
     return `nothing follows ${names.join(", ")}: ${why}\n  ${paint("dim", next)}`;
   }
   return `everything is in sync with ${names.join(", ")}`;
-}
-
-/** What the source's state is, why nothing is pushed from it, and what a person does about it. */
-function sourceOf(
-  { head, source, restoration, suspect }: Plan,
-  command: string,
-): Pick<SourceReport, "state" | "explanation" | "hint"> {
-  const signIn = `sign in: ${command}`;
-  if (restoration?.share === "full" && !suspect) return { state: "restores", explanation: null, hint: null };
-  if (restoration?.share === "full") return { state: "suspect", explanation: SUSPECT, hint: suspectHint(command) };
-  if (restoration !== null || source.kind === "restored")
-    return { state: "source-refresh-failed", explanation: RESTORED, hint: restoredHint(head.store, command) };
-  switch (source.kind) {
-    case "live":
-    case "becomes-live":
-      if (suspect) return { state: "suspect", explanation: SUSPECT, hint: suspectHint(command) };
-      return { state: source.kind, explanation: null, hint: null };
-    case "missing":
-      return { state: source.kind, explanation: "nothing to push: there is no login", hint: signIn };
-    case "logged-out":
-      return { state: source.kind, explanation: "nothing to push: its login has ended", hint: signIn };
-    case "fenced":
-      return { state: source.reason, explanation: source.explanation, hint: fencedHint(head.store, source, command) };
-    case "unreadable":
-      return { state: source.kind, explanation: source.reason, hint: source.hint };
-    case "held":
-      return { state: source.reason, explanation: source.explanation, hint: sourceHoldHint(source, command) };
-  }
 }
 
 function exitCodeOf({ plan }: ReconcileResult, report: SyncReport): ExitCode {

@@ -4,6 +4,7 @@ import { replacePublicFile } from "../io/own-file.js";
 import { errnoOf } from "../io/system-error.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { factsOf } from "../app/alert-facts.js";
+import { storeStates } from "../app/store-states.js";
 
 /** Upper bounds of the histogram of writes (s): an SSD, a slow disk, a lock that was waited for. */
 const WRITE_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
@@ -160,12 +161,12 @@ export class MetricsFile {
 
 function gauges(result: ReconcileResult | null): Family[] {
   if (result === null) return [];
-  const { flows, failures, written } = factsOf(result);
+  const facts = factsOf(result);
   const nameOf = nameless();
   const expiries: Sample[] = [];
   const signIns: Sample[] = [];
   const sources: Sample[] = [];
-  for (const { store, profile, verdict, live } of flows) {
+  for (const { store, profile, verdict, live } of facts.flows) {
     const labels = { store: nameOf(store), profile: nameOf(profile) };
     const isFollowed = verdict.kind === "live" || verdict.kind === "becomes-live" || verdict.kind === "restored";
     sources.push({ labels, value: isFollowed ? 1 : 0 });
@@ -176,8 +177,7 @@ function gauges(result: ReconcileResult | null): Family[] {
     if (credential.type === "oauth" && credential.signInEndsAt !== null)
       signIns.push({ labels, value: seconds(credential.signInEndsAt) });
   }
-  const failed = new Set(failures.map(({ store }) => store));
-  const states = storeStates(flows, failed, written);
+  const states = storeStates(facts);
   const counts = { "in-sync": 0, drift: 0, held: 0, error: 0 };
   for (const state of states.values()) counts[state] += 1;
   const inSync = [...states].map(([store, state]) => ({ labels: { store: nameOf(store) }, value: state === "in-sync" ? 1 : 0 }));
@@ -191,43 +191,6 @@ function gauges(result: ReconcileResult | null): Family[] {
       { value: counts.drift + counts.held + counts.error },
     ]),
   ];
-}
-
-type StoreState = "in-sync" | "drift" | "held" | "error";
-
-function storeStates(
-  flows: ReturnType<typeof factsOf>["flows"],
-  failed: ReadonlySet<string>,
-  written: ReadonlySet<string>,
-): Map<string, StoreState> {
-  const states = new Map<string, StoreState>();
-  const worst: readonly StoreState[] = ["in-sync", "drift", "held", "error"];
-  const note = (store: string, state: StoreState): void => {
-    const known = states.get(store) ?? "in-sync";
-    states.set(store, worst.indexOf(state) > worst.indexOf(known) ? state : known);
-  };
-  for (const { target, verdict } of flows.flatMap(({ reports }) => reports)) {
-    switch (verdict?.kind) {
-      case "in-sync":
-        note(target.store, "in-sync");
-        break;
-      case "write":
-        note(target.store, written.has(target.store) ? "in-sync" : "drift");
-        break;
-      case "drift":
-        note(target.store, "drift");
-        break;
-      case "hold":
-        note(target.store, "held");
-        break;
-      case "absent":
-      case "unrelated":
-      case undefined:
-        break;
-    }
-  }
-  for (const store of failed) note(store, "error");
-  return states;
 }
 
 /** E-mails are no labels; profile ids and directories may hold one, so each becomes a number that tells them apart. */

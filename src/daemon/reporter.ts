@@ -1,24 +1,17 @@
 import type { Logger } from "pino";
 import { Failure, isTransient, type StoreError } from "../domain/errors.js";
 import { MOST_HELD } from "../domain/conditions.js";
+import type { Description, Names } from "../domain/describe/description.js";
+import { describeSource, describeSuspect } from "../domain/describe/source.js";
+import { describeTarget } from "../domain/describe/target.js";
 import { displayGeneration } from "../domain/ledger.js";
 import type { Plan } from "../domain/plan.js";
+import type { SourceVerdict } from "../domain/source-verdict.js";
 import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { refusedAgents } from "../app/refused.js";
 import { unmatchedHint } from "../app/unmatched-agents.js";
-import {
-  fencedHint,
-  sourceHoldHint,
-  suspectHint,
-  holdHint,
-  RESTORED,
-  sourceProfile,
-  stuckHints,
-  restoredHint,
-  findingText,
-  SUSPECT,
-} from "../app/words.js";
+import { namesIn, sourceProfile, stuckHints, findingText } from "../app/words.js";
 
 /**
  * Turns reconciles into log lines: one for what was pushed, and one for each state that began or ended. What stays as it
@@ -123,10 +116,11 @@ interface State {
 function statesOf(result: ReconcileResult): Map<string, State> {
   const states = new Map<string, State>();
   const { inventory, reads } = result.observation;
+  const names = namesIn(result, true);
   for (const flow of result.plan.flows) {
-    const state = sourceStateOf(flow, result);
+    const state = sourceStateOf(flow, names, inventory.source.stores[0].path);
     if (state !== null) states.set(aboutSource(flow), state);
-    const suspect = suspectStateOf(flow, result);
+    const suspect = suspectStateOf(flow, names, result);
     if (suspect !== null) states.set(`${aboutSource(flow)} suspect`, suspect);
   }
   for (const { store, kind, path, error } of inventory.findings) {
@@ -163,25 +157,11 @@ function statesOf(result: ReconcileResult): Map<string, State> {
     });
     states.set(`${store} held`, many);
   }
-  for (const { target, verdict } of result.plan.reports) {
-    if (verdict?.kind !== "hold") continue;
-    const { store, profile } = target;
+  for (const report of result.plan.reports) {
+    if (report.verdict?.kind !== "hold") continue;
+    const { store, profile } = report.target;
     if ((holds.get(store)?.count ?? 0) > MOST_HELD) continue;
-    states.set(
-      `${store} ${profile}`,
-      said(verdict.reason, (log) => {
-        log.warn(
-          {
-            store,
-            profile,
-            reason: verdict.reason,
-            why: verdict.explanation,
-            hint: holdHint(verdict.reason, store, verdict.adoptable),
-          },
-          "held",
-        );
-      }),
-    );
+    states.set(`${store} ${profile}`, described("held", { store, profile }, describeTarget(report, names)));
   }
   return states;
 }
@@ -215,62 +195,39 @@ function sayNothing(): void {
   // It was said when it began.
 }
 
-function sourceStateOf(flow: Plan, { observation }: ReconcileResult): State | null {
-  const { head, source, adoption, restoration } = flow;
-  const { stores, signIn } = observation.inventory.source;
-  const about = { store: head.store, ...named(flow) };
-  switch (source.kind) {
-    case "missing":
-      return said("missing", (log) => {
-        log.warn({ ...about, path: stores[0].path, hint: `sign in: ${signIn}` }, "source missing");
-      });
-    case "unreadable":
-      if (source.torn) return null;
-      return said(source.reason, (log) => {
-        log.error({ ...about, reason: source.reason, hint: source.hint }, "source unreadable");
-      });
-    case "logged-out":
-      if (adoption !== null) return null;
-      return said("logged-out", (log) => {
-        log.error({ ...about, hint: `sign in: ${signIn}` }, "source logged out");
-      });
-    case "fenced":
-      if (adoption !== null || source.until !== null || restoration?.share === "full") return null;
-      if (restoration !== null) return restoredState(flow, signIn);
-      return said(`${source.reason}, nothing put back`, (log) => {
-        const hint = fencedHint(head.store, source, signIn);
-        log.error({ ...about, reason: source.reason, why: source.explanation, hint }, "source refresh failed");
-      });
-    case "restored":
-      return adoption === null && restoration === null ? restoredState(flow, signIn) : null;
-    case "held":
-      if (adoption !== null || source.until !== null) return null;
-      return said(source.reason, (log) => {
-        log.warn({ ...about, reason: source.reason, why: source.explanation, hint: sourceHoldHint(source, signIn) }, "held");
-      });
-    case "live":
-    case "becomes-live":
-      return null;
-  }
+const sourceMessages: Readonly<Record<SourceVerdict["kind"], string>> = {
+  missing: "source missing",
+  unreadable: "source unreadable",
+  "logged-out": "source logged out",
+  fenced: "source refresh failed",
+  restored: "source refresh failed",
+  held: "held",
+  live: "live login suspect",
+  "becomes-live": "live login suspect",
+};
+
+function sourceStateOf(flow: Plan, names: Names, path: string): State | null {
+  const { head, source } = flow;
+  const description = describeSource({ ...flow, suspect: false }, names);
+  if (description.severity === null) return null;
+  const about = { store: head.store, ...named(flow), ...(source.kind === "missing" ? { path } : {}) };
+  return described(sourceMessages[source.kind], about, description);
 }
 
-function restoredState(flow: Plan, signIn: string): State {
-  const { store } = flow.head;
-  return said("source-refresh-failed", (log) => {
-    const fields = { store, ...named(flow), reason: "source-refresh-failed", why: RESTORED, hint: restoredHint(store, signIn) };
-    log.error(fields, "source refresh failed");
-  });
-}
-
-function suspectStateOf(flow: Plan, { observation, ledger }: ReconcileResult): State | null {
+function suspectStateOf(flow: Plan, names: Names, { ledger }: ReconcileResult): State | null {
   const { head, source, restoration, live, suspect } = flow;
   // That the source's own program lost it says more.
   const isLost = source.kind === "restored" ? restoration === null : restoration?.share === "access-only";
   if (live === null || !suspect || isLost) return null;
-  const generation = displayGeneration(ledger, live.generation);
-  const hint = suspectHint(observation.inventory.source.signIn);
-  return said(live.generation, (log) => {
-    log.warn({ store: head.store, ...named(flow), generation, reason: "suspect", why: SUSPECT, hint }, "live login suspect");
+  const about = { store: head.store, ...named(flow), generation: displayGeneration(ledger, live.generation) };
+  return described("live login suspect", about, describeSuspect(names));
+}
+
+/** A state that is logged in the words that the commands have for it. */
+function described(message: string, about: object, { reason, explanation, hint, severity }: Description): State {
+  return said(JSON.stringify([message, reason, explanation]), (log) => {
+    const why = reason === null ? { reason: explanation } : { reason, why: explanation };
+    log[severity === "error" ? "error" : "warn"]({ ...about, ...why, hint }, message);
   });
 }
 

@@ -1,10 +1,13 @@
 import type { Condition } from "./alerts.js";
+import type { Description, Names } from "./describe/description.js";
+import { describeSource, describeSuspect } from "./describe/source.js";
+import { describeTarget } from "./describe/target.js";
 import { isTransient, type StoreError } from "./errors.js";
 import type { Live } from "./ledger.js";
 import type { HeldCredential } from "./observation.js";
 import type { SourceVerdict } from "./source-verdict.js";
 import type { ProfileId, StoreName } from "./store.js";
-import type { TargetVerdict, TargetReport } from "./target-verdict.js";
+import type { TargetHold, TargetReport } from "./target-verdict.js";
 
 /** The result of one scan for one followed login and everything that follows it. */
 export interface FlowFacts {
@@ -18,8 +21,7 @@ export interface FlowFacts {
   /** The live login may be spent. */
   readonly isSuspect: boolean;
   readonly live: Live | null;
-  /** The command or step that signs in again. */
-  readonly signIn: string;
+  readonly names: Names;
   readonly reports: readonly TargetReport[];
 }
 
@@ -98,51 +100,54 @@ const usual = {
 } as const;
 
 function sourceConditions(flow: FlowFacts, windows: Windows, now: number): Condition[] {
-  const { store, shownProfile: profile, verdict, isHealing, isSuspect, live, signIn } = flow;
+  const { store, shownProfile: profile, verdict, isHealing, isSuspect, live, names } = flow;
   const place = { ...usual, store, profile, endsAt: live?.expiresAt ?? null };
-  const broken = { ...place, severity: "error", hint: `sign in: ${signIn}` } as const;
-  const lost = lostConditions(flow, place);
-  const suspect: Condition[] =
-    isSuspect && live !== null && lost.length === 0 ? [{ ...place, kind: "suspect", hint: signIn }] : lost;
-  if (isHealing) return suspect;
+  const ending = { ...place, hint: `sign in: ${names.signIn}` };
+  const isLost = isLosing(flow);
+  const restoration = isLost && isHealing ? ({ share: "access-only" } as const) : null;
+  const described = describeSource({ head: flow, source: verdict, adoption: null, restoration, suspect: false }, names);
+  const state = { ...place, ...worded(described) };
+  const suspect = { ...place, ...worded(describeSuspect(names)), kind: "suspect" } as const;
+  const doubts: Condition[] = isLost ? [{ ...state, kind: "suspect" }] : isSuspect && live !== null ? [suspect] : [];
+  if (isHealing) return doubts;
   switch (verdict.kind) {
     case "missing":
-      return [{ ...broken, kind: "source-missing" }];
-    case "unreadable": {
-      const { reason: explanation, hint, torn } = verdict;
-      return torn ? [] : [{ ...broken, kind: "source-unreadable", explanation, hint }];
-    }
+      return [{ ...state, kind: "source-missing" }];
+    case "unreadable":
+    case "fenced":
+      return described.severity === null ? [] : [{ ...state, kind: "source-unreadable" }];
     case "logged-out":
-      return [{ ...broken, kind: "logged-out", reason: verdict.timeLimit ? "time-limit" : null }];
-    case "fenced": {
-      const { reason, explanation, until } = verdict;
-      return until === null ? [{ ...broken, kind: "source-unreadable", reason, explanation, hint: signIn }] : [];
-    }
+      return [{ ...state, kind: "logged-out", reason: verdict.timeLimit ? "time-limit" : null }];
     case "restored": {
       // The source may state a later expiry than the true one.
       const held = { ...verdict.held, expiresAt: live?.expiresAt ?? verdict.held.expiresAt };
-      const ends = endConditions({ ...place, hint: `sign in: ${signIn}` }, held, windows, now);
-      return [...suspect, ...ends.map((condition) => ({ ...condition, reason: "source-refresh-failed" }))];
+      const ends = endConditions(ending, held, windows, now);
+      return [...doubts, ...ends.map((condition) => ({ ...condition, reason: "source-refresh-failed" }))];
     }
-    case "held": {
+    case "held":
       // Nobody receives this login, so it may expire: the agents have another one.
-      const { reason: kind, explanation, acceptable } = verdict;
-      const held = { ...place, explanation, reason: acceptable ? null : "spent", hint: signIn };
-      return kind === "account-unsettled" ? [] : [{ ...held, kind }, ...suspect];
-    }
+      return verdict.reason === "account-unsettled" ? [] : [{ ...state, kind: verdict.reason }, ...doubts];
     case "live":
     case "becomes-live":
-      return [...suspect, ...endConditions({ ...place, hint: `sign in: ${signIn}` }, verdict.held, windows, now)];
+      return [...doubts, ...endConditions(ending, verdict.held, windows, now)];
   }
 }
 
 type Place = Omit<Condition, "kind">;
 
+function worded({
+  reason,
+  explanation,
+  hint,
+  severity,
+}: Description): Pick<Condition, "reason" | "explanation" | "hint" | "severity"> {
+  return { reason, explanation, hint, severity: severity ?? "warning" };
+}
+
 /** The source's own program lost the live login, of which no more than the access token is put back. */
-function lostConditions({ verdict, signIn }: FlowFacts, place: Place): Condition[] {
-  const isBeingRestored = verdict.kind === "fenced" && verdict.until === null && verdict.copy !== null && !verdict.wasRestored;
-  if (verdict.kind !== "restored" && !isBeingRestored) return [];
-  return [{ ...place, kind: "suspect", severity: "error", reason: "source-refresh-failed", hint: signIn }];
+function isLosing({ verdict }: FlowFacts): boolean {
+  if (verdict.kind === "restored") return true;
+  return verdict.kind === "fenced" && verdict.until === null && verdict.copy !== null && !verdict.wasRestored;
 }
 
 function endConditions(place: Place, held: HeldCredential, windows: Windows, now: number): Condition[] {
@@ -198,11 +203,12 @@ function thresholdsOf({ verdict, live }: FlowFacts, { expiringWithinMs, signInWi
 }
 
 function targetCondition(
-  { target, verdict }: TargetReport,
+  report: TargetReport,
   flow: FlowFacts,
   failed: ReadonlySet<StoreName>,
   written: ReadonlySet<StoreName>,
 ): Condition | null {
+  const { target, verdict } = report;
   const { store, profile } = target;
   const place = { ...usual, store, profile, endsAt: flow.live?.expiresAt ?? null };
   const behind: Condition = { ...place, kind: "drift", reason: "behind", patience: "two-resyncs" };
@@ -218,7 +224,7 @@ function targetCondition(
       // If the source has no usable login, the alert belongs to the source, not to every agent.
       return isBlocked(flow) ? null : { ...behind, reason: verdict.reason };
     case "hold":
-      return heldCondition(place, verdict);
+      return heldCondition({ ...place, ...worded(describeTarget(report, flow.names)) }, verdict.reason);
   }
 }
 
@@ -226,20 +232,13 @@ function isBlocked({ verdict, isHealing }: FlowFacts): boolean {
   return !isHealing && verdict.kind !== "live" && verdict.kind !== "becomes-live" && verdict.kind !== "restored";
 }
 
-/** The reason of an alert about a login that no order can have adopted. */
-export const UNADOPTABLE = "unadoptable";
-
-function heldCondition(place: Place, { reason, explanation, adoptable }: Extract<TargetVerdict, { kind: "hold" }>): Condition {
-  const held = { ...place, reason, explanation };
+function heldCondition(held: Place, reason: TargetHold): Condition {
   switch (reason) {
     case "target-newer":
-      return { ...held, kind: reason, reason: adoptable === false ? UNADOPTABLE : reason };
     case "unknown-origin":
-      return { ...held, kind: reason };
     case "reverting":
-      return { ...held, kind: reason, severity: "error" };
     case "logged-out":
-      return { ...held, kind: reason, severity: "error" };
+      return { ...held, kind: reason };
     case "another-account":
     case "type-mismatch":
     case "provider-mismatch":

@@ -1,7 +1,6 @@
 import type { Credential } from "./credential.js";
 import { writtenEnd, type LedgerState, type Live } from "./ledger.js";
 import type { ObservedTarget, Orders } from "./observation.js";
-import type { StoreName } from "./store.js";
 import { hold, knownGeneration, type TargetReport } from "./target-verdict.js";
 import { sentOf } from "./turn.js";
 
@@ -25,7 +24,7 @@ export function keepPinnedTurns(reports: readonly TargetReport[], pushed: Pushed
     const { target, verdict } = report;
     if (verdict?.kind !== "write" || pushed.orders.force.has(target.store)) return report;
     const moved = pinned.filter((own) => isMoved(own, target, pushed)).map(({ store }) => store);
-    return moved.length === 0 ? report : { target, verdict: hold("moves-pinned", wordsFor(moved)) };
+    return moved.length === 0 ? report : { target, verdict: hold("moves-pinned", "moves-pinned", moved.join(", ")) };
   });
 }
 
@@ -43,9 +42,4 @@ function isMoved(own: ObservedTarget, shared: ObservedTarget, { credential, live
   const expiresAt = writtenEnd(live, shared.expiryMarginMs);
   const held = { kind: "credential", credential, generation: live.generation, issue: live.issue, expiresAt } as const;
   return sentOf(own, { held, account: shared.account ?? live.account }, now, comparesAccounts) === "inherited";
-}
-
-function wordsFor(moved: readonly StoreName[]): string {
-  const [agents, theirs] = moved.length === 1 ? ["which is pinned", "its own login"] : ["which are pinned", "their own logins"];
-  return `${moved.join(", ")}, ${agents}, would send this login in the place of ${theirs}, which expires earlier`;
 }

@@ -28,10 +28,26 @@ export const REFRESH_WINDOW_MS = 10 * 60_000;
 
 export type SourceHold = "source-rolled-back" | "account-changed" | "account-unsettled";
 
+/** The exact cause of a source's hold; `describe/source.ts` has the words. */
+export type SourceHoldCause =
+  | "no-refresh-token"
+  | "other-kind"
+  | "other-account"
+  | "account-renamed"
+  | "earlier-sign-in"
+  | "account-unsettled"
+  | "older-login"
+  | "older-login-of-earlier-sign-in"
+  | "older-than-known"
+  | "older-access-token"
+  | "adoption-unfinished"
+  | "unseen-expired"
+  | "unseen-expires-earlier";
+
 /** The meaning of the source's content (rules R1, R2, R4, R7a). */
 export type SourceVerdict =
   | { readonly kind: "missing" }
-  | { readonly kind: "unreadable"; readonly reason: string; readonly hint: string; readonly torn: boolean }
+  | { readonly kind: "unreadable"; readonly reason: string; readonly hint: string | null; readonly torn: boolean }
   | { readonly kind: "logged-out"; readonly replaced: Fingerprint | null; readonly timeLimit: boolean }
   /**
    * Its program is refreshing it (until `until`, epoch ms, when credsyncd scans again), or failed to: neither a logout nor a
@@ -40,7 +56,6 @@ export type SourceVerdict =
   | {
       readonly kind: "fenced";
       readonly reason: "source-refreshing" | "source-refresh-failed";
-      readonly explanation: string;
       /** The generation that it was to spend, as the fence says, else what it was last known to hold. */
       readonly lost: Fingerprint | null;
       readonly until: number | null;
@@ -75,7 +90,7 @@ export type SourceVerdict =
       readonly kind: "held";
       readonly held: HeldCredential;
       readonly reason: SourceHold;
-      readonly explanation: string;
+      readonly cause: SourceHoldCause;
       /** True if the user's order can make it live; nobody can force a login that is known to be spent into every agent. */
       readonly acceptable: boolean;
       readonly provenSignIn: boolean;
@@ -106,12 +121,7 @@ export function judgeSource(source: ObservedSource, context: Context): SourceVer
   const { held } = source.observed;
   switch (held.kind) {
     case "incomplete":
-      return {
-        kind: "unreadable",
-        reason: held.reason,
-        hint: "sign in again with the program that owns this login",
-        torn: false,
-      };
+      return { kind: "unreadable", reason: held.reason, hint: null, torn: false };
     case "absent":
       return { kind: "missing" };
     case "stub": {
@@ -139,9 +149,7 @@ function judgeFence(source: PresentSource, { fences, ledger }: Context): SourceV
   const lost = fence?.spends ?? (placement?.generation || null);
   const neverSent = fence !== null && fences.wasNeverSent(fence);
   const fenced = { kind: "fenced", lost, until, copy, neverSent, wasRestored } as const;
-  if (until !== null) return { ...fenced, reason: "source-refreshing", explanation: "its program is refreshing it" };
-  const explanation = "its program failed to refresh it, and put a mark in the place of its tokens";
-  return { ...fenced, reason: "source-refresh-failed", explanation };
+  return { ...fenced, reason: until === null ? "source-refresh-failed" : "source-refreshing" };
 }
 
 function copyOf({ kept }: PresentSource, live: Live): HeldCredential | null {
@@ -182,18 +190,13 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
   const live = liveOf(context.ledger, source.flow);
   const accepted = context.orders.force.has(source.store);
   if (held.credential.type === "oauth" && held.generation !== null && held.expiresAt === null) {
-    return {
-      kind: "unreadable",
-      reason: "the login has no expiry that can be read",
-      hint: "sign in again with the program that owns this login",
-      torn: false,
-    };
+    return { kind: "unreadable", reason: "the login has no expiry that can be read", hint: null, torn: false };
   }
-  const hold: Hold = (reason, explanation, { provenSignIn = false, acceptable = true } = {}) => ({
+  const hold: Hold = (reason, cause, { provenSignIn = false, acceptable = true } = {}) => ({
     kind: "held",
     held,
     reason,
-    explanation,
+    cause,
     acceptable,
     provenSignIn,
     adoptionPending: false,
@@ -209,12 +212,11 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
 
   if (live === null) return judgeFirst(source, held, context.ledger, hold, becomeLive);
   if (held.generation === null)
-    return judgeBare(source, held, live, context) ?? hold("account-changed", "the login lost its refresh token", spent);
+    return judgeBare(source, held, live, context) ?? hold("account-changed", "no-refresh-token", spent);
   if (held.generation === live.generation) {
     if (relateAccounts(source.observed.account, live.account) === "different") {
       if (accepted || context.policy.onAccountChange === "push") return becomeLive("account-switch", newChain(held.generation));
-      const explanation = "the account file names another account than when this login appeared";
-      return hold("account-changed", explanation, { provenSignIn: true });
+      return hold("account-changed", "account-renamed", { provenSignIn: true });
     }
     return judgeSameGeneration(held, live, accepted, context, hold, becomeLive);
   }
@@ -223,17 +225,16 @@ function judgeCredential(source: PresentSource, held: HeldCredential, context: C
   if (known !== undefined) {
     // A static secret is never spent, so that putting an earlier one back is the owner's own choice.
     if (held.credential.type !== "oauth" && !isOauth(live)) return becomeLive("rotation", known.chain);
-    if (known.chain === live.chain)
-      return hold("source-rolled-back", "the source holds an older generation: a restored backup", spent);
+    if (known.chain === live.chain) return hold("source-rolled-back", "older-login", spent);
     if (!accepted && missedAdoption(source, held, live, context.ledger)) {
-      const verdict = hold("source-rolled-back", "the source does not hold yet what was adopted");
+      const verdict = hold("source-rolled-back", "adoption-unfinished");
       return verdict.kind === "held" ? { ...verdict, adoptionPending: true } : verdict;
     }
     if (known.sequence < (context.ledger.chainLengths.get(known.chain) ?? 0)) {
-      return hold("source-rolled-back", "the source holds an older generation of another sign-in", spent);
+      return hold("source-rolled-back", "older-login-of-earlier-sign-in", spent);
     }
     if (accepted || context.policy.onAccountChange === "push") return becomeLive("account-switch", known.chain);
-    return hold("account-changed", "the source switched back to another sign-in", { provenSignIn: true });
+    return hold("account-changed", "earlier-sign-in", { provenSignIn: true });
   }
   return judgeUnknown(source, { ...held, generation: held.generation }, live, accepted, context, hold, becomeLive);
 }
@@ -251,22 +252,22 @@ function judgeFirst(
     if (source.kept?.copies.some(({ generation, issue }) => generation !== null && issue === held.issue) === true) {
       return {
         kind: "unreadable",
-        reason: "the login lost its refresh token, of which a copy is kept",
-        hint: `if the refresh cannot have reached the server, put all of it back: credsyncd restore --store ${shellWord(source.store)} --list - else sign in again with the program that owns this login`,
+        reason: "the login lost its refresh token, but credsyncd has a copy",
+        hint: `if the refresh never reached the server, restore all of it: credsyncd restore --store ${shellWord(source.store)} --list - else sign in again`,
         torn: false,
       };
     }
     return {
       kind: "unreadable",
       reason: "the login has an access token but no refresh token",
-      hint: "a follower cannot be a source: name the place of the full login in the config",
+      hint: "a copy cannot be a source: name the place of the full login in the config",
       torn: false,
     };
   }
   const known = ledger.generations.get(held.generation);
   if (known === undefined) return becomeLive("first-sight", newChain(held.generation));
   if (held.credential.type === "oauth" && known.sequence < (ledger.chainLengths.get(known.chain) ?? 0))
-    return hold("source-rolled-back", "the source holds an older generation of a login that is known from elsewhere", spent);
+    return hold("source-rolled-back", "older-than-known", spent);
   return becomeLive("first-sight", known.chain);
 }
 
@@ -280,7 +281,7 @@ function missedAdoption(source: PresentSource, held: HeldCredential, live: Live,
 
 type Hold = (
   reason: SourceHold,
-  explanation: string,
+  cause: SourceHoldCause,
   more?: { readonly provenSignIn?: boolean; readonly acceptable?: boolean },
 ) => SourceVerdict;
 
@@ -301,11 +302,10 @@ function judgeSameGeneration(
   // Only the expiry of a token may change.
   const isExtended = held.credential.type === "token" && held.expiresAt !== live.expiresAt;
   if (held.issue === live.issue) return isExtended ? becomeLive("reissue", live.chain) : { kind: "live", held };
-  if (ledger.issues.has(held.issue))
-    return hold("source-rolled-back", "the source holds an older access token of the live generation", spent);
+  if (ledger.issues.has(held.issue)) return hold("source-rolled-back", "older-access-token", spent);
   const end = ends.of(held.expiresAt);
   if (accepted || !ends.isOver(end) || isLater(end, endOfLive(live, ends))) return becomeLive("reissue", live.chain);
-  return hold("source-rolled-back", "the source holds an expired access token that was never seen, under the live refresh token");
+  return hold("source-rolled-back", "unseen-expired");
 }
 
 function judgeUnknown(
@@ -321,7 +321,7 @@ function judgeUnknown(
   const signInEndsAt = held.credential.type === "oauth" ? held.credential.signInEndsAt : null;
   const changedKind = (held.credential.type === "oauth") !== isOauth(live);
   const accept = (): SourceVerdict => becomeLive("accepted", newChain(held.generation));
-  if (changedKind) return accepted ? accept() : hold("account-changed", "the login is of another kind than before");
+  if (changedKind) return accepted ? accept() : hold("account-changed", "other-kind");
 
   const { ends } = context;
   const changedAt = loginChangedAt(source, held, context.ledger);
@@ -333,7 +333,7 @@ function judgeUnknown(
       kind: "held",
       held,
       reason: "account-unsettled",
-      explanation: "a new login appeared; waiting a moment for its account to be written too",
+      cause: "account-unsettled",
       acceptable: true,
       provenSignIn: false,
       adoptionPending: false,
@@ -352,7 +352,7 @@ function judgeUnknown(
     const oneSided = (source.observed.account === null) !== (live.account === null);
     if (accepted) return accept();
     if ((differs || oneSided) && context.policy.onAccountChange === "hold") {
-      return hold("account-changed", "the source was signed in to another account", { provenSignIn: true });
+      return hold("account-changed", "other-account", { provenSignIn: true });
     }
     return becomeLive("sign-in", newChain(held.generation));
   }
@@ -364,7 +364,7 @@ function judgeUnknown(
     return becomeLive("rotation", live.chain, { unproven: isOauth(live) && (before === null || !isOfAccount) });
   }
   if (accepted) return accept();
-  return hold("source-rolled-back", "the source holds an unknown login that expires before what is known: an old copy");
+  return hold("source-rolled-back", "unseen-expires-earlier");
 }
 
 /** When the login itself changed (epoch ms): what stands beside it in the file may change every second. */

@@ -42,6 +42,24 @@ export type TargetHold =
   | "reverting"
   | "moves-pinned";
 
+/** The exact cause of a profile's hold; `describe/target.ts` has the words. */
+export type TargetHoldCause =
+  | "incomplete"
+  | "other-provider"
+  | "other-type"
+  | "other-account"
+  | "never-seen"
+  | "secret-changed"
+  | "login-changed"
+  | "newer-login"
+  | "newer-access-token"
+  | "other-source"
+  | "expires-earlier"
+  | "expiry-unusable"
+  | "logged-out"
+  | "reverting"
+  | "moves-pinned";
+
 /** The decision on one profile of a target (rules R3, R6, R6a, R7, R12, R16). */
 export type TargetVerdict =
   /** Not this source's business: another provider, kind or account. */
@@ -64,9 +82,9 @@ export type TargetVerdict =
   | {
       readonly kind: "hold";
       readonly reason: TargetHold;
-      readonly explanation: string;
-      /** True if the user may order its adoption; set for `target-newer`. */
-      readonly adoptable?: boolean;
+      readonly cause: TargetHoldCause;
+      /** The subject of the cause: a provider, a type, stores, or the missing part; null for nothing more. */
+      readonly detail: string | null;
     };
 
 /** One profile of a target, with the decision on it. */
@@ -121,19 +139,18 @@ export function judgeTarget(target: ObservedTarget, targets: TargetContext): Tar
   const known = knownGeneration(held, ledger);
 
   if (held.kind === "incomplete") {
-    return target.listed ? hold("incomplete", held.reason) : { kind: "unrelated" };
+    return target.listed ? hold("incomplete", "incomplete", held.reason) : { kind: "unrelated" };
   }
   if (!target.listed && !isBound(target, known, placement, context)) return judgeStranger(target, context);
   if (held.kind === "absent") return judgeAbsent(target, placement, context);
-  if (target.listed && !target.related)
-    return hold("provider-mismatch", `the profile is of the provider ${target.provider ?? "?"}, the source's is of another`);
+  if (target.listed && !target.related) return hold("provider-mismatch", "other-provider", target.provider);
   if (live === null) return drift(context.blocked ?? "source-missing");
 
   const isNamedOtherwise = relateAccounts(target.account, live.account) === "different";
   const hasOldName = isNamedOtherwise && holdsOwnChain(target, live, ledger);
   const foreign = isNamedOtherwise && !hasOldName;
   const replaceAccount = hasOldName || (foreign && followedAnotherAccount(target, placement, ledger, live));
-  const otherAccount = hold("another-account", "the profile names another account than the source's");
+  const otherAccount = hold("another-account", "other-account");
   if (held.kind === "stub") {
     if (foreign && !replaceAccount) return otherAccount;
     const verdict = judgeStub(placement, live, context);
@@ -149,9 +166,7 @@ export function judgeTarget(target: ObservedTarget, targets: TargetContext): Tar
       : afterReverts({ ...verdict, replaceAccount }, target, placement, live, context);
   }
   if (context.liveType !== null && held.credential.type !== context.liveType) {
-    return target.listed
-      ? hold("type-mismatch", `the profile is of type ${held.credential.type}, the source's login is not`)
-      : { kind: "unrelated" };
+    return target.listed ? hold("type-mismatch", "other-type", held.credential.type) : { kind: "unrelated" };
   }
   if (holdsLive(target, held, live, context)) {
     const renamed = hasOldName && relateAccounts(target.account, context.formerAccount) === "same";
@@ -160,7 +175,8 @@ export function judgeTarget(target: ObservedTarget, targets: TargetContext): Tar
   if (foreign && !replaceAccount) return otherAccount;
   // Also while nothing can be pushed: it may be the one login that is left, and it is the user's to choose.
   const isCandidate = context.candidates.some((candidate) => candidate.target === target);
-  if (context.blocked !== null) return isCandidate && known === null ? targetNewer() : drift(context.blocked);
+  if (context.blocked !== null)
+    return isCandidate && known === null ? hold("target-newer", "newer-login") : drift(context.blocked);
   const verdict =
     known !== null ? judgeKnown(target, held, known, live, context) : judgeUnknown(target, held, live, placement, context);
   if (verdict.kind !== "write") return verdict;
@@ -226,7 +242,7 @@ function judgeStranger(target: ObservedTarget, { ledger, live, orders, share }: 
   if (held.kind !== "credential" || held.credential.type !== "oauth" || !target.related) return { kind: "unrelated" };
   if (relateAccounts(target.account, live?.account ?? null) === "different") return { kind: "unrelated" };
   if (orders.force.has(target.store) && live !== null && ledger.generations.size > 0) return write(true, share);
-  return hold("unknown-origin", "nothing shows that this login descends from the source's");
+  return hold("unknown-origin", "never-seen");
 }
 
 /** A store that the user named is made once; where it vanished after that, someone logged out there. */
@@ -244,7 +260,7 @@ function judgeStub(placement: Placement | undefined, live: Live, { blocked, orde
   if (blocked !== null) return drift(blocked);
   const rejected = placement?.stub?.replaced ?? placement?.generation ?? null;
   if (rejected === live.generation && orders.force.size === 0) {
-    return hold("logged-out", "the program there logged itself out of the very login that the source holds");
+    return hold("logged-out", "logged-out");
   }
   return write(false, share);
 }
@@ -256,7 +272,7 @@ function judgeFence(target: ObservedTarget, { blocked, fences, liveType, share }
   if (until !== null) return { kind: "drift", reason: "refreshing", until };
   if (blocked !== null) return drift(blocked);
   if (liveType === "oauth") return write(false, share);
-  return target.listed ? hold("type-mismatch", "the profile is of type oauth, the source's login is not") : { kind: "unrelated" };
+  return target.listed ? hold("type-mismatch", "other-type", "oauth") : { kind: "unrelated" };
 }
 
 /** The ledger saw this profile follow a chain of the account that it names, and this flow has moved to another since. */
@@ -282,16 +298,13 @@ function judgeKnown(
   const isAfterLive = isLater(endOf(held, target, ends), endOfLive(live, ends));
   if (known.fingerprint === live.generation && held.generation !== null) {
     const newer = !ledger.issues.has(held.issue) && isAfterLive;
-    if (newer && target.share === "full" && !orders.force.has(target.store)) {
-      return { ...hold("target-newer", "it holds a newer access token of the live generation"), adoptable: true };
-    }
+    if (newer && target.share === "full" && !orders.force.has(target.store)) return hold("target-newer", "newer-access-token");
     // A refresh token is taken away, and the source may have lost its own since it was read.
     return write(share === "access-only", share);
   }
   const unspent = known.chain !== live.chain && isNewest(ledger, known);
   if (unspent && isAfterLive && !haveCommonFlow(ledger, known.chain, live.chain) && !orders.force.has(target.store)) {
-    const explanation = "it holds a login that another source brought, which expires after this source's";
-    return { ...hold("target-newer", explanation), adoptable: true };
+    return hold("target-newer", "other-source");
   }
   if (held.generation === null) return write(false, share);
   const doubtful = known.fingerprint !== keptFromSource && isDoubtfullySuperseded(ledger, known);
@@ -310,23 +323,21 @@ function judgeUnknown(
   // A secret that does not rotate is edited by people only, and no end orders it.
   if (held.credential.type !== "oauth") {
     if (target.listed && !followsByPlacement(placement, ledger)) return write(true, share);
-    return hold("unknown-origin", "it held the source's secret before, and was changed there");
+    return hold("unknown-origin", "secret-changed");
   }
   const isCandidate = candidates.some((candidate) => candidate.target === target);
   const [end, liveEnd] = [endOf(held, target, ends), endOfLive(live, ends)];
   // The login may have expired since then; that proves nothing. A hold stays while the source's expiry is unknown.
   const wasNewer = liveEnd === null && end !== null && isOnHold(target, ledger);
   const origin = rotationOf(target, end, placement, live, context);
-  if (isCandidate || ((isNewer(end, liveEnd, ends) || wasNewer) && origin !== "beaten")) return targetNewer();
+  if (isCandidate || ((isNewer(end, liveEnd, ends) || wasNewer) && origin !== "beaten"))
+    return hold("target-newer", "newer-login");
   // Its program may have spent the live login. Servers shorten what a token lasts, and programs leave no expiry, or a wrong one.
   const mayBeNewer = liveEnd === null || !ends.isOver(end) || isOnHold(target, ledger);
   if (target.listed && origin === "from-live" && mayBeNewer) {
-    const what = end === null ? "its expiry cannot be used" : "it expires before the old one";
-    return { ...hold("target-newer", `it has a new login in place of the live one, but ${what}`), adoptable: end !== null };
+    return hold("target-newer", end === null ? "expiry-unusable" : "expires-earlier");
   }
-  return target.listed
-    ? write(true, share)
-    : hold("unknown-origin", "it held the source's login before, and now holds an unknown one");
+  return target.listed ? write(true, share) : hold("unknown-origin", "login-changed");
 }
 
 /**
@@ -384,10 +395,7 @@ function afterReverts(
   const waitMs = REASSERT_AFTER_MS[placement.reverts];
   if (waitMs === undefined) {
     if (restarted.has(target.store)) return { ...verdict, revert: true };
-    return hold(
-      "reverting",
-      "another program keeps undoing what is written there; left alone until the source rotates or its gateway restarts",
-    );
+    return hold("reverting", "reverting");
   }
   const revertedAt = placement.revertedAt ?? 0;
   const until = revertedAt + waitMs;
@@ -399,13 +407,12 @@ function write(backup: boolean, share: Share): Write {
   return { kind: "write", backup, revert: false, replaceAccount: false, share };
 }
 
-export function hold(reason: TargetHold, explanation: string): Extract<TargetVerdict, { kind: "hold" }> {
-  return { kind: "hold", reason, explanation };
-}
-
-function targetNewer(): TargetVerdict {
-  const explanation = "it has an unknown login that expires after the source's, and nothing proves whose it is";
-  return { ...hold("target-newer", explanation), adoptable: true };
+export function hold(
+  reason: TargetHold,
+  cause: TargetHoldCause,
+  detail: string | null = null,
+): Extract<TargetVerdict, { kind: "hold" }> {
+  return { kind: "hold", reason, cause, detail };
 }
 
 function drift(reason: string): TargetVerdict {

@@ -39,6 +39,10 @@ export interface Program {
 /** The steps that a person takes with it, in words. */
 export interface ProgramWords {
   readonly name: string;
+  /** The person or agent that uses the login in one of its stores. */
+  readonly user: string;
+  /** Returns how that user keeps its own login. */
+  readonly keepOwn: (store: StoreName) => string;
   /** A use of the login that renews it. */
   readonly renew: string;
   /** How a token that does not rotate is replaced. */
@@ -68,7 +72,13 @@ export interface RenewalDoubt {
 }
 
 /** The words for a program that has none of its own. */
-export const usualWords: Omit<ProgramWords, "name"> = { renew: "any request with it", newToken: "put a new one there" };
+export const usualWords: ProgramWords = {
+  name: "its program",
+  user: "this store",
+  keepOwn: () => "remove it from the targets in the config",
+  renew: "any request with it",
+  newToken: "put a new one there",
+};
 
 /** An entry under `source` or `targets` in the configuration: a `kind`, and the settings of the program with that kind. */
 export interface Entry {

@@ -43,11 +43,14 @@ describe("sync", () => {
 
   test("where there is no OpenClaw says how to name it, as every command does that would need one", async () => {
     const home = await TemporaryHome.create();
-    const none = /^nothing follows g1:[0-9a-f]{6}: there is no store but the source\n +name OpenClaw's directory in the config: /;
+    const none =
+      /^nothing follows g1:[0-9a-f]{6}: no agents found that could use this login\n +name OpenClaw's directory in the config: /;
     expect((await credsyncd(home, ["sync"])).stdout).toMatch(none);
-    expect((await credsyncd(home, ["status"])).stdout).toMatch(/\nthere is no store but the source\n +name OpenClaw's directory/);
+    expect((await credsyncd(home, ["status"])).stdout).toMatch(
+      /\nno agents found that could use this login\n +name OpenClaw's directory/,
+    );
     expect((await credsyncd(home, ["doctor"])).stdout).toMatch(
-      /warning stores: there is no store but the source\n.*\n +name OpenClaw/,
+      /warning stores: no agents found that could use this login\n.*\n +name OpenClaw/,
     );
     expect((await credsyncd(home, ["adopt", "openclaw:main"])).stderr).toContain("hint: name OpenClaw's directory in the config");
   });
@@ -133,7 +136,7 @@ describe("sync", () => {
     const { code, stdout } = await credsyncd(home, ["sync"]);
     expect({ code, stdout }).toEqual({
       code: 69,
-      stdout: "source missing  nothing to push: there is no login\n  sign in: claude auth login\n",
+      stdout: "source missing  nobody is signed in to Claude Code\n  sign in: claude auth login\n",
     });
   });
 
@@ -154,7 +157,7 @@ describe("sync", () => {
     await home.age(home.storeFile("work"));
     const { code, stdout } = await credsyncd(home, ["sync"]);
     expect(code).toBe(69);
-    expect(stdout).toMatch(/^source logged-out {2}nothing to push: its login has ended\n {2}sign in: claude auth login$/m);
+    expect(stdout).toMatch(/^source logged-out {2}Claude Code is logged out\n {2}sign in: claude auth login$/m);
     expect(stdout).toMatch(/error {2}openclaw:work: .* is not whole JSON/);
   });
 

@@ -143,25 +143,28 @@ describe.each(Object.keys(kinds))("%s", (kind) => {
 
 describe("what is said", () => {
   test.each([
-    ["expiring", /the access token ends in 23h and was not renewed yet;.* fail.* - .*claude mcp list/],
-    ["expired", /ended 1h ago for want of use; the sign-in still holds, so that one use renews it.* - no new sign-in is needed/],
+    ["expiring", /the access token expires in 23h, and nobody has renewed it yet\. .* fail.* - .*claude mcp list/],
+    ["expired", /expired 1h ago\. The sign-in is still valid, but .* - renew it: claude mcp list/],
     [
       "sign-in-ends",
-      /the sign-in itself ends in 2d 12h; no refresh extends it, and then every agent fails - sign in: claude auth login/,
+      /the sign-in expires in 2d 12h\. No refresh extends it, and then every agent fails - sign in: claude auth login/,
     ],
-    ["logged-out", /logged out; the agents can use what they hold for 4h more - sign in: claude auth login/],
-    ["source-missing", /nobody is signed in; the agents can use what they hold for 4h more - sign in: claude auth login/],
-    ["source-unreadable", /cannot be read: it is no JSON;.* - sign in again/],
+    ["logged-out", /logged out\. Agents can use their logins for 4h more - sign in: claude auth login/],
+    [
+      "source-missing",
+      /nobody is signed in to Claude Code\. Agents can use their logins for 4h more - sign in: claude auth login/,
+    ],
+    ["source-unreadable", /: it is no JSON\. .* - sign in again/],
     [
       "source-rolled-back",
-      /a restored backup; nothing is pushed.* - sign in: claude auth login - or take the login of an agent .*: credsyncd adopt STORE/,
+      /from a backup\. credsyncd pushes nothing.* - sign in: claude auth login - or use the login of an agent .*: credsyncd adopt STORE/,
     ],
-    ["account-changed", /signed in to another account; nothing is pushed.* - accept it with: credsyncd sync --force/],
-    ["target-newer", /openclaw:work anthropic:claude-cli: .* - accept its login with: credsyncd adopt openclaw:work/],
-    ["unknown-origin", /openclaw:main anthropic:mine: .* - list the profile in the config/],
+    ["account-changed", /signed in to another account\. credsyncd pushes nothing.* - accept it: credsyncd sync --force/],
+    ["target-newer", /openclaw:work anthropic:claude-cli: .* - accept it: credsyncd adopt openclaw:work/],
+    ["unknown-origin", /openclaw:main anthropic:mine: .* - if it is a copy, add it to profiles in the config/],
     ["reverting", /keeps undoing.* - .*credsyncd sync --force openclaw:main/],
-    ["store-error", /openclaw:work: cannot read work: denied; it is left behind at the next rotation - chown it/],
-    ["unsupported-store", /openclaw:work: work is of a new format;.* - update/],
+    ["store-error", /openclaw:work: cannot read work: denied\. It gets no new login until this works - chown it/],
+    ["unsupported-store", /openclaw:work: work is of a new format\..* - update/],
   ] as const)("of %s names what is wrong, what it breaks and what to do", async (kind, words) => {
     const watched = await Watched.start();
     const [line] = await watched.look(trouble[kind]());
@@ -172,7 +175,7 @@ describe("what is said", () => {
     const watched = await Watched.start();
     const facts = factsFor({ source: sourceWith(login("live", { endsInHours: -1, signInEndsAt: NOW - HOUR_MS })) });
     const [line] = await watched.look(facts);
-    expect(line).toMatch(/ended 1h ago, and so did the sign-in; every agent fails - sign in: claude auth login/);
+    expect(line).toMatch(/expired 1h ago, and so did the sign-in\. Every agent fails - sign in: claude auth login/);
   });
 
   test.each([-1, 2])("of a sign-in that ends before the login (in %i hours) promises nothing of a use", async (hours) => {
@@ -180,7 +183,7 @@ describe("what is said", () => {
     const facts = factsFor({ source: sourceWith(login("live", { endsInHours: 3, signInEndsAt: NOW + hours * HOUR_MS })) });
     const [line] = await watched.look(facts);
     expect(line).toMatch(
-      /alert: expiring: .* ends in 3h, and the sign-in no later, so that no use renews it;.* - sign in: claude auth/,
+      /alert: expiring: .* expires in 3h, and so does the sign-in\. No use renews it, .* - sign in: claude auth/,
     );
   });
 
@@ -211,7 +214,7 @@ describe("what is said", () => {
     const stores = ["a", "b", "c", "d", "e", "f"].map((agent) => failing(`openclaw:${agent}`, `mend ${agent}`));
     const [line] = await watched.look({ ...wellFacts(), failures: stores });
     expect(line).toMatch(
-      /^credsyncd: alert: store-error: openclaw:a: openclaw:a is not JSON; .* - mend a; also, each for its own reason: openclaw:b, openclaw:c, openclaw:d and 2 more - see: credsyncd status$/,
+      /^credsyncd: alert: store-error: openclaw:a: openclaw:a is not JSON\. .* - mend a; also, each for its own reason: openclaw:b, openclaw:c, openclaw:d and 2 more - see: credsyncd status$/,
     );
     const rest = { ...wellFacts(), failures: stores.slice(2) };
     await watched.look(rest);
@@ -300,7 +303,9 @@ describe("an alert", () => {
     expect(await watched.look(wellFacts())).toEqual([]);
     expect(await watched.look(busy)).toEqual([]);
     expect(await watched.passTo(MINUTE_MS, busy)).toEqual([
-      expect.stringContaining("store-error: credsyncd: cannot write the ledger; nothing is pushed until it can") as string,
+      expect.stringContaining(
+        "store-error: credsyncd: cannot write the ledger. credsyncd pushes nothing until this works",
+      ) as string,
     ]);
   });
 

@@ -5,7 +5,7 @@ import { Failure, StoreError } from "../../src/domain/errors.js";
 import { composeIn, rememberingLog } from "../support/composed-daemon.js";
 import type { LogLine } from "../support/running-daemon.js";
 import { endOf, HOUR_MS, TemporaryHome } from "../support/temporary-home.js";
-import { stuckHints, holdHint } from "../../src/app/words.js";
+import { stuckHints } from "../../src/app/words.js";
 
 interface Reporting {
   readonly home: TemporaryHome;
@@ -88,7 +88,7 @@ describe("the reporter", () => {
     const { home, look } = await reporting();
     await look();
     await rm(home.loginFile);
-    expect(await look()).toMatchObject([{ level: "warn", msg: "source missing" }]);
+    expect(await look()).toMatchObject([{ level: "error", msg: "source missing" }]);
     await home.writeLogin(1, { fields: { accessToken: "", refreshToken: "", expiresAt: 0 } });
     expect(await look()).toMatchObject([{ level: "error", msg: "source logged out" }]);
     expect(await look()).toEqual([]);
@@ -169,14 +169,4 @@ describe("a reconcile that failed as a whole", () => {
       reporter.fail(bug);
     }).toThrow(bug);
   });
-});
-
-test.each([
-  ["openclaw:work", '(agents: { "work": "pinned" })'],
-  ["openclaw:work/provisioned", '(agents: { "work": "pinned" })'],
-  ["openclaw:agents/shared", '(agents: { "shared": "pinned" })'],
-  ["openclaw:work@/srv/team", '(agents: { "work": "pinned" })'],
-  ["claude-code:~/box", "take it out of the config (targets)"],
-])("a hold of %s says how it is left its own login", (store, words) => {
-  expect(holdHint("another-account", store)).toContain(words);
 });

@@ -6,7 +6,7 @@ import type { TargetReport } from "../../src/domain/target-verdict.js";
 
 const report = (store: string, reason: "reverting" | "target-newer"): TargetReport => ({
   target: targetWith(login("old"), { store }),
-  verdict: { kind: "hold", reason, explanation: "" },
+  verdict: { kind: "hold", reason, cause: "reverting", detail: null },
 });
 const leftAlone = { reports: [report("openclaw:main", "reverting"), report("openclaw:work", "target-newer")] };
 const calm = { reports: [report("openclaw:work", "target-newer")] };

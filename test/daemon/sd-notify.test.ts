@@ -32,7 +32,7 @@ describe("the daemon under systemd", () => {
     await saysThat(notify, /--status=1 of 2 stores in sync, 1 held, next expiry/);
     await home.remove(home.loginFile);
     await daemon.said("source missing");
-    await saysThat(notify, /--status=nobody is signed in, /);
+    await saysThat(notify, /--status=nobody is signed in to Claude Code, /);
   });
 
   test("tells the begin and the end of a reload, of a good and of a bad configuration", async () => {

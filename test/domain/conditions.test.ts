@@ -91,7 +91,7 @@ test("a source that lost the live login is one trouble, before and after its acc
   expect(after.conditions).toMatchObject([loss]);
   expect(after.changesAt).toEqual([NOW + 3 * HOUR_MS, NOW + 4 * HOUR_MS]);
   const [{ message, hint } = { message: "", hint: "" }] = after.conditions.map((condition) => wordsFor(condition, NOW, NOW));
-  expect(message).toContain("its access token alone was put back");
+  expect(message).toContain("credsyncd restores the access token only");
   expect(message).toContain("for 4h more");
   expect(hint).toMatch(/sign in: claude auth login .* credsyncd sync --force claude-code$/);
   const later = NOW + 4 * HOUR_MS;

@@ -31,7 +31,7 @@ describe("a store that agents share (R7)", () => {
     const { writes, reports } = planBeside({ own: login("own", { endsInHours: 2 }) });
     expect(writes).toEqual([]);
     expect(reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "moves-pinned" });
-    expect(reports[0]?.verdict).toHaveProperty("explanation", expect.stringContaining("openclaw:ops"));
+    expect(reports[0]?.verdict).toHaveProperty("detail", expect.stringContaining("openclaw:ops"));
   });
 
   test.each<[string, Fate]>([

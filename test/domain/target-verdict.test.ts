@@ -74,7 +74,7 @@ describe("an expiry that no login can have", () => {
     const target = spoilt(null, { account: anna });
     const plan = planFor({ source, ledger: knownChain(), targets: [target] });
     expect(plan.adoption).toBeNull();
-    expect(plan.reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "target-newer", adoptable: false });
+    expect(plan.reports[0]?.verdict).toMatchObject({ kind: "hold", reason: "target-newer", cause: "expiry-unusable" });
     const held = foldLedger(knownChain(), plan.record);
     expect(judged(target, { ledger: held })).toMatchObject({ kind: "hold", reason: "target-newer" });
     const ordered = planFor({ source, ledger: held, targets: [target], adopt: target.store });
@@ -89,7 +89,7 @@ describe("an expiry that no login can have", () => {
 
   test("is no reason to overwrite what surely came from the live login, and neither is one that a server shortened", () => {
     const shortened = targetWith(login("refreshed", { endsInHours: 1 }), { account: anna });
-    expect(judged(shortened)).toMatchObject({ kind: "hold", reason: "target-newer", adoptable: true });
+    expect(judged(shortened)).toMatchObject({ kind: "hold", reason: "target-newer", cause: "expires-earlier" });
     const over = targetWith(login("ancient", { endsInHours: -1 }), { account: anna });
     expect(judged(over)).toMatchObject({ kind: "write", backup: true });
   });
@@ -216,7 +216,7 @@ describe("an unknown login in a profile with a history (R6a)", () => {
   test("an incomplete listed profile is on hold for its own reason", () => {
     expect(judged(targetWith({ kind: "incomplete", reason: "no access token" }))).toMatchObject({
       reason: "incomplete",
-      explanation: "no access token",
+      detail: "no access token",
     });
   });
 });

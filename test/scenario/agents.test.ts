@@ -116,7 +116,7 @@ describe("what comes into being late", () => {
     await home.configureAgents(["main"]);
     await home.writeProfile("main", 0);
     const daemon = await RunningDaemon.start(home);
-    expect(daemon.news).toMatchObject([{ level: "warn", msg: "source missing" }, { msg: "ready" }]);
+    expect(daemon.news).toMatchObject([{ level: "error", msg: "source missing" }, { msg: "ready" }]);
     await home.writeLogin(1);
     await daemon.said("credential pushed", { reason: "first-sight" });
     expect(await home.generationOf("main")).toBe(1);

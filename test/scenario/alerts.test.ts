@@ -76,7 +76,7 @@ describe("the daemon", () => {
     await home.age(home.storeFile("work"));
     const daemon = await RunningDaemon.start(home);
     await becomes(() => told(daemon), ["alert: store-error"]);
-    expect(daemon.stderr).toMatch(/openclaw:work: .*auth-profiles\.json.*; it is left behind at the next rotation - /);
+    expect(daemon.stderr).toMatch(/openclaw:work: .*auth-profiles\.json.*\. It gets no new login until this works - /);
   });
 
   test("and status and doctor tell alike of a store that cannot be written", async () => {
@@ -85,7 +85,7 @@ describe("the daemon", () => {
     await home.makeDirectory(`${home.storeFile("work")}.lock`);
     await home.writeLogin(2);
     await becomes(() => told(daemon), ["alert: store-error"]);
-    const lacks = "it was not given the source's login, and its agent fails when its old one ends";
+    const lacks = "It did not get the login of the source, and its agent fails when its old one expires";
     expect(daemon.stderr).toContain(lacks);
     const { alerts } = JSON.parse((await credsyncd(home, ["status", "--json"])).stdout) as { alerts: unknown[] };
     expect(alerts).toEqual([

@@ -90,7 +90,7 @@ describe("a source whose program failed to refresh it, and erased it everywhere"
     const { source: status, alerts } = await statusOf(openclaw);
     expect(status).toMatchObject({ reason: LOST, expiresAt: new Date(endOf(1)).toISOString() });
     expect(status["generation"]).toMatch(/^g1:/);
-    expect(status["explanation"]).toContain("its access token alone was put back");
+    expect(status["explanation"]).toContain("credsyncd restores the access token only");
     expect(status["hint"]).toContain("openclaw configure");
     expect(alerts).toContainEqual(
       expect.objectContaining({ kind: "suspect", severity: "error", store: "openclaw:shared" }) as unknown,

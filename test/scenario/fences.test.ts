@@ -240,7 +240,7 @@ describe.each(["2026.9.6", "2026.6.11"] as const)(
       );
       const { stdout, code } = await credsyncd(home, ["status", "--check"]);
       expect(code).not.toBe(0);
-      expect(stdout).toContain("its program failed to refresh it");
+      expect(stdout).toContain("OpenClaw failed to refresh its login");
       expect((await daemon.reconcile()).plan).toMatchObject({ writes: [], record: [] });
       await source.writeProfile(home.profile(3));
       await daemon.reconcile();
@@ -279,7 +279,7 @@ test("status and sync say that the live login is suspect, and an order gives an 
   expect(after.stores.map(({ profiles: all }) => all.find(({ profile }) => profile === PROFILE))).toMatchObject(
     stores.map(() => ({ state: "in-sync", reason: "suspect" })),
   );
-  expect((await credsyncd(home, ["status"])).stdout).toContain("the access token alone");
+  expect((await credsyncd(home, ["status"])).stdout).toContain("only its access token");
   await credsyncd(home, ["sync", "--force", "openclaw:ops"]);
   expect(await openclaw.store("openclaw:ops").readProfile()).toEqual(home.profile(1));
   expect(await openclaw.store("openclaw:work").readProfile()).toEqual(bare(openclaw, 1));
@@ -291,7 +291,7 @@ test("sync says what it waits for, and that it is not done", async () => {
   await fence(openclaw.stores.slice(0, 1), { failed: false });
   const { code, stdout } = await credsyncd(openclaw.home, ["sync"]);
   expect(code).toBe(3);
-  expect(stdout).toMatch(/waits +openclaw:\w+ +anthropic:claude-cli: its program, or another agent's, is refreshing/);
+  expect(stdout).toMatch(/waits +openclaw:\w+ +anthropic:claude-cli: OpenClaw is refreshing this login/);
   const { waits } = JSON.parse((await credsyncd(openclaw.home, ["sync", "--json"])).stdout) as { waits: unknown[] };
   expect(waits).toMatchObject([{ store: openclaw.stores[0]?.name, profile: PROFILE, reason: "refreshing" }]);
 });

@@ -55,7 +55,7 @@ test.each([
     await home.writeLogin(2);
     const { code, stdout } = await credsyncd(home, ["sync"]);
     expect(code).toBe(3);
-    expect(stdout).toMatch(new RegExp(`held +${common} +${USED}: openclaw:ops, which is pinned, would send this login`));
+    expect(stdout).toMatch(new RegExp(`held +${common} +${USED}: the pinned openclaw:ops would use this login`));
     expect(await openclaw.store(common).generation(USED)).toBe(1);
     expect(await openclaw.store("openclaw:work").generation(USED)).toBe(2);
 
@@ -79,6 +79,6 @@ test("no push moves a pinned agent of OpenClaw 2026.4.15, which would lose its l
   await credsyncd(home, ["sync"]);
   await home.writeLogin(2);
   const { stdout } = await credsyncd(home, ["sync"]);
-  expect(stdout).toMatch(/held +openclaw:main +anthropic:default: openclaw:ops, which is pinned, would send this login/);
+  expect(stdout).toMatch(/held +openclaw:main +anthropic:default: the pinned openclaw:ops would use this login/);
   expect(await openclaw.store("openclaw:main").generation(USED)).toBe(1);
 });

@@ -335,7 +335,7 @@ describe("what becomes of the source", () => {
     await openclaw.home.writeConfig(follows(KEY));
     const { code, stdout } = await credsyncd(openclaw.home, ["sync"]);
     expect(code).toBe(69);
-    expect(stdout).toMatch(/source missing {2}nothing to push: there is no login\n.*sign in: openclaw configure/);
+    expect(stdout).toMatch(/source missing {2}nobody is signed in to openclaw:[\w/]+\n.*sign in: openclaw configure/);
   });
 
   test("a broken file of the source pushes nothing", async () => {

@@ -11,40 +11,34 @@ interface Trouble {
   readonly name: string;
   /** What is done to the login file. */
   readonly strike: (home: TemporaryHome) => Promise<void> | void;
-  readonly level: "warn" | "error";
   readonly msg: string;
 }
 
 const troubles: readonly Trouble[] = [
-  { name: "is gone", strike: (home) => rm(home.loginFile), level: "warn", msg: "source missing" },
+  { name: "is gone", strike: (home) => rm(home.loginFile), msg: "source missing" },
   {
     name: "holds no login any more",
     strike: (home) => writeFile(home.loginFile, `{"mcpOAuth": {}}`),
-    level: "warn",
     msg: "source missing",
   },
   {
     name: "holds a logged-out stub",
     strike: (home) => home.writeLogin(1, { fields: { accessToken: "", refreshToken: "", expiresAt: 0 } }),
-    level: "error",
     msg: "source logged out",
   },
   {
     name: "is garbage",
     strike: (home) => writeFile(home.loginFile, `${home.login(2)} ${home.token("access", 3)}`),
-    level: "error",
     msg: "source unreadable",
   },
   {
     name: "is garbage that is no text",
     strike: (home) => writeFile(home.loginFile, Buffer.from([0xff, 0xfe, 0x00, 0xc3])),
-    level: "error",
     msg: "source unreadable",
   },
   {
     name: "lacks a field",
     strike: (home) => home.writeLogin(2, { fields: { scopes: [] } }),
-    level: "error",
     msg: "source unreadable",
   },
   {
@@ -53,7 +47,6 @@ const troubles: readonly Trouble[] = [
       await rm(home.loginFile);
       execFileSync("mkfifo", [home.loginFile]);
     },
-    level: "error",
     msg: "source unreadable",
   },
   {
@@ -62,24 +55,22 @@ const troubles: readonly Trouble[] = [
       await rm(home.loginFile);
       await mkdir(home.loginFile);
     },
-    level: "error",
     msg: "source unreadable",
   },
   {
     name: "is far too large",
     strike: (home) => writeFile(home.loginFile, Buffer.alloc(5 * 1024 * 1024, " ")),
-    level: "error",
     msg: "source unreadable",
   },
 ];
 
 describe("a source that gives nothing to push", () => {
-  test.each(troubles)("because it $name is one line, and touches no target", async ({ strike, level, msg }) => {
+  test.each(troubles)("because it $name is one line, and touches no target", async ({ strike, msg }) => {
     const home = await TemporaryHome.create({ agents });
     const daemon = await RunningDaemon.start(home);
     await strike(home);
     const line = await daemon.said(msg);
-    expect(line).toMatchObject({ level, store: "claude-code" });
+    expect(line).toMatchObject({ level: "error", store: "claude-code" });
     expect(line["hint"]).toBeTruthy();
     // An older login in an agent wakes the daemon: even then nothing is pushed, and nothing is said again.
     const last = await home.lookedAt();
@@ -94,13 +85,13 @@ describe("a source that gives nothing to push", () => {
     expect(daemon.news.filter((said) => said.msg === "drift corrected")).toEqual([]);
   });
 
-  test.each(troubles)("because it $name from the start is one line, and touches no target", async ({ strike, level, msg }) => {
+  test.each(troubles)("because it $name from the start is one line, and touches no target", async ({ strike, msg }) => {
     const home = await TemporaryHome.create({ agents });
     await home.writeProfile("work", 0);
     await strike(home);
     await home.age(home.loginFile);
     const daemon = await RunningDaemon.start(home);
-    expect(daemon.news).toMatchObject([{ level, msg }, { msg: "ready" }]);
+    expect(daemon.news).toMatchObject([{ level: "error", msg }, { msg: "ready" }]);
     expect(await home.generations(agents)).toEqual([1, 0]);
   });
 });

@@ -45,35 +45,35 @@ const situations: Readonly<Record<string, Situation>> = {
     source: "expiring",
     states: both,
     code: 2,
-    sentence: /alert {3}expiring .* ends in (?:30m|29m)/,
+    sentence: /alert {3}expiring .* expires in (?:30m|29m)/,
   },
   "the login ended, the sign-in holds": {
     make: (home) => everyoneEnds(home, -1),
     source: "expired",
     states: both,
     code: 1,
-    sentence: /alert {3}expired .*one use renews it[^]*no new sign-in is needed/,
+    sentence: /alert {3}expired .*The sign-in is still valid[^]*renew it: claude mcp list/,
   },
   "the login and the sign-in ended": {
     make: (home) => everyoneEnds(home, -1, -0.5),
     source: "expired",
     states: both,
     code: 1,
-    sentence: /so did the sign-in; every agent fails[^]*claude auth login/,
+    sentence: /so did the sign-in\. Every agent fails[^]*claude auth login/,
   },
   "the sign-in ends tomorrow": {
     make: (home) => everyoneEnds(home, 5, 24),
     source: "ok",
     states: both,
     code: 2,
-    sentence: /alert {3}sign-in-ends .*no refresh extends it/,
+    sentence: /alert {3}sign-in-ends .*No refresh extends it/,
   },
   "nobody is signed in": {
     make: (home) => rm(home.loginFile),
     source: "missing",
     states: both,
     code: 1,
-    sentence: /alert {3}source-missing .*nobody is signed in; the agents can use what they hold/,
+    sentence: /alert {3}source-missing .*nobody is signed in to Claude Code\. Agents can use their logins/,
   },
   "the file has no login in it": {
     make: (home) => writeFile(home.loginFile, `{"mcpOAuth":{}}`),
@@ -87,14 +87,14 @@ const situations: Readonly<Record<string, Situation>> = {
     source: "logged-out",
     states: both,
     code: 1,
-    sentence: /alert {3}logged-out .*the login was logged out/,
+    sentence: /alert {3}logged-out .*Claude Code is logged out/,
   },
   "the sign-in reached its limit": {
     make: (home) => home.writeLogin(1, { fields: { ...blank, loginEnded: "time_limit" } }),
     source: "logged-out",
     states: both,
     code: 1,
-    sentence: /the sign-in reached its end/,
+    sentence: /the sign-in to Claude Code has expired/,
   },
   "the login's file is no JSON": {
     make: async (home) => {
@@ -104,7 +104,7 @@ const situations: Readonly<Record<string, Situation>> = {
     source: "unreadable",
     states: both,
     code: 1,
-    sentence: /alert {3}source-unreadable .*cannot be read/,
+    sentence: /alert {3}source-unreadable .*is not whole JSON/,
   },
   "the login lacks what it needs": {
     make: (home) => home.writeLogin(1, { ...soon(5), fields: { scopes: null } }),
@@ -142,7 +142,7 @@ const situations: Readonly<Record<string, Situation>> = {
     source: "ok",
     states: both,
     code: 3,
-    sentence: /source-rolled-back .*a restored backup[^]*sign in: claude auth login - or .*credsyncd adopt STORE/,
+    sentence: /source-rolled-back .*from a backup[^]*sign in: claude auth login - or .*credsyncd adopt STORE/,
   },
   "the source cannot be given what an agent refreshed": {
     make: async (home) => {
@@ -155,14 +155,14 @@ const situations: Readonly<Record<string, Situation>> = {
     source: "expiring",
     states: both,
     code: 2,
-    sentence: /the newer login of openclaw:\w+ is to take its place\n .*run: credsyncd sync/,
+    sentence: /credsyncd gives Claude Code the newer login of openclaw:\w+\n .*run: credsyncd sync/,
   },
   "the login rotated and nobody wrote it yet": {
     make: (home) => home.writeLogin(2, soon(9)),
     source: "ok",
     states: ["drift", "drift"],
     code: 3,
-    sentence: /no daemon runs that would do it; run: credsyncd sync[^]*0 of 2 stores in sync, 2 behind/,
+    sentence: /no daemon is running; run: credsyncd sync[^]*0 of 2 stores in sync, 2 behind/,
   },
   "the source is another account": {
     make: async (home) => {
@@ -204,7 +204,7 @@ const situations: Readonly<Record<string, Situation>> = {
     source: "ok",
     states: ["in-sync", "held"],
     code: 3,
-    sentence: /alert {3}unknown-origin[^]*list the profile in the config \(profiles\)[^]*agents: \{ "work": "pinned" \}/,
+    sentence: /alert {3}unknown-origin[^]*add it to profiles in the config[^]*agents: \{ "work": "pinned" \}/,
   },
   "an agent holds a newer login of unknown origin": {
     make: async (home) => {
@@ -242,7 +242,7 @@ const situations: Readonly<Record<string, Situation>> = {
     source: "ok",
     states: ["in-sync", null],
     code: 3,
-    sentence: /alert {3}store-error .*left behind at the next rotation/,
+    sentence: /alert {3}store-error .*It gets no new login until this works/,
   },
   "an agent's store is a directory": {
     make: async (home) => {
@@ -277,7 +277,7 @@ const situations: Readonly<Record<string, Situation>> = {
     states: ["in-sync", "absent"],
     code: 0,
     sentence:
-      /its owner removed it\n .*sign in there, or have it made[^]*^1 of 2 stores in sync, 1 without a profile that follows$/m,
+      /OpenClaw or a person removed this profile, .*\n .*sign in there, or set create[^]*^1 of 2 stores in sync, 1 without a profile that follows$/m,
   },
   "an agent is not configured any more": {
     make: (home) => home.configureAgents(["main"]),

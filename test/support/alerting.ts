@@ -1,3 +1,4 @@
+import { namesIn } from "../../src/app/words.js";
 import type { AlertKind, Condition } from "../../src/domain/alerts.js";
 import type { Facts } from "../../src/domain/conditions.js";
 import { StoreError } from "../../src/domain/errors.js";
@@ -21,6 +22,12 @@ import {
   type Situation,
 } from "./planning.js";
 
+/** What a user calls Claude Code's login and all that follows it. */
+export const claudeNames = namesIn(
+  { observation: { inventory: { source: { stores: [{ name: SOURCE }], signIn: "claude auth login" } } } },
+  true,
+);
+
 /** What a look at a situation tells the alerts; `written`: what was planned was done. */
 export function factsFor(situation: Situation, written: readonly StoreName[] = []): Facts {
   const plan = planFor(situation);
@@ -32,7 +39,7 @@ export function factsFor(situation: Situation, written: readonly StoreName[] = [
     isHealing: plan.adoption !== null || plan.restoration !== null,
     isSuspect: plan.suspect,
     live: plan.live,
-    signIn: "claude auth login",
+    names: claudeNames,
     reports: plan.reports,
   };
   return { flows: [flow], failures: [], written: new Set(written) };

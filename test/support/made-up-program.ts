@@ -21,7 +21,7 @@ import { toStoreError } from "../../src/io/system-error.js";
 import { unconfined } from "../../src/programs/confinement.js";
 import { share, text } from "../../src/programs/entry-shapes.js";
 import type { Environment } from "../../src/programs/environment.js";
-import { sourceKind, targetKind, type Program } from "../../src/programs/program.js";
+import { sourceKind, targetKind, usualWords, type Program } from "../../src/programs/program.js";
 import { parseOrTorn } from "../../src/programs/torn.js";
 
 /** The one login of a made-up program, by its key in its file. */
@@ -148,7 +148,7 @@ export const madeUp: Program = {
   hasAgents: false,
   hasGateway: false,
   isTargetByDirectory: false,
-  words: { name: "Made-up", renew: "made-up renew", newToken: "made-up login" },
+  words: { ...usualWords, name: "Made-up", renew: "made-up renew", newToken: "made-up login" },
   executable: "made-up",
   variables: ["MADE_UP_HOME"],
   overrides: ["MADE_UP_TOKEN"],

@@ -8,7 +8,7 @@ import { doubtfulProfiles, unusedProfiles } from "../unused.js";
 import type { SourceState } from "../status-report.js";
 import { UNMATCHED_WHY, unmatchedHint, unmatchedText } from "../unmatched-agents.js";
 import { found, ok, type Check, type DoctorFinding, type Patient } from "./finding.js";
-import { NO_STORE_HINT, failureText } from "../words.js";
+import { NO_STORE, NO_STORE_HINT, failureText } from "../words.js";
 
 /** Agents that the configuration names and that are not there: what it says of them holds for nobody. */
 export const agents: Check = ({ result }) => {
@@ -52,7 +52,7 @@ export const stores: Check = ({ report }) => {
   }
   if (report.stores.length === 0) {
     const why = "nobody is given its login";
-    findings.push(found("stores", "warning", { what: "there is no store but the source", why, fix: NO_STORE_HINT }));
+    findings.push(found("stores", "warning", { what: NO_STORE, why, fix: NO_STORE_HINT }));
   }
   return Promise.resolve(findings.length > 0 ? findings : [ok("stores", `${String(report.stores.length)} stores can be served`)]);
 };

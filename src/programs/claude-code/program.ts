@@ -8,7 +8,7 @@ import { waysTo } from "../../io/real-path.js";
 import { confinedTo } from "../confinement.js";
 import { share, text } from "../entry-shapes.js";
 import { expandHome, type Environment } from "../environment.js";
-import { sourceKind, targetKind, type ConfiguredSource, type ConfiguredTarget, type Program } from "../program.js";
+import { sourceKind, targetKind, usualWords, type ConfiguredSource, type ConfiguredTarget, type Program } from "../program.js";
 import { claudeRenewal, RENEWING_COMMAND } from "./command.js";
 import { ClaudeKeychainStore, keychainDirectory } from "./keychain.js";
 import { CLAUDE_PROFILE, ClaudeCodeStore, claudeDirectories, type ClaudeDirectories } from "./store.js";
@@ -37,7 +37,9 @@ export const claudeCode: Program = {
   hasGateway: false,
   isTargetByDirectory: true,
   words: {
+    ...usualWords,
     name: "Claude Code",
+    user: "this directory",
     renew: `${RENEWING_COMMAND} (no inference request), or claude -p hi`,
     newToken: "make a new one: claude setup-token - or sign in: claude auth login",
   },

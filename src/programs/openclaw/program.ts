@@ -3,6 +3,7 @@ import { parseDurationMs } from "../../domain/duration.js";
 import { Failure } from "../../domain/errors.js";
 import type { Terms } from "../../domain/ledger.js";
 import type { ProfileId, Share } from "../../domain/store.js";
+import { agentId } from "../../domain/switch.js";
 import { margin, share, text } from "../entry-shapes.js";
 import {
   sourceKind,
@@ -51,7 +52,12 @@ export const openclaw: Program = {
   hasAgents: true,
   hasGateway: true,
   isTargetByDirectory: false,
-  words: { name: "OpenClaw", ...usualWords },
+  words: {
+    ...usualWords,
+    name: "OpenClaw",
+    user: "this agent",
+    keepOwn: (store) => `pin the agent in the config (agents: { "${agentId(store)}": "pinned" })`,
+  },
   executable: "openclaw",
   variables: [
     "OPENCLAW_HOME",
