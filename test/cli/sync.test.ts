@@ -177,7 +177,7 @@ describe("sync", () => {
     await home.writeProfile("work", 5);
     const { code, stdout } = await credsyncd(home, ["sync"]);
     expect(code).toBe(3);
-    expect(stdout).toMatch(/^held {2}openclaw:work {2}anthropic:claude-cli: it has an unknown login that expires after/);
+    expect(stdout).toMatch(/^held {2}openclaw:work {2}anthropic:claude-cli: this agent has a newer login than Claude Code/);
     expect(stdout).toContain("credsyncd adopt openclaw:work");
     expect(stdout).toContain("credsyncd sync --force openclaw:work");
     expect(await home.generationOf("work")).toBe(5);
