@@ -4,7 +4,8 @@ import { basename, dirname, join } from "node:path";
 import type { StoreError } from "../domain/errors.js";
 import { isAbsent, toStoreError } from "./system-error.js";
 
-const OWN_TEMPORARY = /\.credsyncd-[0-9a-f-]{36}\.tmp$/;
+/** npm write-file-atomic puts a number behind the name that it is given. */
+const OWN_TEMPORARY = /\.credsyncd-[0-9a-f-]{36}\.tmp(?:\.\d{1,10})?$/;
 
 /** A name beside a file for what is to take its place, which no other program gives. */
 export function temporaryName(path: string): string {
@@ -33,10 +34,13 @@ export class Leftovers {
   /**
    * Discards what a killed credsyncd left half done in a directory. To be called under the lock that guards its files, so
    * that nobody is at work on them; whoever only wants the lock makes another temporary file when its own is gone.
+   *
+   * @param of the file that the halves are of; null for all
    */
-  discardAllIn(directory: string): void {
+  discardAllIn(directory: string, of: string | null = null): void {
     for (const entry of readdirSync(directory, { withFileTypes: true })) {
-      if (entry.isFile() && OWN_TEMPORARY.test(entry.name)) this.discard(join(directory, entry.name));
+      const isMeant = of === null || entry.name.startsWith(`${of}.`);
+      if (isMeant && entry.isFile() && OWN_TEMPORARY.test(entry.name)) this.discard(join(directory, entry.name));
     }
   }
 
