@@ -73,7 +73,7 @@ export async function compose(config: Config, environment: Environment, access: 
   const { fingerprintOf } = key;
   const ports = { takeInventory, ledger, backups, lock, fingerprintOf, clock };
   const reconciler = new RememberingReconciler(ports, known);
-  const journal = new SwitchJournalFile(join(stateDirectory, "journal"));
+  const journal = new SwitchJournalFile(join(stateDirectory, "journal"), leftovers);
   const gateways = gatewaysFor(config, environment);
   const memory = { ledger, backups, lock, journal };
   return { config, environment, stateDirectory, ...memory, takeInventory, reconciler, fingerprintOf, known, gateways };

@@ -225,7 +225,7 @@ export async function recoverSwitches(composition: Composition, signal: AbortSig
 
 /** To be called under the state's lock: a journal that is there then is nobody's. */
 async function recoverAll(composition: Composition, signal: AbortSignal): Promise<Recovery[]> {
-  await composition.journal.sweep();
+  composition.journal.sweep();
   const recoveries: Recovery[] = [];
   for (const record of await composition.journal.list()) {
     const places = [...record.parts.map(({ place }) => place), ...(record.donor === null ? [] : [record.donor])];

@@ -312,6 +312,6 @@ export interface SwitchJournal {
   /** Returns the records that crashes left, oldest first. @throws Failure for a record that cannot be understood */
   list(): Promise<SwitchRecord[]>;
   /** Removes halves of records, which a crash left; only where nobody else writes one. */
-  sweep(): Promise<void>;
+  sweep(): void;
   drop(id: string): Promise<void>;
 }

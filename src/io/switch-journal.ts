@@ -5,13 +5,12 @@ import { isTime } from "../domain/clock.js";
 import { Failure } from "../domain/errors.js";
 import { Secret } from "../domain/secret.js";
 import type { FieldChange, SwitchJournal, SwitchRecord } from "../domain/choice.js";
-import { readOwnText, replaceOwnFile, toOwnFailure } from "./own-file.js";
+import { readOwnText, removeOwnLeftovers, replaceOwnFile, toOwnFailure } from "./own-file.js";
 import { makePrivateDirectory } from "./private-directory.js";
 import { isAbsent, toStoreError } from "./system-error.js";
+import type { Leftovers } from "./temporary-file.js";
 
 const NAME = /^switch-[\w-]+\.json$/;
-/** The temporary name under which write-file-atomic writes a record. */
-const HALF = /^switch-[\w-]+\.json\.\d+$/;
 const VERSION = 1;
 /** The remedy for a journal that cannot be read. */
 const LOOK = "move it away, and look at every agent: credsyncd status";
@@ -42,15 +41,17 @@ const recordShape = z.object({
  */
 export class SwitchJournalFile implements SwitchJournal {
   readonly #directory: string;
+  readonly #leftovers: Leftovers;
 
-  constructor(directory: string) {
+  constructor(directory: string, leftovers: Leftovers) {
     this.#directory = directory;
+    this.#leftovers = leftovers;
   }
 
   async write(record: SwitchRecord): Promise<void> {
     try {
       await makePrivateDirectory(this.#directory);
-      await replaceOwnFile(this.#pathOf(record.id), `${JSON.stringify(toFile(record))}\n`);
+      await replaceOwnFile(this.#pathOf(record.id), `${JSON.stringify(toFile(record))}\n`, this.#leftovers);
     } catch (error) {
       const failure = toStoreError(error, this.#directory, "write");
       const code = failure.code === "permission" ? "permission" : "general";
@@ -67,9 +68,8 @@ export class SwitchJournalFile implements SwitchJournal {
     return !(await this.#names()).some((name) => name.startsWith("switch-"));
   }
 
-  async sweep(): Promise<void> {
-    const halves = (await this.#names()).filter((name) => HALF.test(name));
-    for (const name of halves) await unlink(join(this.#directory, name));
+  sweep(): void {
+    removeOwnLeftovers(this.#directory, this.#leftovers);
   }
 
   async list(): Promise<SwitchRecord[]> {

@@ -4,11 +4,17 @@ import { basename, dirname, join } from "node:path";
 import type { StoreError } from "../domain/errors.js";
 import { isAbsent, toStoreError } from "./system-error.js";
 
-const OWN_TEMPORARY = /\.credsyncd-[0-9a-f-]{36}\.tmp$/;
+/** npm write-file-atomic puts a number behind the name that it is given. */
+const OWN_TEMPORARY = /\.credsyncd-[0-9a-f-]{36}\.tmp(?:\.\d{1,10})?$/;
 
 /** A name beside a file for what is to take its place, which no other program gives. */
 export function temporaryName(path: string): string {
   return join(dirname(path), `${basename(path)}.credsyncd-${randomUUID()}.tmp`);
+}
+
+/** Checks whether a name is one of `temporaryName`. */
+export function isTemporaryName(name: string): boolean {
+  return OWN_TEMPORARY.test(name);
 }
 
 /** A temporary file that could not be removed, though nobody needs it any more. */
@@ -33,11 +39,12 @@ export class Leftovers {
   /**
    * Discards what a killed credsyncd left half done in a directory. To be called under the lock that guards its files, so
    * that nobody is at work on them; whoever only wants the lock makes another temporary file when its own is gone.
+   *
+   * @param isHalf tells halves by their names
    */
-  discardAllIn(directory: string): void {
-    for (const entry of readdirSync(directory, { withFileTypes: true })) {
-      if (entry.isFile() && OWN_TEMPORARY.test(entry.name)) this.discard(join(directory, entry.name));
-    }
+  discardAllIn(directory: string, isHalf: (name: string) => boolean = isTemporaryName): void {
+    for (const entry of readdirSync(directory, { withFileTypes: true }))
+      if (entry.isFile() && isHalf(entry.name)) this.discard(join(directory, entry.name));
   }
 
   /** Tries once more. @returns those that still cannot be removed */

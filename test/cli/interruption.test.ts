@@ -113,7 +113,7 @@ async function hold(lock: string): Promise<void> {
 /** Locks, temporary files and journals anywhere in a home. */
 function leftoversIn({ path }: TemporaryHome): string[] {
   const names = readdirSync(path, { recursive: true, encoding: "utf8" }).map((name) => basename(name));
-  return names.filter((name) => /\.(lock|tmp)$|\.json\.\d+$|^switch-/.test(name));
+  return names.filter((name) => /\.(lock|tmp|tmp\.\d+)$|^switch-/.test(name));
 }
 
 function stateLock({ stateDirectory }: TemporaryHome): string {

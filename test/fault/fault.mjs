@@ -76,7 +76,7 @@ function plain(text) {
     .replaceAll(/openclaw:(?!shared)\w+/g, "openclaw:AGENT")
     .replaceAll(/lock-[0-9a-f]{32}|sha256-[0-9a-f]{64}/g, "NAME")
     .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "ID")
-    .replaceAll(/(\.json|lock)\.\d{6,}/g, "$1.ID")
+    .replaceAll(/(\.tmp)\.\d{6,}/g, "$1.ID")
     .replaceAll("|", "\\|");
 }
 

@@ -39,8 +39,8 @@ export function allFaults({ call, error }) {
   );
 }
 
-/** Of credsyncd's own state. */
-const OWN_TEMPORARY = /\.\d{6,}$/;
+/** Of credsyncd's own state, as npm write-file-atomic names it. */
+const OWN_TEMPORARY = /\.tmp\.\d+$/;
 
 /** Locks that are held by nobody any more once all is done, and files that were to take another's place. */
 function leftoversIn(home) {

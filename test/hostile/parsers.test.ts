@@ -289,7 +289,7 @@ describe("anything at all, read as", () => {
     const place = { name: "openclaw:work", format: "openclaw-json", path: "/x", stateDirectory: "/y" };
     const record = { version: 1, id: "a", at: 1, phase: "prepared", provider: "p", profile: "q", donor: null };
     await always([JSON.stringify({ ...record, parts: [{ place, changes: [change] }] })], path, async () => {
-      for (const { at: time } of await new SwitchJournalFile(dirname(path)).list()) new Date(time).toISOString();
+      for (const { at: time } of await new SwitchJournalFile(dirname(path), new Leftovers()).list()) new Date(time).toISOString();
     });
   });
 

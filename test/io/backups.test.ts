@@ -57,7 +57,7 @@ describe("half of a backup that could not be removed", () => {
       await temporaryDirectory(),
     );
     const saved = expect.stringMatching(/^cannot write .*: the file system is read-only$/) as string;
-    expect(outcome).toEqual({ saved, left: [expect.stringMatching(/\.json\.ID$/)], stuck: [], after: [] });
+    expect(outcome).toEqual({ saved, left: [expect.stringMatching(/\.json\.credsyncd-ID\.tmp\.ID$/)], stuck: [], after: [] });
   });
 });
 

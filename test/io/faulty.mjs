@@ -1,4 +1,5 @@
-import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { tidily } from "../../build/cli/stuck.js";
@@ -6,6 +7,7 @@ import { systemClock } from "../../build/app/system.js";
 import { Secret } from "../../build/domain/secret.js";
 import { Backups } from "../../build/io/backups.js";
 import { takeDirectoryLock } from "../../build/io/directory-lock.js";
+import { replaceOwnFile } from "../../build/io/own-file.js";
 import { Predecessors, removeForsakenLocks, takeOwnerLock } from "../../build/io/owner-lock.js";
 import { StateDirectoryLock } from "../../build/io/state-lock.js";
 
@@ -82,6 +84,14 @@ const scenarios = {
     const saved = await attempt(() => backups.save(entry, 1));
     const left = names(path);
     return { saved, left, stuck: stuck(), after: names(path) };
+  },
+  async "short-write"() {
+    const path = join(directory, "file");
+    await replaceOwnFile(path, "old");
+    process.on("SIGXFSZ", () => undefined);
+    execFileSync("prlimit", ["--pid", String(process.pid), "--fsize=1024:unlimited"]);
+    const replaced = await attempt(() => replaceOwnFile(path, "new".repeat(1000)));
+    return { replaced, left: names(directory), text: readFileSync(path, "utf8") };
   },
 };
 
