@@ -127,7 +127,7 @@ interface SyncReport {
     readonly explanation: string;
     readonly hint: string;
   }[];
-  /** What is looked at again at a time; a daemon does it by itself. */
+  /** Profiles to scan again at a later time; a daemon does it automatically. */
   readonly waits: readonly {
     readonly store: string;
     readonly profile: string;
@@ -275,7 +275,7 @@ function describe(report: SyncReport, { paint }: Output): string {
   return `everything is in sync with ${names.join(", ")}`;
 }
 
-/** What the source's state is, why nothing is pushed from it, and what a person does about it. */
+/** Describes the source's state, the reason why nothing is pushed from it, and the user's remedy. */
 function sourceOf(
   { head, source, restoration, suspect }: Plan,
   command: string,
