@@ -48,9 +48,9 @@ export interface DaemonOptions {
 }
 
 /**
- * Keeps every target in step with the source until the signal is aborted; a write in hand is finished.
+ * Keeps every target in sync with the source until the signal aborts; it finishes a write under way.
  *
- * @throws Failure `busy` when another daemon runs this state directory
+ * @throws Failure `busy` if another daemon runs this state directory
  */
 export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Promise<void> {
   const { environment } = options;
@@ -330,7 +330,7 @@ function alerterPorts(
       try {
         await lock.withLock(signal, () => ledger.append(events));
       } catch (error) {
-        // The history lacks a line; the alert itself was told.
+        // The history lacks a line, but the alert itself was reported.
         if (!(error instanceof Failure)) throw error;
         log.debug({ reason: error.message }, "alert not recorded");
       }

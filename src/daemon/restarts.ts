@@ -4,19 +4,19 @@ import { UNKNOWN_LISTENER, type Gateway } from "../programs/gateway.js";
 import { programOf } from "../programs/registry.js";
 
 /**
- * Notices that a gateway was started anew while stores of it are left alone because it kept undoing what was written
- * there: its new start has read them, so that one more write may hold.
+ * Notices that a gateway has restarted while credsyncd leaves stores of it alone, because it kept undoing the writes. Its new
+ * start has read the stores, so one more write may hold.
  */
 export class Restarts {
   readonly #gateways: readonly Gateway[];
-  /** Who listened when the stores were first left alone, by the gateway's name; null while none is. */
+  /** The listeners when the stores were first left alone, by the gateway's name; null while none is. */
   #before: ReadonlyMap<string, string> | null = null;
 
   constructor(gateways: readonly Gateway[]) {
     this.#gateways = gateways;
   }
 
-  /** The stores that are to be written once more, by what the last look decided. */
+  /** Returns the stores that get one more write, by the last scan's plan. */
   async storesToRetry(plan: Pick<Plan, "reports">): Promise<ReadonlySet<StoreName>> {
     const leftAlone = revertingStores(plan);
     if (leftAlone.size === 0) {

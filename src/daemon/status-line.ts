@@ -5,7 +5,7 @@ import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { refusedAgents } from "../app/refused.js";
 import { unusedProfiles } from "../app/unused.js";
 
-/** What a reconcile left, in one line of words: `12 stores in sync, next expiry in 3 h 12 min`. */
+/** Describes the result of a reconcile in one line: `12 stores in sync, next expiry in 3 h 12 min`. */
 export function statusLine(result: ReconcileResult, now: number): string {
   const troubles = new Set(result.plan.flows.flatMap((flow) => sourceWords(flow) ?? []));
   return [...troubles, storeWords(result), ...expiryWords(result, now)].join(", ");
