@@ -6,7 +6,7 @@ import plainWords from "./lint/plain-words.js";
 
 /** Not rewritten yet: each list only shrinks. */
 const uncovered = {
-  comments: ["src/{cli,daemon,watch}/**", "src/app/{alert-words,status,words}.ts", "test/**"],
+  comments: ["test/**"],
   titles: [],
   strings: ["src/{domain,programs,reconcile,io,config,app,cli,daemon,watch}/**"],
   markdown: ["docs/{bench,crash,faults,soak,storm}.md", "test/**"],

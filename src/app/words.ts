@@ -8,7 +8,7 @@ import type { Stuck } from "../io/owner-lock.js";
 import type { CommandOutcome } from "../io/run-command.js";
 import { programOf } from "../programs/registry.js";
 
-/** What a person does about what credsyncd is done with and cannot remove. */
+/** The user's remedy for files that credsyncd no longer needs and cannot remove. */
 export const stuckHints = {
   lock: "remove it: other programs wait for it, and nobody holds it; it is tried again by itself",
   "temporary file": "remove it: nobody needs it, and a login may stand in it; it is tried again by itself",
@@ -19,7 +19,7 @@ export function sourceProfile({ head }: Plan): string {
   return head.flow === flowId(null, head.profile) ? "" : head.profile;
 }
 
-/** What is left alone, and why, in words. */
+/** Describes a place that credsyncd leaves alone, and the reason. */
 export function findingText(kind: Finding["kind"]): string {
   switch (kind) {
     case "unconfigured":
@@ -33,7 +33,7 @@ export function findingText(kind: Finding["kind"]): string {
   }
 }
 
-/** What a person does about a login that the source holds and that is not handed on; `signIn` is the command. */
+/** The user's remedy for a login of the source that credsyncd does not push; `signIn` is the command. */
 export function sourceHoldHint({ acceptable }: { readonly acceptable: boolean }, signIn: string): string {
   return acceptable
     ? "accept it with: credsyncd sync --force - or sign in again with the login that the agents should have"
@@ -44,21 +44,21 @@ export function sourceHoldHint({ acceptable }: { readonly acceptable: boolean },
 export const SUSPECT =
   "an agent failed to refresh this very login, so that it may be spent: until it is refreshed, agents are given its access token alone";
 
-/** What a person does about a suspect login; `signIn` is the command. */
+/** The user's remedy for a suspect login; `signIn` is the command. */
 export function suspectHint(signIn: string): string {
   return `use the source's program once, so that it refreshes; where that fails, sign in: ${signIn}`;
 }
 
-/** What became of a source whose program failed to refresh it. */
+/** Describes a source whose program failed to refresh it. */
 export const RESTORED =
   "its program failed to refresh it and lost its tokens; its access token alone was put back, since the refresh token may be spent";
 
-/** What a person does about that; `signIn` is the command. */
+/** The user's remedy for it; `signIn` is the command. */
 export function restoredHint(store: string, signIn: string): string {
   return `before the access token ends, sign in: ${signIn} - or, if the refresh cannot have reached the server, put all of it back: credsyncd sync --force ${shellWord(store)}`;
 }
 
-/** What a person does about a source that is fenced; `signIn` is the command. */
+/** The user's remedy for a fenced source; `signIn` is the command. */
 export function fencedHint(
   store: string,
   { until }: Pick<Extract<SourceVerdict, { kind: "fenced" }>, "until">,
@@ -80,10 +80,10 @@ export function waitText(reason: string): string {
   }
 }
 
-/** What a person does where there is no store but the source. */
+/** The user's remedy if there is no store but the source. */
 export const NO_STORE_HINT = "name OpenClaw's directory in the config: targets, stateDir; or set OPENCLAW_STATE_DIR";
 
-/** What a person does about a hold. */
+/** The user's remedy for a hold. */
 export function holdHint(reason: string, store: string, adoptable = true): string {
   switch (reason) {
     case "target-newer":
