@@ -6,7 +6,7 @@ import plainWords from "./lint/plain-words.js";
 
 /** Not rewritten yet: each list only shrinks. */
 const uncovered = {
-  comments: ["test/**"],
+  comments: [],
   titles: [],
   strings: ["src/{domain,programs,reconcile,io,config,app,cli,daemon,watch}/**"],
   markdown: ["docs/{bench,crash,faults,soak,storm}.md", "test/**"],

@@ -9,7 +9,7 @@ export const words = [
   { not: "hand(?:s|ed|ing)? (?:it |them )?(?:over|on)(?! stdin)", but: "pass, push" },
   { not: "by itself", but: "automatically" },
   { not: "in step", but: "in sync" },
-  { not: "of itself", but: "name the actor" },
+  { not: "known of itself", but: "name the actor" },
   { not: "(?:is|are|be|was|were|been|being) told", but: "report, log, notify" },
   { not: "tells? of", but: "report" },
   { not: "looked? at|looks at|looking at", but: "scan, read, check" },

@@ -1,5 +1,5 @@
 // Kills the built program at every system call that changes a disk, in the middle of pushing a rotation to five JSON and
-// three SQLite stores, and looks at what is left: at once, and after the next start.
+// three SQLite stores, and checks the remains: at once, and after the next start.
 //   npm run crash                        every call of `sync` and of the daemon; a table to stdout
 //   npm run crash -- --out docs/crash.md the table goes there
 //   npm run crash -- --every 10 --json   only each tenth call; the outcomes as JSON
@@ -45,7 +45,7 @@ const { values: options } = parseArgs({
 const EVERY = Number(options.every);
 const CALLS = options.call === undefined ? ALL_CALLS : [options.call];
 
-/** What each command does until it has done its work; `run` is stopped when it is ready, after its first reconcile. */
+/** The actions of each command until its work is done; `run` stops when it is ready, after its first reconcile. */
 const commands = {
   sync: { words: ["sync"], untilDone: () => undefined },
   run: { words: ["run", "--json"], untilDone: stopWhenReady },
@@ -62,7 +62,7 @@ async function runFreely(home, { words, untilDone }) {
   return program.ended();
 }
 
-/** What a start leaves behind that nothing interrupted. */
+/** Returns the files that an uninterrupted start leaves. */
 async function namesAfterCleanRun(template, command) {
   const home = template.copy();
   try {

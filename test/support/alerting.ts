@@ -20,7 +20,7 @@ import {
   type Situation,
 } from "./planning.js";
 
-/** What a look at a situation tells the alerts; `written`: what was planned was done. */
+/** Returns the facts of a scan for the alerts; `written`: the planned writes were done. */
 export function factsFor(situation: Situation, written: readonly StoreName[] = []): Facts {
   const plan = planFor(situation);
   const flow = {
@@ -54,7 +54,7 @@ const reverts = [0, 1, 2].map((count) => {
   return { kind: "revert", at: NOW - HOUR_MS + count, store: "openclaw:main", profile: "anthropic:claude-cli" } as const;
 });
 
-/** A look that finds just this kind of trouble. */
+/** A scan that finds just this kind of trouble. */
 export const trouble: Readonly<Record<Exclude<AlertKind, "keep-warm-failed">, () => Facts>> = {
   expiring: () => factsFor({ source: sourceWith(login("live", { endsInHours: 23 })) }),
   expired: () => factsFor({ source: sourceWith(login("live", { endsInHours: -1 })) }),
@@ -101,7 +101,7 @@ export const trouble: Readonly<Record<Exclude<AlertKind, "keep-warm-failed">, ()
   },
 };
 
-/** What keepWarm says of itself. */
+/** The condition that keepWarm reports about its own failure. */
 export const notKeptWarm: Condition = {
   kind: "keep-warm-failed",
   store: SOURCE,
