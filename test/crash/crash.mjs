@@ -190,7 +190,7 @@ A login was rotated; \`sync\`, or the daemon (\`run\`, until it was ready and th
 store and three with a database. strace kills it with SIGKILL right before the n-th of one system call of one thread: \`main\`, or
 \`pool\`, the one that makes the calls that may wait (\`UV_THREADPOOL_SIZE=1\`). After each kill every store and the source are
 read: each is whole, with the old login or the new, and every lock that lies about names its dead holder. Then the same
-command is started once more, and everything is looked at again. Every index counts whose call changes a disk (of \`openat\`
+command is started once more, and everything is checked again. Every index counts whose call changes a disk (of \`openat\`
 those that make a file), and its neighbours, as the order of calls differs a little from run to run; so "no file", a call on a
 pipe or an event descriptor, comes up too. Rows with the same outcome are one row, with the indices of all of them.
 `;
