@@ -6,7 +6,7 @@
 export const words = [
   { not: "anew", but: "again" },
   { not: "again and again", but: "repeatedly" },
-  { not: "hand(?:s|ed|ing)? (?:it |them )?(?:over|on)(?! stdin)", but: "pass, push" },
+  { not: "hand(?:s|ed|ing)? (?:it |them )?(?:over|on)", but: "pass, push" },
   { not: "by itself", but: "automatically" },
   { not: "in step", but: "in sync" },
   { not: "known of itself", but: "name the actor" },
@@ -22,7 +22,7 @@ export const words = [
   { not: "cannot be told", but: "is unknown" },
   { not: "none where", but: "none if" },
   { not: "the very", but: "the, this same" },
-  { not: "it is to be|is to be|are to be|was to be", but: "must, will, should" },
+  { not: "(?:is|are|was) to be", but: "must, will, should" },
   { not: "makes? good", but: "catches up, repairs" },
   { not: "in the place of", but: "instead of" },
   { not: "ever (?:less|later)", but: "less and less often, later each time" },
