@@ -6,10 +6,20 @@ import plainWords from "./lint/plain-words.js";
 
 /** Not rewritten yet: each list only shrinks. */
 const uncovered = {
-  comments: ["src/{cli,daemon,watch}/**", "src/app/{alert-words,status,words}.ts", "test/**"],
+  comments: [],
   titles: [],
-  strings: ["src/{domain,programs,reconcile,io,config,app,cli,daemon,watch}/**"],
-  markdown: ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md", "deploy/**", "docs/**", "findings/**", "test/**"],
+  strings: [
+    "src/app/{alert-words,lag,status,words}.ts",
+    "src/app/doctor/{files,openclaw}.ts",
+    "src/cli/**",
+    "src/daemon/{daemon,metrics,status-line}.ts",
+    "src/domain/{moved-turns,source-verdict,switch,target-verdict}.ts",
+    "src/io/{directory-lock,fingerprint,ledger-file,owner-lock,sqlite-database,system-error}.ts",
+    "src/programs/claude-code/{keychain,store}.ts",
+    "src/programs/openclaw/{choice,discovery,json,profiles,shared,sqlite}.ts",
+    "src/reconcile/observe.ts",
+  ],
+  markdown: ["docs/faults.md"],
 };
 
 const inPlainWords = (rule, files) => ({

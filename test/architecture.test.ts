@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 
 const SRC = fileURLToPath(new URL("../src", import.meta.url));
 
-/** What a layer may import beside itself. */
+/** The imports that a layer may have besides its own. */
 const allowedLayers: Readonly<Record<string, readonly string[]>> = {
   cli: ["daemon", "app", "config", "programs", "io", "reconcile", "watch", "domain"],
   daemon: ["app", "config", "programs", "io", "reconcile", "watch", "domain"],
@@ -81,7 +81,7 @@ function textsComparedBy(node: ts.Node): string[] {
   return operands.flatMap((operand) => (ts.isStringLiteral(operand) ? [operand.text] : []));
 }
 
-/** Whether a name stands for a value, and not for a member, a key or a declaration. */
+/** Checks whether a name is a value, and not a member, a key or a declaration. */
 function isRead(node: ts.Identifier): boolean {
   const { parent } = node;
   if (ts.isPropertyAccessExpression(parent)) return parent.expression === node;

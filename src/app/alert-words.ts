@@ -2,17 +2,17 @@ import { formatDuration } from "../domain/duration.js";
 import type { AlertKind, Condition } from "../domain/alerts.js";
 import { wordsOf } from "./words.js";
 
-/** What a person is told: what is wrong, since when, what it breaks, and what to do. */
+/** The text of an alert for people: the problem, its start, its consequences, and the remedy. */
 export interface AlertWords {
   readonly message: string;
   readonly hint: string;
 }
 
-/** Where the look does not say how. */
+/** The remedy if the scan does not know the program's own command. */
 const SIGN_IN = "sign in again with the program that owns it";
 /** Why a login ends that could be renewed otherwise: its own program lost the refresh token. */
 const LOST = "source-refresh-failed";
-/** Below this age (ms) nobody needs to be told how long it lasts. */
+/** Below this age (ms) a message does not mention how long the problem lasts. */
 const FRESH_MS = 60_000;
 
 /** Puts a condition that began at `since` (epoch ms) into words. */
@@ -23,7 +23,7 @@ export function wordsFor(condition: Condition, since: number, now: number): Aler
   return { message: age < FRESH_MS || tellsItsTime ? message : `${message} (for ${formatDuration(age)})`, hint };
 }
 
-/** What an alert was about, for its end. */
+/** Describes the end of an alert. */
 export function overWords(kind: AlertKind): string {
   switch (kind) {
     case "expiring":
@@ -102,7 +102,7 @@ function sentences(...parts: readonly (string | null)[]): string {
     .join(". ");
 }
 
-/** What it means for a store that it fails now. */
+/** Describes the consequences of a store's failure. */
 function failedWriteText({ reason }: Condition): string {
   switch (reason) {
     case "push":

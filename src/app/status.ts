@@ -52,7 +52,7 @@ const heartbeatShape = z.object({
   lags: z._default(z.array(lagShape), []),
 });
 
-/** What the daemon leaves behind for `status`: that it lives, when it last looked, and which gateways lag. */
+/** Writes the daemon's record for `status`: its life sign, its last scan, and the lagging gateways. */
 export async function writeHeartbeat(
   stateDirectory: string,
   leftovers: Leftovers,
@@ -92,7 +92,7 @@ async function readHeartbeat(path: string): Promise<z.infer<typeof heartbeatShap
   }
 }
 
-/** What is known besides a look. */
+/** Facts besides a scan. */
 interface Surroundings {
   readonly splitBrain: StatusReport["splitBrain"];
   readonly daemon: DaemonStatus;
@@ -101,7 +101,7 @@ interface Surroundings {
   readonly alerts: readonly StatusAlert[];
 }
 
-/** Describes what a look found, store by store. */
+/** Describes the result of a scan, store by store. */
 export async function statusOf(
   result: ReconcileResult,
   config: Config,
@@ -124,7 +124,7 @@ export async function statusOf(
   );
   for (const [index, { target, error, sameAs }] of result.observation.reads.entries()) {
     const { store, origin } = target;
-    // What is wrong with the source is said of the source.
+    // The source itself shows its problems.
     if (own.has(store.name) && error !== null) continue;
     const [active, activeError] = actives[index] ?? nothingActive;
     const failure = error ?? refused.get(store.name)?.error ?? activeError;
@@ -226,7 +226,7 @@ function sourceStatus(
   const held = head.state === "present" && head.observed.held.kind === "credential" ? head.observed.held : null;
   const read = observation.sourceReads.find(({ store }) => store.name === head.store);
   const stored = read?.snapshot.profiles.find(({ id }) => id === head.profile);
-  // What was put back may be said to end later than it does.
+  // A restored login may state a later expiry than the true one.
   const isRestored = flow.source.kind === "restored";
   const expiresAt = isRestored ? (flow.live?.expiresAt ?? null) : (held?.expiresAt ?? null);
   const { state, reason, explanation, hint } = describeSource(flow, names);
@@ -274,7 +274,7 @@ function withUse(status: ProfileStatus, { target }: TargetReport, unused: Readon
   const found = unused.get(placementKey(target.store, target.profile));
   if (found === undefined) return status;
   const { explanation, hint } = found;
-  // What is wrong with the login itself comes first.
+  // A problem of the login itself comes first.
   if (status.state !== "in-sync" || status.reason !== null) return { ...status, used: false, sends: null };
   return { ...status, used: false, sends: null, reason: "unused", explanation, hint };
 }
@@ -355,7 +355,7 @@ function summarize(stores: readonly StoreStatus[]): Pick<StatusReport, "summary"
   return { summary, unused };
 }
 
-/** Enough of an address to know it again, too little to hand it on: `f***@example.com`. */
+/** Masks an address so that it can be recognised but not used: `f***@example.com`. */
 export function maskEmail(email: string | null): string | null {
   if (email === null) return null;
   const at = email.lastIndexOf("@");

@@ -8,7 +8,7 @@ import type { CommandOutcome } from "../io/run-command.js";
 import { usualWords, type ProgramWords } from "../programs/program.js";
 import { hasNamelessLogin, programOf } from "../programs/registry.js";
 
-/** What a person does about what credsyncd is done with and cannot remove. */
+/** The user's remedy for files that credsyncd no longer needs and cannot remove. */
 export const stuckHints = {
   lock: "remove it: other programs wait for it, and nobody holds it; it is tried again by itself",
   "temporary file": "remove it: nobody needs it, and a login may stand in it; it is tried again by itself",
@@ -19,7 +19,7 @@ export function sourceProfile({ head }: Plan): string {
   return head.flow === flowId(null, head.profile) ? "" : head.profile;
 }
 
-/** What is left alone, and why, in words. */
+/** Describes a place that credsyncd leaves alone, and the reason. */
 export function findingText(kind: Finding["kind"]): string {
   switch (kind) {
     case "unconfigured":
@@ -52,7 +52,7 @@ interface Look {
 
 type Named = Pick<CredentialStore, "name">;
 
-/** Returns what a user calls the source and the stores that a look found. */
+/** Returns the users' names for the source and the stores of a scan. */
 export function namesIn({ observation }: Look, isDaemonRunning: boolean): Names {
   const { stores, signIn } = observation.inventory.source;
   const of = (store: StoreName): StoreNames => {

@@ -31,7 +31,7 @@ export interface ConfigInitOptions extends CommonOptions {
   readonly yes?: boolean;
 }
 
-/** `credsyncd config init`: looks at every store, asks what is not clear, and writes a commented configuration. */
+/** `credsyncd config init`: scans every store, asks what is unclear, and writes a commented configuration. */
 export async function initConfig(options: ConfigInitOptions): Promise<ExitCode> {
   const environment = commandEnvironment();
   const { path } = configPath(options.config ?? null, environment);

@@ -127,7 +127,7 @@ async function makeHome(home: string): Promise<void> {
   }
 }
 
-/** What Claude Code does at a refresh: the new login is put in the old one's place by a rename. */
+/** Refreshes as Claude Code does: a rename replaces the old login by the new one. */
 async function rotate(home: string, generation: number): Promise<void> {
   const login = {
     ...tokens(generation, "accessToken", "refreshToken"),

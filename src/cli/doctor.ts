@@ -28,7 +28,7 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
   return tell(await examine(patient), options, output);
 }
 
-/** Without a configuration nothing else can be told, so that what is wrong with it is the one finding. */
+/** Reads the configuration. Nothing else works without it, so its problem is then the only finding. */
 async function configOf({ config }: DoctorOptions, environment: Environment): Promise<Config | DoctorFinding> {
   try {
     return await loadConfig(config ?? null, environment);

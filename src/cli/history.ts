@@ -30,7 +30,7 @@ export async function history(options: HistoryOptions): Promise<ExitCode> {
   const state = foldLedger(emptyLedger, events);
   const since = sinceOf(options.since, environment.clock.now());
   const recent = events.filter(({ at }) => at >= since).flatMap((event) => entryOf(event, state));
-  // Who names a time wants all since then.
+  // A user who names a time wants everything since then.
   const entries = options.since !== undefined && options.limit === undefined ? recent : recent.slice(-limitOf(options.limit));
   const output = openOutput(options);
   if (output.json) for (const entry of entries) process.stdout.write(`${JSON.stringify(entry)}\n`);

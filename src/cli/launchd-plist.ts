@@ -1,6 +1,6 @@
 import { build } from "plist";
 
-/** What a LaunchAgent is made from. */
+/** The contents of a LaunchAgent. */
 export interface AgentOptions {
   readonly label: string;
   /** The program with its arguments, by absolute paths. */

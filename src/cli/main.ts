@@ -24,14 +24,14 @@ async function main(): Promise<void> {
   // A write beyond a limit on the size of files is to fail as any other; packages that tidy up at an end take the signal
   // for one where nobody listens.
   process.on("SIGXFSZ", () => undefined);
-  // Where nobody listens the runtime opens its debugger to every user of this host, who could read the logins in memory.
+  // Without a listener the runtime opens its debugger to every user of this host, who could read the logins in memory.
   process.on("SIGUSR1", () => undefined);
   // The runtime's own source maps would be read at every start, this one for a bug alone.
   process.on("uncaughtExceptionMonitor", (error) => {
     if (error.stack !== undefined) error.stack = originalStack(error.stack);
   });
   const state: { code: ExitCode } = { code: exitCodes.done };
-  // Who reads a result may have seen enough, as `head` does: that is no failure of what was done.
+  // A reader, such as `head`, may have seen enough: that is no failure of the command.
   process.stderr.on("error", () => undefined);
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") return;

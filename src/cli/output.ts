@@ -78,7 +78,7 @@ function fenced(text: string, hasColour: boolean): string {
     .join("");
 }
 
-/** The start and the last line of a text, where all of it does not fit: what scrolls away would be gone at the next look. */
+/** Fits a text to the screen: its start and its last line. Lines that scroll away would be gone at the next redraw. */
 function fitted(text: string, { rows, columns }: Pick<NodeJS.WriteStream, "rows" | "columns">): string {
   const lines = text.split("\n");
   const heights = lines.map((line) => Math.max(1, Math.ceil(stringWidth(line) / columns)));

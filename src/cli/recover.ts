@@ -33,7 +33,7 @@ async function recover(options: CommonOptions, signal: AbortSignal): Promise<Exi
   return exitCodes.done;
 }
 
-/** None where there is no directory, or where the command itself will say what is wrong with it. */
+/** Returns none if there is no directory, or if the command itself will report its problem. */
 function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory);

@@ -44,7 +44,7 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
   const output = openOutput(options);
   const unmatchedAgents = await warnOfUnmatched(composition, output);
   await tidily(composition, output, () => putBack(backup, composition, { options, signal }));
-  // What the profile held until now is not looked at, so that its end is not known.
+  // The command does not read the old login, so its expiry is unknown.
   const overwritten = programOf(backup.store)?.hasGateway === true ? { endsAt: null } : null;
   const gateways = await tellGateways(overwritten, composition, { output, signal });
   output.result(`${backup.store} ${backup.profile} holds what it held until ${timeOf(backup)}`, {
@@ -134,7 +134,7 @@ function refuseWhileRefreshing(backup: Backup, look: ReconcileResult): void {
   );
 }
 
-/** Whether the planner, which knows since when a refresh is seen, does not wait for it any more. */
+/** Checks whether the planner no longer waits for a refresh; it knows since when the refresh has been seen. */
 function isOverdue({ store, profile }: Backup, { plan }: ReconcileResult): boolean {
   return plan.flows.some(({ head, source, reports }) => {
     if (head.store === store && head.profile === profile) return source.kind === "fenced" && source.until === null;

@@ -8,7 +8,7 @@ import { launchdPlist } from "./launchd-plist.js";
 import { ask, tell, type ServiceManager, type ServiceState } from "./service-manager.js";
 
 const LABEL = "dev.credsyncd";
-/** launchd is told nothing by the program, so its own record is watched; the first reconcile may wait for locks. */
+/** The program sends launchd nothing, so the command watches the program's own record; the first reconcile may wait for locks. */
 const READY_WITHIN_MS = 120_000;
 const LOOK_EVERY_MS = 200;
 

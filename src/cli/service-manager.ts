@@ -13,7 +13,7 @@ export interface ServiceState {
   readonly pid: number | null;
   /** The manager's own word for it. */
   readonly state: string;
-  /** What the daemon says of itself, where the manager keeps that. */
+  /** The daemon's own status, if the manager keeps it. */
   readonly status: string | null;
   /** Starts it at boot or at sign-in. */
   readonly enabled: boolean;
@@ -25,7 +25,7 @@ export interface LogsOptions {
   readonly lines?: string;
 }
 
-/** What keeps the daemon running on this system. */
+/** The service manager that keeps the daemon running on this system. */
 export interface ServiceManager {
   readonly name: "systemd" | "launchd";
   readonly file: string;
@@ -33,9 +33,9 @@ export interface ServiceManager {
   readonly text: string;
   /** The paths that an installed file starts. */
   readonly starts: (installed: string) => readonly string[];
-  /** What installing runs, in words a user could type. */
+  /** The commands that installing runs, as a user could type them. */
   readonly commands: { readonly install: readonly string[]; readonly uninstall: readonly string[] };
-  /** Enables and starts it, or starts it anew, and waits until it is ready. */
+  /** Enables and starts it, or restarts it, and waits until it is ready. */
   readonly start: () => Promise<void>;
   /** Stops and disables it; what is not there is no failure. */
   readonly stop: () => Promise<void>;
@@ -43,7 +43,7 @@ export interface ServiceManager {
   readonly forget: () => Promise<void>;
   readonly state: () => Promise<ServiceState>;
   readonly logs: (options: LogsOptions) => readonly [string, ...string[]];
-  /** What the user should know of when it runs. */
+  /** Notes for the user about the running service. */
   readonly notes: () => Promise<readonly string[]>;
 }
 

@@ -6,7 +6,7 @@ import type { Environment } from "../programs/environment.js";
 import { variablesOfAgents } from "../programs/openclaw/config.js";
 import { programs } from "../programs/registry.js";
 
-/** What a service starts, and what may become of it. */
+/** The program that a service starts, and the risks to it. */
 export interface ServiceProgram {
   readonly node: string;
   readonly main: string;
@@ -17,7 +17,7 @@ export interface ServiceProgram {
 /** Variables that decide where the programs keep their logins, and where credsyncd keeps its own; none has a secret. */
 const PLACES = [...programs.flatMap(({ variables }) => variables), "XDG_CONFIG_HOME", "XDG_STATE_HOME", "CREDSYNCD_CONFIG"];
 
-/** Where version managers keep programs, by a part of the path. */
+/** The directories in which version managers keep programs, by a part of the path. */
 const FLEETING: readonly (readonly [pattern: RegExp, owner: string])[] = [
   [/\/\.nvm\//, "nvm"],
   [/\/fnm_multishells\/|\/\.?fnm\/node-versions\//, "fnm"],
@@ -31,7 +31,7 @@ const FLEETING: readonly (readonly [pattern: RegExp, owner: string])[] = [
   [/^\/(?:tmp|var\/tmp|private\/tmp)\//, "the temporary directory"],
 ];
 
-/** Whose version of a program a path is that will vanish, or null for one that stays. */
+/** Returns the manager whose version of a program at this path will vanish, or null if it stays. */
 export function fleetingOwner(path: string): string | null {
   return FLEETING.find(([pattern]) => pattern.test(path))?.[1] ?? null;
 }

@@ -112,7 +112,7 @@ function logFlags({ follow, lines }: LogsOptions): string[] {
 async function lingerNotes(environment: Environment): Promise<string[]> {
   const { ok, output } = await ask(["loginctl", "show-user", "--property=Linger", "--value"], environment);
   if (ok && output === "yes") return [];
-  // Where loginctl does not answer (a container, a lingering session of its own), the file still tells.
+  // If loginctl does not answer (a container, a lingering session of its own), the file still shows it.
   const user = environment.variables["USER"] ?? environment.variables["LOGNAME"] ?? "";
   if (user !== "" && existsSync(join("/var/lib/systemd/linger", user))) return [];
   return ["it ends when you sign out, and starts when you sign in; to let it run always: loginctl enable-linger"];

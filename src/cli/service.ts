@@ -29,7 +29,7 @@ import { shellWord } from "../domain/shell-word.js";
 
 export interface ServiceOptions extends CommonOptions {
   readonly system?: boolean;
-  /** Whose logins the system service keeps in step. */
+  /** The user whose logins the system service keeps in sync. */
   readonly for?: string;
   readonly dryRun?: boolean;
 }
@@ -43,7 +43,7 @@ interface UninstallOptions extends ServiceOptions {
 interface Service {
   readonly manager: ServiceManager;
   readonly environment: Environment;
-  /** What the user should know before it is installed. */
+  /** Warnings for the user before the installation. */
   readonly warnings: readonly string[];
 }
 
@@ -167,7 +167,7 @@ async function problemsOf(installed: string, { text, state, starts }: ServiceMan
   return (await state()).installed ? [] : ["its manager does not know it; to repair it: credsyncd service install"];
 }
 
-/** What this user may not look at, such as another user's program, is not gone. */
+/** Checks whether a path is gone. A path that this user may not read, such as another user's program, is not. */
 function isGone(path: string): boolean {
   try {
     return !isThere(path);
@@ -295,7 +295,7 @@ async function refuseBesideAnother(manager: ServiceManager, environment: Environ
   );
 }
 
-/** What is credsyncd's own beside the service. */
+/** Returns credsyncd's own paths besides the service. */
 function ownPaths(options: ServiceOptions, environment: Environment): string[] {
   const { path } = configPath(options.config ?? null, environment);
   return [path, stateDirectoryOf(environment)];

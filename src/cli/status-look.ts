@@ -18,7 +18,7 @@ export interface StatusLook {
   readonly now: number;
 }
 
-/** Looks at every store, and asks nobody else. @param files what the composition reads files through */
+/** Scans every store, and asks nobody else. @param files the cache of files of the composition */
 export async function lookNow(composition: Composition, files: FilesOfALook): Promise<StatusLook> {
   files.forget();
   const { config, environment, stateDirectory, gateways, reconciler, ledger } = composition;

@@ -4,10 +4,10 @@ import { calm, dueAt, noteEvent } from "../watch/settle.js";
 import { Watcher } from "../watch/watcher.js";
 import { lookNow, type StatusLook } from "./status-look.js";
 
-/** What times on the screen may be behind (ms). */
+/** The longest delay of times on the screen (ms). */
 const REDRAW_MS = 5000;
 
-/** Shows a look whenever something changed, and the times as they pass, until the user interrupts it. */
+/** Shows the status whenever something changes, and updates the times, until the user interrupts it. */
 export async function watchStatus(
   composition: Composition,
   files: FilesOfALook,
@@ -38,7 +38,7 @@ export async function watchStatus(
   }
 }
 
-/** What changed since the last look, and whether the user has seen enough. */
+/** The changes since the last scan, and the user's wish to stop. */
 class Changes {
   readonly interrupted = new AbortController();
   readonly #composition: Composition;
@@ -52,7 +52,7 @@ class Changes {
       this.#wake();
     };
     for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, stop);
-    // Who read it went away.
+    // The reader went away.
     process.stdout.on("error", stop);
   }
 
@@ -81,7 +81,7 @@ class Changes {
   }
 }
 
-/** What the daemon tells in passing. */
+/** The files by which the daemon reports in passing. */
 function ownFiles({ stateDirectory }: Composition): string[] {
   return ["status.json", "alerts.json", "run.lock"].map((name) => `${stateDirectory}/${name}`);
 }

@@ -107,7 +107,7 @@ function sourceLines({ path, explanation, hint, ...source }: SourceStatus, now: 
   ];
 }
 
-/** What a state means where its name does not say it, and what to do about it. */
+/** Explains the states whose names do not say enough, each with a remedy. */
 function notesOf(report: StatusReport, now: number, { paint }: Output): string[] {
   const notes: string[] = [];
   const say = (about: string, what: string, next: string | null): void => {

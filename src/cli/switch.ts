@@ -24,7 +24,7 @@ import { tidily } from "./stuck.js";
 import { warnOfUnmatched } from "./unmatched.js";
 import { programOf } from "../programs/registry.js";
 
-/** What `set-active` and `migrate` have in common. */
+/** The options that `set-active` and `migrate` share. */
 export interface SwitchOptions extends CommonOptions {
   readonly provider: string;
   readonly agents?: string;
@@ -95,13 +95,13 @@ function storeNamed(agent: string): StoreName {
   return programOf(agent) === null ? `openclaw:${agent}` : agent;
 }
 
-/** What a gateway was told, in words. */
+/** The result of a gateway's reload, in words. */
 interface Reload {
   readonly result: "reloaded" | "not-running" | "failed";
   readonly explanation: string;
 }
 
-/** A gateway works from what it read at its start until it is told. */
+/** Reloads the gateways, which work from what they read at their start. */
 async function reload({ gateways }: Composition, signal: AbortSignal): Promise<Reload[]> {
   const reloads: Reload[] = [];
   for (const gateway of gateways) {
@@ -141,7 +141,7 @@ interface Astray {
   readonly explanation: string | null;
 }
 
-/** Read anew, after the reload: what counts is what the next turn finds. */
+/** Reads the agents again, after the reload: only the login that the next turn finds counts. */
 async function findAstray(
   composition: Composition,
   { provider, profile }: SwitchRequest,

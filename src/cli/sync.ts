@@ -120,7 +120,7 @@ interface SyncReport {
     readonly explanation: string;
     readonly hint: string;
   }[];
-  /** What is looked at again at a time; a daemon does it by itself. */
+  /** Profiles to scan again at a later time; a daemon does it automatically. */
   readonly waits: readonly {
     readonly store: string;
     readonly profile: string;

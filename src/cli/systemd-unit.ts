@@ -1,4 +1,4 @@
-/** What a unit for systemd is made from. */
+/** The contents of a systemd unit. */
 export interface UnitOptions {
   /** The program with its arguments, by absolute paths. */
   readonly command: readonly string[];
@@ -64,7 +64,7 @@ export function systemdUnit(options: UnitOptions): string {
   ].join("\n")}\n`;
 }
 
-/** What needs no namespace, and so works in every manager. */
+/** Settings that need no namespace, and so work in every manager. */
 const processSandbox = [
   "# The program makes every file private itself; this is the second fence, and a core would hold logins.",
   "UMask=0077",

@@ -55,7 +55,7 @@ export interface AlerterPorts {
   /** The user's own, given each notice as JSON on its stdin. */
   readonly command: readonly [string, ...string[]] | null;
   readonly variables: Readonly<Record<string, string | undefined>>;
-  /** Puts what was told into the history. */
+  /** Adds reported alerts to the history. */
   readonly record: (events: readonly AlertNoted[]) => Promise<void>;
   /** Says one line to a person. */
   readonly say: (line: string, severity: Severity | "info") => void;
@@ -63,11 +63,11 @@ export interface AlerterPorts {
   readonly clock: Clock;
 }
 
-/** What a look found, for the alerts. */
+/** The result of one scan, for the alerts. */
 export interface Look {
   readonly facts: Facts;
   readonly undecided: ReadonlySet<StoreName>;
-  /** What is not as it should be and is seen in no store. */
+  /** Problems outside the stores. */
   readonly others: readonly Condition[];
   readonly isResync: boolean;
 }
@@ -80,7 +80,7 @@ export class Alerter {
   #running: Promise<void> | null = null;
   #facts: Facts | null = null;
   readonly #closing = new AbortController();
-  /** When time alone changes what is to be told (epoch ms); null for never. */
+  /** When time alone changes the alerts to report (epoch ms); null for never. */
   wakeAt: number | null = null;
 
   private constructor(ports: AlerterPorts, remembered: readonly RememberedAlert[]) {
@@ -93,12 +93,12 @@ export class Alerter {
     return new Alerter(ports, await readAlerts(ports.stateDirectory));
   }
 
-  /** The facts of the last look, or null. */
+  /** The facts of the last scan, or null. */
   get facts(): Facts | null {
     return this.#facts;
   }
 
-  /** Takes a look into account. It never waits for the user's command. */
+  /** Applies the result of a scan. It never waits for the user's command. */
   async observe({ facts, undecided, others, isResync }: Look): Promise<void> {
     const { windows, repeatEveryMs, clock } = this.#ports;
     const now = clock.now();
@@ -196,7 +196,7 @@ function earlier(left: number | null, right: number): number {
   return left === null ? right : Math.min(left, right);
 }
 
-/** Whether something is to be remembered of an alert that was not. */
+/** Returns a check whether an alert differs from its remembered state. */
 function isOther(remembered: readonly Alert[]): (alert: Alert) => boolean {
   const before = new Map(remembered.map((alert) => [alertKey(alert), alert]));
   return (alert) => {
@@ -231,7 +231,7 @@ function withWords(
   });
 }
 
-/** Notices of one kind and event are told together: hundreds of agents may fail at once. */
+/** Groups notices of one kind and event: hundreds of agents may fail at once. */
 function groups(notices: readonly Notice[]): Map<string, [Notice, ...Notice[]]> {
   const found = new Map<string, [Notice, ...Notice[]]>();
   for (const notice of notices) {

@@ -30,9 +30,9 @@ export interface DaemonOptions {
 }
 
 /**
- * Keeps every target in step with the source until the signal is aborted; a write in hand is finished.
+ * Keeps every target in sync with the source until the signal aborts; it finishes a write under way.
  *
- * @throws Failure `busy` when another daemon runs this state directory
+ * @throws Failure `busy` if another daemon runs this state directory
  */
 export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Promise<void> {
   const { environment } = options;

@@ -5,19 +5,19 @@ const ASK_EVERY_MS = 250;
 
 export interface DatabaseNewsPorts {
   readonly databases: Pick<SqliteReaders, "databaseOf" | "isNews">;
-  /** What was read of a database may have changed since it was last decided upon. */
+  /** Reports a database whose content may have changed since the last plan. */
   readonly onNews: (path: string) => void;
 }
 
 /**
- * Keeps quiet about databases that change all day because a gateway writes its sessions into the very file that holds the
- * logins: such an event is passed on only when what was read of the database changed.
+ * Filters events on databases that change all day because a gateway writes its sessions beside the logins. It passes an event on
+ * only if the content that the last scan read has changed.
  */
 export class DatabaseNews {
   readonly #ports: DatabaseNewsPorts;
   /** Databases that were asked a moment ago, with whether something happened to them since. */
   readonly #asked = new Map<string, { readonly timer: NodeJS.Timeout; isAwaited: boolean }>();
-  /** Databases to which something happened during a look, which may have read them before or after it. */
+  /** Databases with an event during a scan, which may have read them before or after it. */
   readonly #deferred = new Set<string>();
   /** `decided`: what was last read of the databases is what was last decided upon. */
   #state: "looking" | "decided" | "undecided" = "undecided";
@@ -36,7 +36,7 @@ export class DatabaseNews {
     return true;
   }
 
-  /** A look begins. */
+  /** Marks the start of a scan. */
   looking(): void {
     this.#state = "looking";
   }

@@ -17,7 +17,7 @@ export interface EventsPorts {
   readonly onEvent: () => void;
 }
 
-/** Why to look, and when: changes of what the last look read, the resync, and whoever asks for a look. */
+/** The reasons to scan, and when: changed files of the last scan, the resync, and callers that ask for a scan. */
 export class Events {
   readonly #ports: EventsPorts;
   readonly #news: DatabaseNews;
@@ -42,7 +42,8 @@ export class Events {
         this.#changed(path);
       },
       onRefused: (directory, error) => {
-        const hint = "it is looked at every few seconds instead; if it is the limit: sysctl fs.inotify.max_user_watches=1048576";
+        const hint =
+          "credsyncd scans it every few seconds instead; if it is the limit: sysctl fs.inotify.max_user_watches=1048576";
         log.warn({ path: directory, reason: error.message, hint }, "cannot watch a directory");
       },
       onError: (error) => {
@@ -61,7 +62,7 @@ export class Events {
     return this.#watcher.size;
   }
 
-  /** Whether there were events since the last look, due or not. */
+  /** True if there were events since the last scan, due or not. */
   hasEvents(): boolean {
     return hasEvents(this.#bursts);
   }
@@ -72,20 +73,20 @@ export class Events {
     return earliest(dueAt(this.#bursts.source, settle), dueAt(this.#bursts.others, settle));
   }
 
-  /** Asks for a look. @param path what changed; null for a reason that is no file */
+  /** Asks for a scan. @param path the file that changed; null for another reason */
   wake(path: string | null = null): void {
     const kind = path !== null && this.#sourcePaths.has(path) ? "source" : "others";
     this.#bursts = { ...this.#bursts, [kind]: noteEvent(this.#bursts[kind], this.#ports.clock.monotonic()) };
     this.#ports.onEvent();
   }
 
-  /** A look begins; what comes from here on is news for the next one. */
+  /** A scan begins; later events are news for the next one. */
   acting(): void {
     this.#bursts = ofEach(this.#bursts, noteActing);
     this.#news.looking();
   }
 
-  /** The look ended. */
+  /** The scan ended. */
   acted(): void {
     const now = this.#ports.clock.monotonic();
     this.#bursts = ofEach(this.#bursts, (burst) => noteActed(burst, now));
@@ -99,7 +100,7 @@ export class Events {
   }
 
   /**
-   * Watches what a look read.
+   * Watches the files that a scan read.
    *
    * @returns whether to look again, since something may have changed before it was watched
    */
@@ -112,7 +113,7 @@ export class Events {
     return lookAgain;
   }
 
-  /** The look failed as a whole: what is watched stays. */
+  /** The scan failed as a whole: the watched files stay the same. */
   failed(): void {
     this.#news.looked({ isDecided: false });
   }

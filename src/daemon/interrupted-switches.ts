@@ -15,7 +15,7 @@ export class InterruptedSwitches {
     this.#log = log;
   }
 
-  /** To be asked before every reconcile; with an empty journal it costs one look at a directory. */
+  /** Settles interrupted switches; for use before every reconcile. With an empty journal it only reads a directory. */
   async settle(signal: AbortSignal): Promise<{ readonly changed: boolean; readonly settled: boolean }> {
     try {
       const recoveries = await recoverSwitches(this.#composition, signal);

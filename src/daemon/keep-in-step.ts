@@ -19,7 +19,7 @@ import { StatusFile } from "./observers/status-file.js";
 import { observeForSystemd } from "./observers/systemd.js";
 import { Restarts } from "./restarts.js";
 
-/** Reconciles under one configuration, and has every look observed, until the signal is aborted. */
+/** Reconciles under one configuration, and passes every result to the observers, until the signal is aborted. */
 export async function keepInStep(running: Running, signal: AbortSignal): Promise<void> {
   const { config, environment, reconciler, log, reporter, supervisor } = running;
   const { clock } = environment;

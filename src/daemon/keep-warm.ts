@@ -53,11 +53,11 @@ export interface KeepWarmPorts {
   readonly variables: Readonly<Record<string, string | undefined>>;
   /** Why a run may have no effect, and what to do about it; null where nothing is known to stand in the way. */
   readonly obstacle: { readonly what: string; readonly fix: string } | null;
-  /** What to do about a run that had no effect, where nothing is known to stand in the way. */
+  /** A hint for a run that had no effect, if no obstacle is known. */
   readonly noEffectHint: string;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Something changed that the next look should see. */
+  /** Wakes the loop for a change that the next scan should see. */
   readonly wake: () => void;
 }
 
@@ -97,7 +97,7 @@ export class KeepWarm {
     this.#ports = ports;
   }
 
-  /** Takes what a look found into account: another login is another chance. */
+  /** Applies the result of a scan: another login gets another chance. */
   observe(result: ReconcileResult): void {
     this.#source = result.observation.inventory.source;
     const logins = warmLogins(result);
@@ -165,7 +165,7 @@ export class KeepWarm {
     const { login } = attempts;
     const key = keyOf(login);
     if (isLater(await this.#readEnd(login, signal), login.expiresAt)) {
-      // Its owner was used meanwhile; the next look brings the new login.
+      // Its owner was used meanwhile; the next scan brings the new login.
       this.#logins.delete(key);
       wake();
       return;
@@ -179,7 +179,7 @@ export class KeepWarm {
       const durationMs = Math.round(clock.monotonic() - startedAt);
       log.info({ store: login.store, expiresAt: new Date(end).toISOString(), durationMs }, "login kept warm");
       const renewed = { ...attempts, login: { ...login, expiresAt: end } };
-      // Where the clock is wrong, or `before` longer than a login lasts, each would be renewed as soon as it is there.
+      // With a wrong clock, or a `before` longer than a login lasts, each login would need renewal as soon as it is there.
       if (dueAt(renewed, this.#ports.beforeMs) > clock.now()) this.#logins.delete(key);
       else this.#logins.set(key, this.#afterFailure(renewed, soonOver));
     } else {
@@ -203,7 +203,7 @@ export class KeepWarm {
     return { login, failed: runs, retryAt: 0, stopped: { at: clock.now(), explanation, hint } };
   }
 
-  /** @returns when the login that is there now ends (epoch ms), or null where it cannot be told */
+  /** @returns the expiry of the present login (epoch ms), or null if it is unknown */
   async #readEnd({ store: name, profile }: WarmLogin, signal: AbortSignal): Promise<number | null> {
     const store = this.#source?.stores.find((each) => each.name === name);
     if (store === undefined) return null;

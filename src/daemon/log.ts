@@ -12,7 +12,7 @@ const SECRET_NAMES = ["access", "refresh", "token", "key", "accessToken", "refre
 /** syslog's severities, as journald reads them from the start of a line (sd-daemon(3)). */
 const SEVERITIES: Readonly<Record<string, number>> = { trace: 7, debug: 7, info: 6, warn: 4, error: 3, fatal: 2 };
 
-/** What decides the format where the user left it to the program. */
+/** The surroundings that decide the format if the user left it to the program. */
 export interface LogSurroundings {
   readonly variables: Readonly<Record<string, string | undefined>>;
   readonly isTerminal: boolean;

@@ -24,7 +24,7 @@ interface Family {
   readonly samples: readonly Sample[];
 }
 
-/** What is known besides the reconciles. */
+/** Facts besides the reconciles. */
 export interface MetricsContext {
   readonly alerts: ReadonlyMap<AlertKind, number>;
   readonly keepWarm: { readonly renewed: number; readonly unchanged: number } | null;

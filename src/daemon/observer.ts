@@ -10,7 +10,7 @@ import type { Supervisor } from "./sd-notify.js";
 
 /** Why the loop looked. */
 export interface Occasion {
-  /** A resync came since the last look. */
+  /** A resync came since the last scan. */
   readonly isResync: boolean;
 }
 
@@ -19,7 +19,7 @@ export interface Look extends Occasion {
   readonly result: ReconcileResult;
 }
 
-/** What is in step and watched. */
+/** The numbers of stores in sync and of watched directories. */
 export interface Ready {
   readonly stores: number;
   readonly directories: number;
@@ -36,7 +36,7 @@ export interface Observer {
   readonly close?: () => Promise<void>;
 }
 
-/** What the daemon works with under one configuration. */
+/** Everything that the daemon uses under one configuration. */
 export interface Running extends Composition {
   readonly log: Logger;
   readonly reporter: Reporter;

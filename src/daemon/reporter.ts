@@ -14,8 +14,8 @@ import { unmatchedHint } from "../app/unmatched-agents.js";
 import { namesIn, sourceProfile, stuckHints, findingText } from "../app/words.js";
 
 /**
- * Turns reconciles into log lines: one for what was pushed, and one for each state that began or ended. What stays as it
- * is, is not said again.
+ * Turns reconciles into log lines: one for each push, and one for each state that began or ended. It does not repeat a state that
+ * lasts.
  */
 export class Reporter {
   readonly #log: Logger;
@@ -43,14 +43,14 @@ export class Reporter {
     log.debug({ durationMs: result.durationMs, stores: result.observation.reads.length }, "looked");
   }
 
-  /** Everything that is there is in step and watched; said once. */
+  /** Logs once that every store is in sync and watched. */
   ready(fields: { readonly stores: number; readonly directories: number }): void {
     if (this.#isReady) return;
     this.#isReady = true;
     this.#log.info(fields, "ready");
   }
 
-  /** What cannot be removed, each said once. */
+  /** Logs each file that cannot be removed, once. */
   stuck(all: readonly Stuck[]): void {
     for (const { path, what, error } of all) {
       if (this.#stuck.has(path)) continue;
@@ -128,7 +128,7 @@ function statesOf(result: ReconcileResult): Map<string, State> {
       `${kind} ${store}`,
       error === null
         ? said(kind, (log) => {
-            // That an agent inherits is as it should be.
+            // It is normal for an agent to inherit.
             log[kind === "inherits" ? "debug" : "info"]({ store, path }, findingText(kind));
           })
         : storeErrorState(store, error),
@@ -175,12 +175,12 @@ function holdsByStore({ plan }: ReconcileResult): Map<string, { readonly count: 
   return holds;
 }
 
-/** What a state of the source is about. */
+/** Returns the key of the source's states. */
 function aboutSource(flow: Plan): string {
   return `${flow.head.store} ${sourceProfile(flow)}`.trimEnd();
 }
 
-/** Whether a look could not tell how it is now with something: a half-written store is neither well nor ill. */
+/** Checks whether a scan could not judge the subject of a state, for example because its store is half written. */
 function isUndecided(about: string, { observation, plan, brieflyBusy }: ReconcileResult): boolean {
   if (brieflyBusy.has(about)) return true;
   const { source, reads } = observation;
@@ -216,7 +216,7 @@ function sourceStateOf(flow: Plan, names: Names, path: string): State | null {
 
 function suspectStateOf(flow: Plan, names: Names, { ledger }: ReconcileResult): State | null {
   const { head, source, restoration, live, suspect } = flow;
-  // That the source's own program lost it says more.
+  // The loss by the source's own program says more.
   const isLost = source.kind === "restored" ? restoration === null : restoration?.share === "access-only";
   if (live === null || !suspect || isLost) return null;
   const about = { store: head.store, ...named(flow), generation: displayGeneration(ledger, live.generation) };

@@ -4,12 +4,12 @@ import { UNKNOWN_LISTENER, type Gateway } from "../programs/gateway.js";
 import { programOf } from "../programs/registry.js";
 
 /**
- * Notices that a gateway was started anew while stores of it are left alone because it kept undoing what was written
- * there: its new start has read them, so that one more write may hold.
+ * Notices that a gateway has restarted while credsyncd leaves stores of it alone, because it kept undoing the writes. Its new
+ * start has read the stores, so one more write may hold.
  */
 export class Restarts {
   readonly #gateways: readonly Gateway[];
-  /** Who listened when the stores were first left alone, by the gateway's name; null while none is. */
+  /** The listeners when the stores were first left alone, by the gateway's name; null while none is. */
   #before: ReadonlyMap<string, string> | null = null;
   #toRetry: ReadonlySet<StoreName> = new Set();
 
@@ -17,13 +17,13 @@ export class Restarts {
     this.#gateways = gateways;
   }
 
-  /** Takes into account what a look decided. @returns whether stores are to be written once more */
+  /** Applies the plan of a scan. @returns true if stores must be written once more */
   async observe(plan: Pick<Plan, "reports">): Promise<boolean> {
     this.#toRetry = await this.#storesToRetry(plan);
     return this.#toRetry.size > 0;
   }
 
-  /** @returns the stores that are to be written once more, each time only once */
+  /** @returns the stores to write once more, each time only once */
   take(): ReadonlySet<StoreName> {
     const toRetry = this.#toRetry;
     this.#toRetry = new Set();

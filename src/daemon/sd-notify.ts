@@ -5,28 +5,28 @@ import { runCommand } from "../io/run-command.js";
 export interface Supervisor {
   /** The work that the watchdog vouches for. */
   watch(work: Work): void;
-  /** What `systemctl status` shows. It is asked again as time passes, since it speaks of times. */
+  /** Sets the text that `systemctl status` shows. The supervisor asks for it again as time passes, since it contains times. */
   status(text: () => string): void;
   /** The start, or a reload, is over. */
   ready(): void;
   reloading(): void;
   stopping(): void;
-  /** Stops ticking, and waits until all was told. */
+  /** Stops ticking, and waits until every message was sent. */
   close(): Promise<void>;
 }
 
-/** Something that is to be done, again and again. */
+/** Recurring work. */
 export interface Work {
   /** For how long it has been under way or overdue (ms); 0 while there is nothing to do. */
   readonly lateMs: () => number;
 }
 
 export interface SupervisorPorts {
-  /** Where the supervisor says how to reach it. */
+  /** The variables that name the supervisor's socket. */
   readonly variables: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
   readonly clock: Clock;
-  /** The supervisor cannot be told, which is said once. */
+  /** Reports, once, that the supervisor cannot be reached. */
   readonly onFailure: (reason: string) => void;
   /** Work is so late that the watchdog is left to do its own. */
   readonly onLate: (lateMs: number) => void;
@@ -37,7 +37,7 @@ export interface SupervisorPorts {
  * those of many stores at once for up to 10 s each.
  */
 export const LONGEST_WORK_MS = 180_000;
-/** How often a status that speaks of times is told again where no watchdog asks for more. */
+/** The interval for sending a status with times again, if no watchdog asks for more. */
 const REFRESH_MS = 60_000;
 /** Telling takes milliseconds; a manager that does not listen must not hold the end up. */
 const TELL_TIMEOUT_MS = 1500;
@@ -57,7 +57,7 @@ export function openSupervisor(ports: SupervisorPorts): Supervisor {
 }
 
 /**
- * How often the watchdog is to be told (ms): at half its time. Null where there is none, or it asks another process.
+ * Returns the interval of the watchdog's ticks (ms): half its time. Null if there is none, or it expects another process.
  *
  * @see sd_watchdog_enabled(3)
  */
@@ -68,13 +68,13 @@ export function watchdogTickMs(variables: SupervisorPorts["variables"], pid: num
   return usec / 2000;
 }
 
-/** Tells systemd one thing after the other, so that READY never overtakes RELOADING; what comes at once is told at once. */
+/** Sends one message to systemd after the other, so that READY never overtakes RELOADING; simultaneous ones go together. */
 class Systemd implements Supervisor {
   readonly #ports: SupervisorPorts;
   readonly #closed = new AbortController();
   readonly #ticking: Promise<void>;
   #telling: Promise<void> | null = null;
-  /** Assignments still to be told; npm systemd-notify does not know them. */
+  /** Assignments still to be sent; npm systemd-notify does not know them. */
   #assignments: string[] = [];
   #readyIsDue = false;
   #somethingIsDue = false;
@@ -109,7 +109,7 @@ class Systemd implements Supervisor {
   reloading(): void {
     this.#isReady = false;
     this.#status = () => "reading the configuration again";
-    // Without the time, systemd 253 and later wait for it. Node's clock is the very CLOCK_MONOTONIC that it wants.
+    // Without the time, systemd 253 and later wait for it. Node's clock is the CLOCK_MONOTONIC that it wants.
     this.#tell("RELOADING=1", `MONOTONIC_USEC=${String(process.hrtime.bigint() / 1000n)}`);
   }
 

@@ -10,7 +10,7 @@ import type { StoreName } from "../domain/store.js";
 import { unusedProfiles } from "../app/unused.js";
 import { namesIn } from "../app/words.js";
 
-/** What a reconcile left, in one line of words: `12 stores in sync, next expiry in 3 h 12 min`. */
+/** Describes the result of a reconcile in one line: `12 stores in sync, next expiry in 3 h 12 min`. */
 export function statusLine(result: ReconcileResult, now: number): string {
   const troubles = new Set(result.plan.flows.flatMap((flow) => sourceTrouble(flow, result) ?? []));
   return [...troubles, storeWords(result), ...expiryWords(result, now)].join(", ");

@@ -3,15 +3,15 @@ import type { Clock } from "../domain/clock.js";
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60_000;
-/** So many moments that passed at once are held against the expression; after more, a call too many is better than none. */
+/** The largest number of past moments to compare with the expression; after more, a call too many is better than none. */
 const MOST_MOMENTS = 240;
 
 /**
  * Calls at every time that a cron expression names, until it is stopped.
  *
- * Each minute (or second, where the expression names some) is held against the wall clock, and what passed meanwhile is made
- * good by one call. node-cron's own runner drops what a sleep or a step of the clock skipped, and stands still in the hour
- * that is repeated when summer time ends; only its reading of expressions is used.
+ * It compares each minute (or second, if the expression names some) with the wall clock, and catches up with one call on times
+ * that have passed meanwhile. node-cron's own runner drops the times that a sleep or a step of the clock skipped, and stands
+ * still in the hour that repeats when summer time ends. So only its reading of expressions is used.
  */
 export class Schedule {
   readonly #task: ScheduledTask;
@@ -46,7 +46,7 @@ export class Schedule {
     }
   }
 
-  /** Whether the expression names a moment after the one time, up to the other; of a clock that was set back, none. */
+  /** Checks whether the expression names a moment after the one time, up to the other; if the clock was set back, none. */
   #hasMatch(after: number, until: number): boolean {
     const last = Math.floor(until / this.#stepMs);
     const first = Math.floor(after / this.#stepMs) + 1;

@@ -4,9 +4,9 @@ import { basename, dirname, join } from "node:path";
 
 export interface WatcherEvents {
   /**
-   * Something happened to a watched file, or to the directory that it is or will be in.
+   * Reports an event on a watched file, or on the directory that it is or will be in.
    *
-   * `content`: the very file that was there was written to, or touched. `name`: it may be another one now, or none.
+   * `content`: the same file was written or touched. `name`: another file may be there now, or none.
    */
   readonly onChange: (path: string, what: "content" | "name") => void;
   /** The system refuses a watch, so the directory is polled. */
@@ -15,7 +15,7 @@ export interface WatcherEvents {
   readonly onError: (error: Error) => void;
 }
 
-/** How often a directory is looked at that the system does not watch (ms). */
+/** The interval between polls of a directory that the system does not watch (ms). */
 const POLLED_EVERY_MS = 2000;
 
 /** A directory that is watched for some names in it. */
@@ -26,11 +26,10 @@ interface WatchedDirectory {
 }
 
 /**
- * Watches directories, not files: a file that is renamed, removed or made anew keeps its name, not its inode.
+ * Watches directories, not files: a file that is renamed, removed or made again keeps its name, not its inode.
  *
- * A file whose directory does not exist is awaited in the nearest directory above that does. Other entries of a
- * directory wake nobody, however busy they are. Where the system refuses a watch (the limit of inotify is reached), the
- * directory is polled.
+ * If a file's directory does not exist, it waits in the nearest existing directory above. Other entries of a directory wake
+ * nobody, however busy they are. If the system refuses a watch (at the limit of inotify), it polls the directory.
  */
 export class Watcher {
   readonly #events: WatcherEvents;
@@ -85,7 +84,7 @@ export class Watcher {
       });
     } catch (error) {
       if (!(error instanceof Error) || !("code" in error)) throw error;
-      // It went away just now, which the next look finds out.
+      // It has just gone away, which the next scan finds out.
       if (error.code === "ENOENT" || error.code === "ENOTDIR") return true;
       this.#events.onRefused(path, error);
       this.#poll(path, wanted);
@@ -126,7 +125,7 @@ export class Watcher {
   }
 }
 
-/** What tells that a file was written, replaced, made or removed. */
+/** Returns a text that changes when a file is written, replaced, made or removed. */
 function statesOf(directory: string, names: Iterable<string>): string {
   return [...names].map((name) => stateOf(join(directory, name))).join("\n");
 }
@@ -178,7 +177,7 @@ async function remember(identities: Map<string, string | null>, path: string): P
   return identity;
 }
 
-/** Which directory is at the path; null for none. One that cannot be looked at may appear later, like one that is absent. */
+/** Identifies the directory at the path; null for none. One that cannot be read may appear later, like an absent one. */
 async function identityOf(path: string): Promise<string | null> {
   try {
     const found = await stat(path, { bigint: true });

@@ -26,7 +26,7 @@ const whole = {
   idle: { agents: 340, restMs: 15_000, seconds: 30 },
   sessions: { databases: 20, seconds: 60 },
 };
-/** What CI has time for. */
+/** The short form, for which CI has time. */
 const quick = {
   start: { rounds: 5, agents: 100 },
   latency: { rotations: 5, agents: [10] },

@@ -7,7 +7,7 @@ import { gunzipSync } from "node:zlib";
 import { endOf, SIGN_IN_END_MS } from "../support/ends.mjs";
 import { openDatabase } from "./sqlite.mjs";
 
-/** The time of day decides nothing: the next look that is not asked for is far away. */
+/** The time of day has no effect: the next regular resync is far away. */
 const NO_RESYNC = '{ resync: "0 0 1 1 *" }\n';
 
 const AGENT_DATABASE = fileURLToPath(
@@ -108,7 +108,7 @@ export class BenchHome {
   }
 }
 
-/** What one agent's store holds: the login, and an API key of its own. @param {number} generation */
+/** Returns the content of one agent's store: the login, and an API key of its own. @param {number} generation */
 export function storeText(generation) {
   const profiles = {
     "anthropic:claude-cli": {

@@ -1,5 +1,5 @@
 // The least that a `status` can be with the packages that the program is built on: it parses its words, checks three stores with
-// one schema, fingerprints them and prints. What it takes is what no work on the program can take away.
+// one schema, fingerprints them and prints. No work on the program can make `status` faster than this.
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import process from "node:process";

@@ -149,7 +149,7 @@ export async function memory({ agents, restMs }) {
   });
 }
 
-/** What the daemon does while nothing changes and no resync is due: CPU time, and how often one of its threads wakes up. */
+/** Measures the daemon while nothing changes and no resync is due: CPU time, and how often one of its threads wakes up. */
 export async function idle({ agents, restMs, seconds }) {
   const cpu = await withResting(Daemon, agents, async (daemon) => {
     await pause(restMs);
@@ -176,7 +176,7 @@ export async function idle({ agents, restMs, seconds }) {
   }
 }
 
-/** The daemon's CPU time while gateways write their sessions into the very databases that hold the logins. */
+/** The daemon's CPU time while gateways write their sessions into the same databases that have the logins. */
 export async function sessions({ databases: agents, seconds }) {
   const home = await BenchHome.make(agents);
   const databases = await home.moveIntoDatabases();

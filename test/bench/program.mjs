@@ -120,7 +120,7 @@ export class Daemon extends Measured {
   }
 }
 
-/** Whether system calls can be watched here. */
+/** Checks whether system calls can be watched here. */
 export function hasStrace() {
   return spawnSync("strace", ["-V"], { stdio: "ignore" }).status === 0;
 }
@@ -146,7 +146,7 @@ export class WatchedDaemon extends Daemon {
     return times.filter((at, index) => index === 0 || at - times[index - 1] > AWAKE_MS).length;
   }
 
-  /** strace passes no signal on, so that the daemon itself is told. */
+  /** strace passes no signal on, so this signals the daemon itself. */
   async stop() {
     const [child] = readFileSync(`/proc/${this.child.pid}/task/${this.child.pid}/children`, "utf8").trim().split(" ");
     const exited = once(this.child, "exit");

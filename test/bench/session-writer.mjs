@@ -19,7 +19,7 @@ for (const path of process.argv.slice(2)) {
   databases.push({ database, insert, trim });
 }
 
-/** What a turn of an agent may add to its session. */
+/** The text that an agent's turn may add to its session. */
 const turn = JSON.stringify({ role: "assistant", content: "x".repeat(2000) });
 let written = 0;
 

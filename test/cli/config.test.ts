@@ -123,7 +123,7 @@ interface Schema {
   readonly oneOf?: readonly Schema[];
 }
 
-/** Where a value breaks the rules of a schema that the configuration's own schema uses. */
+/** Lists the places where a value breaks a schema. It knows the parts of JSON Schema that the configuration's own schema uses. */
 function violations(schema: Schema, value: unknown, at: string): string[] {
   const choices = schema.anyOf ?? schema.oneOf;
   if (choices !== undefined) return choices.some((choice) => violations(choice, value, at).length === 0) ? [] : [at];

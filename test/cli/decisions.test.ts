@@ -6,7 +6,7 @@ import { PROFILE, replace, TemporaryHome } from "../support/temporary-home.js";
 
 const agents = ["main", "work"];
 
-/** A home where one agent holds a newer login that nothing proves: it is held. */
+/** A home where one agent has a newer login without any proof: it is on hold. */
 async function homeWithHold(): Promise<TemporaryHome> {
   const home = await TemporaryHome.create({ agents });
   await home.writeProfile("work", 5);

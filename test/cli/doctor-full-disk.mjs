@@ -3,7 +3,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fillDisk } from "../support/full-disk.mjs";
 
-// What doctor says of its own state on a full disk, in a file system that nobody else sees.
+// Prints doctor's report on its own state on a full disk, in a file system that nobody else sees.
 const [, , main, home] = process.argv;
 const state = join(home, ".local", "state", "credsyncd");
 execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", state]);

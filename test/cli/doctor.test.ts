@@ -16,7 +16,7 @@ const agents = ["main", "work"];
 interface Examined {
   readonly code: number | null;
   readonly findings: readonly DoctorFinding[];
-  /** What one check found, apart from what is well. */
+  /** Returns the findings of one check, apart from those that are fine. */
   readonly of: (check: string) => readonly DoctorFinding[];
 }
 

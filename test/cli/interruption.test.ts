@@ -29,7 +29,7 @@ interface Situation {
   /** The owner's lock of one store, and what the command can do while another program holds it. */
   readonly lock: string;
   readonly whileLocked: unknown;
-  /** Whether it has begun, so that nothing but that lock is left to wait for. */
+  /** True once it has begun, so that it waits for nothing but that lock. */
   readonly hasBegun?: () => boolean;
 }
 
@@ -81,9 +81,9 @@ const situations = {
 
 interface Launched {
   readonly signal: (name: NodeJS.Signals) => void;
-  /** What it said on stderr until now. */
+  /** The text on stderr until now. */
   readonly talk: () => string;
-  readonly ended: Promise<Spoken & { /** What wrote itself down on descriptor 3. */ readonly noted: string }>;
+  readonly ended: Promise<Spoken & { /** The text that a child wrote to descriptor 3. */ readonly noted: string }>;
 }
 
 /** Starts a command, whose stdin stays open. */

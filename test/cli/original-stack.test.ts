@@ -9,7 +9,7 @@ import { temporaryDirectory } from "../support/temporary-directory.js";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const MAIN = join(ROOT, "dist/cli/main.js");
 
-/** Where a text stands in a file, as a stack trace says it. */
+/** Returns the place of a text in a file, as a stack trace names it. */
 function placeOf(file: string, text: string): string {
   const lines = readFileSync(join(ROOT, file), "utf8").split("\n");
   const index = lines.findIndex((line) => line.includes(text));

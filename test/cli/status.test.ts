@@ -306,7 +306,7 @@ test("without a daemon's memory, a hold is as old as the ledger says, and one wi
   const heldAt = String(Date.parse(hold?.at ?? ""));
   await writeFile(ledger, (await readFile(ledger, "utf8")).replaceAll(heldAt, String(Number(heldAt) - HOUR_MS)));
   const table = (await credsyncd(home, ["status"])).stdout;
-  // Its age is told once.
+  // The table shows its age once.
   expect(table).toMatch(/alert +target-newer [^(\n]* since 1h [^(\n]*ago\n/);
   expect(table).not.toMatch(/alert +store-error .* since /);
 });

@@ -1,5 +1,5 @@
 // Kills the built program at every system call that changes a disk, in the middle of pushing a rotation to five JSON and
-// three SQLite stores, and looks at what is left: at once, and after the next start.
+// three SQLite stores, and checks the remains: at once, and after the next start.
 //   npm run crash                        every call of `sync` and of the daemon; a table to stdout
 //   npm run crash -- --out docs/crash.md the table goes there
 //   npm run crash -- --every 10 --json   only each tenth call; the outcomes as JSON
@@ -45,7 +45,7 @@ const { values: options } = parseArgs({
 const EVERY = Number(options.every);
 const CALLS = options.call === undefined ? ALL_CALLS : [options.call];
 
-/** What each command does until it has done its work; `run` is stopped when it is ready, after its first reconcile. */
+/** The actions of each command until its work is done; `run` stops when it is ready, after its first reconcile. */
 const commands = {
   sync: { words: ["sync"], untilDone: () => undefined },
   run: { words: ["run", "--json"], untilDone: stopWhenReady },
@@ -62,7 +62,7 @@ async function runFreely(home, { words, untilDone }) {
   return program.ended();
 }
 
-/** What a start leaves behind that nothing interrupted. */
+/** Returns the files that an uninterrupted start leaves. */
 async function namesAfterCleanRun(template, command) {
   const home = template.copy();
   try {
@@ -190,7 +190,7 @@ A login was rotated; \`sync\`, or the daemon (\`run\`, until it was ready and th
 store and three with a database. strace kills it with SIGKILL right before the n-th of one system call of one thread: \`main\`, or
 \`pool\`, the one that makes the calls that may wait (\`UV_THREADPOOL_SIZE=1\`). After each kill every store and the source are
 read: each is whole, with the old login or the new, and every lock that lies about names its dead holder. Then the same
-command is started once more, and everything is looked at again. Every index counts whose call changes a disk (of \`openat\`
+command is started once more, and everything is checked again. Every index counts whose call changes a disk (of \`openat\`
 those that make a file), and its neighbours, as the order of calls differs a little from run to run; so "no file", a call on a
 pipe or an event descriptor, comes up too. Rows with the same outcome are one row, with the indices of all of them.
 `;

@@ -47,7 +47,7 @@ export class CrashHome {
     this.#writeLogin(generation);
   }
 
-  /** An event that brings nothing new: credsyncd looks at everything again, as it does at every resync. */
+  /** Causes an event without news: credsyncd scans everything again, as at every resync. */
   nudge() {
     const now = new Date();
     utimesSync(join(this.path, ".claude", ".credentials.json"), now, now);
@@ -59,7 +59,7 @@ export class CrashHome {
     return new CrashHome(path);
   }
 
-  /** Keeps the databases open from now on, as gateways do: looking at them then changes no file beside them. */
+  /** Keeps the databases open from now on, as gateways do: reading them then changes no file beside them. */
   keepOpen() {
     for (const agent of SQLITE_AGENTS) {
       const path = this.databaseOf(agent);

@@ -1,6 +1,6 @@
 // Switches every agent to a profile with the program's own transaction, and kills itself right before its n-th effect.
 //   node switch-child.mjs PROFILE STEP [STORE]     prints how many effects there were, if it lives
-// STORE: the one that cannot be written, so that the others are to be brought back.
+// STORE: the one that cannot be written, so that the transaction must undo the others.
 import process from "node:process";
 import { compose } from "../../build/app/compose.js";
 import { readHosts } from "../../build/app/hosts.js";

@@ -46,7 +46,7 @@ async function run(
   }
 }
 
-/** What the journal that a crash left says: the side that every store is to be on; null: there is none. */
+/** Reads the journal that a crash left: the side that every store should reach; null: there is none. */
 function phaseIn(host: SwitchHome): string | null {
   const path = join(host.home.stateDirectory, "journal", "switch-crash-test.json");
   return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as { phase: string }).phase : null;

@@ -134,7 +134,7 @@ export class Tracer {
   }
 }
 
-/** What a call was about, in the words of the tables. */
+/** The subjects of calls, in the words of the tables. */
 const subjects = [
   [/auth-profiles\.json\.lock/, "lock of an agent's file"],
   [/oauth-refresh/, "refresh lock"],

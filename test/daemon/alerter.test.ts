@@ -75,7 +75,7 @@ class Watched {
     return this.#alerter;
   }
 
-  /** @returns what was said at this look */
+  /** @returns the lines of this scan */
   async look(facts: Facts, { others = [], undecided = [], isResync = false }: Moment = {}): Promise<string[]> {
     const before = this.said.length;
     await this.alerter.observe({ facts, others, undecided: new Set(undecided), isResync });
@@ -97,7 +97,7 @@ class Watched {
   }
 }
 
-/** What a look needs to find, how long or often, until it is told. */
+/** The facts of each kind, and how long or how often they must last until the alerter reports them. */
 const kinds: Record<string, () => { readonly facts: Facts; readonly moment?: Moment }> = {
   ...Object.fromEntries(Object.entries(trouble).map(([kind, facts]) => [kind, () => ({ facts: facts() })])),
   "keep-warm-failed": () => ({ facts: wellFacts(), moment: { others: [notKeptWarm] } }),
@@ -107,7 +107,7 @@ describe.each(Object.keys(kinds))("%s", (kind) => {
   test("is reported once, again after the interval, when it is over, and not again by a restart", async () => {
     const watched = await Watched.start();
     const { facts, moment = {} } = kinds[kind]?.() ?? { facts: wellFacts() };
-    // What may mend itself is told when two resyncs have seen it.
+    // A problem that may go away without help is reported when two resyncs have seen it.
     const first = await watched.look(facts, moment);
     const raised = kind === "drift" ? [] : first;
     if (kind === "drift") {

@@ -19,7 +19,7 @@ interface Warmed {
   readonly lines: readonly LogLine[];
   /** How often the command ran to its end. */
   readonly runs: () => number;
-  /** What the daemon does: it looks, and tells. */
+  /** Acts as the daemon does: it scans, and reports. */
   readonly look: () => Promise<void>;
   readonly woken: () => number;
   /** Ends it, and resolves at its end. */

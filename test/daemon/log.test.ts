@@ -12,7 +12,7 @@ interface Surroundings {
   readonly journalStream?: string;
 }
 
-/** What a program with this log puts on its stdout. */
+/** Returns the stdout of a program with this log. */
 function logged(script: string, surroundings: Surroundings = {}): string[] {
   const { level = "info", format = "auto", isTerminal = false, journalStream = "undefined" } = surroundings;
   const program = `

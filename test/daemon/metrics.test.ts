@@ -159,7 +159,7 @@ describe("the sample rules and the sample dashboard", () => {
     expect(expressions.length).toBeGreaterThan(12);
     for (const expression of expressions) {
       const asked = expression.match(/credsyncd_\w+/g) ?? [];
-      // Functions drop the name: of several at once the series could not be told apart, which Prometheus refuses.
+      // Functions drop the name: the series of several at once would look the same, which Prometheus refuses.
       expect(expression).not.toContain("__name__");
       expect(asked, expression).not.toEqual([]);
       for (const name of asked) expect(names, expression).toContain(name);

@@ -11,7 +11,7 @@ const report = (store: string, reason: "reverting" | "target-newer"): TargetRepo
 const leftAlone = { reports: [report("openclaw:main", "reverting"), report("openclaw:work", "target-newer")] };
 const calm = { reports: [report("openclaw:work", "target-newer")] };
 
-/** Who listens at each look, and at which looks something is to be written once more. */
+/** Returns the scans that cause one more write, by the listeners at each scan. */
 async function retriesAt(listeners: readonly (string | null)[]): Promise<number[]> {
   let look = -1;
   const gateway: Gateway = { name: "g", listener: () => Promise.resolve(listeners[look] ?? null), reload: null };

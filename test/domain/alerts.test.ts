@@ -40,12 +40,12 @@ const step = fc.record({
   restarts: fc.boolean(),
 });
 
-/** What the daemon's file brings back after a restart. */
+/** Returns the alerts as the daemon's file brings them back after a restart. */
 function saved(alerts: readonly Alert[]): Alert[] {
   return JSON.parse(JSON.stringify(alerts)) as Alert[];
 }
 
-/** What one who hears the notices knows, and nothing else. */
+/** A listener that knows the notices, and nothing else. */
 class Listener {
   /** When each alert that holds was last told. */
   readonly saidAt = new Map<string, number>();

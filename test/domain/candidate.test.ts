@@ -22,7 +22,7 @@ import {
   type Situation,
 } from "../support/planning.js";
 
-/** What the agent's own program made of the live login, which it was last seen with. */
+/** The login that the agent's own program made of the live one, which was the last that credsyncd saw there. */
 const refreshed = login("refreshed", { endsInHours: 8 });
 const inLiveSource = { source: sourceWith(login("live")), ledger: knownChain() };
 const AT_EXPIRY = NOW + 4 * HOUR_MS - 9 * MINUTE_MS;

@@ -148,7 +148,7 @@ describe("a store", () => {
     ["locked", "store-error", "warning", "a-minute"],
     ["no-space", "store-error", "warning", "a-minute"],
     ["io", "store-error", "warning", "a-minute"],
-    // Looked at again at once, and told where that helps nothing.
+    // Scanned again at once, and reported if that does not help.
     ["conflict", "store-error", "warning", "a-minute"],
     ["torn", "store-error", "warning", "a-minute"],
   ] as const)("that fails with %s is %s", (code, kind, severity, patience) => {

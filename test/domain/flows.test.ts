@@ -393,7 +393,7 @@ class SeveralFlows {
     for (const { from, into, generation } of given) {
       const before = this.#in(into.store).get(into.profile);
       if (before === undefined) throw new Error("nothing is created here");
-      // What was another account's is given to a flow that had that account, and to no other one.
+      // A flow may overwrite another account's login only if the flow had that account.
       const isOfFlow = before.account === accountIn(generation) || this.#accountsIn(from.profile).has(before.account);
       expect(isOfFlow, `${into.store} ${into.profile}: ${nameOf(before)} -> ${generation}`).toBe(true);
     }

@@ -14,7 +14,10 @@ interface Fate {
   readonly force?: readonly string[];
 }
 
-/** What becomes of the store that agents share, beside one that is pinned; live ends in four hours, what it replaces did four ago. */
+/**
+ * Plans for the store that agents share, beside a pinned agent. Live expires in four hours; the login that it replaces expired
+ * four hours ago.
+ */
 function planBeside({ own, options = {}, shared = former, force = [] }: Fate) {
   const common = targetWith(shared, { store: SHARED, creates: shared.kind === "absent" });
   const pinned = targetWith(own, {

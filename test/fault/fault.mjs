@@ -1,5 +1,5 @@
 // Lets system calls of the built program fail while it pushes a rotation to five JSON and three SQLite stores, each at each
-// place, at random rates, and for real; and looks at what comes of it: during the fault, and after it.
+// place, at random rates, and for real; and checks the outcome: during the fault, and after it.
 //   npm run fault                          everything; a table to stdout
 //   npm run fault -- --out docs/faults.md  the table goes there
 //   npm run fault -- --every 25 --seeds 4  only each 25th place, and four random rates: the bounded form
@@ -28,7 +28,7 @@ const { values: options } = parseArgs({
 
 const EVERY = Number(options.every);
 const SEEDS = Number(options.seeds);
-/** Where the daemon is told to end: at the calls that change a disk. */
+/** The calls at which the daemon receives SIGTERM: those that change a disk. */
 const TERMINATED_AT = ["openat", "write", "pwrite64", "fsync", "link", "rename", "unlink", "mkdir"];
 
 /** How this script is started where it may mount; null where it may not. */
@@ -95,7 +95,7 @@ function injectedTable(outcomes) {
   const place = ({ verb, call, thread, index }) =>
     (verb === "sync" ? 0 : 1e9) + calls.indexOf(call) * 1e7 + threads.indexOf(thread) * 1e6 + index;
   const inOrder = outcomes.toSorted((left, right) => place(left) - place(right));
-  // First each error by itself; then the errors that did the same at the same places are one row.
+  // First each error on its own; then errors with the same effect at the same places become one row.
   const single = groupBy(inOrder, (each) => [each.verb, each.call, each.subject, each.error, outcomeOf(each)].join());
   const rows = groupBy(single, (group) =>
     [group[0].verb, group[0].call, group[0].subject, outcomeOf(group[0]), placesOf(group)].join(),

@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { CrashHome } from "../crash/home.mjs";
 import { Program, subjectOf, threads, Tracer } from "../crash/traced.mjs";
 
-/** What each call may really answer. */
+/** The errors that each call may really return. */
 const errors = {
   openat: ["EACCES", "EMFILE", "ENOSPC", "EDQUOT", "EROFS", "EIO", "EINTR"],
   read: ["EIO", "EINTR"],
@@ -25,7 +25,7 @@ const UNRATED = { run: ["read", "write"], sync: ["read", "write", "pread64", "op
 const SKIPPED = ["no file", "the program's own code"];
 const LONGEST_MS = 20_000;
 const QUIET_MS = 60;
-/** Nothing is tried again by itself where it waited this long: its first retries come far sooner. */
+/** After this pause nothing retries any more: the first retries come far sooner. */
 const IDLE_MS = 800;
 const POLL_MS = 5;
 
@@ -39,7 +39,7 @@ export function allFaults({ call, error }) {
   );
 }
 
-/** Of credsyncd's own state, as npm write-file-atomic names it. */
+/** The temporary names of credsyncd's own state. */
 const OWN_TEMPORARY = /\.tmp\.\d+$/;
 
 /** Locks that are held by nobody any more once all is done, and files that were to take another's place. */
@@ -77,7 +77,7 @@ export class Judge {
     return stores.every(({ generation }) => generation === this.#generation);
   }
 
-  /** What was said may name everything, but never a token; a file that was left must be gone after one more rotation. */
+  /** The output may name everything, but never a token. A file that was left must be gone after one more rotation. */
   end(output) {
     if (/made-up-(access|refresh|key)/.test(output)) this.#note("a token was told");
     const left = leftoversIn(this.#home);
@@ -91,7 +91,7 @@ export class Judge {
   }
 }
 
-/** What the program does when nothing fails, asked once for each call. */
+/** The program's behaviour without faults, found once for each call. */
 class Faulty {
   #usual = new Map();
 
@@ -223,7 +223,7 @@ export class FaultyDaemon extends Faulty {
     return { calls, told: texts, outcome, wrongs: all };
   }
 
-  /** To a daemon that runs: one that ended after the round before is told of, and started again. */
+  /** Attaches to a running daemon. If the daemon ended after the round before, it reports that and starts another. */
   async #attach(faults, wrongs) {
     try {
       if (this.#program.isRunning) return await attachAll(this.#program, faults);
@@ -368,7 +368,7 @@ export async function terminateAtEach({ call, thread }, every) {
   }
 }
 
-/** Whether a daemon had not begun yet, and touched nothing, or had said that it stopped: the system ends it then. */
+/** Checks whether a daemon had not begun yet, and touched nothing, or had said that it stopped: the system ends it then. */
 function isOutside({ stdout }, home) {
   const hasBegun = home.names().some((name) => /run\.lock\.(held|turn)$/.test(name));
   return stdout.includes(`"msg":"stopped"`) || (stdout === "" && !hasBegun);

@@ -33,7 +33,7 @@ class Daemon {
     return daemon;
   }
 
-  /** @param tidyUp what is to be done before its home can be removed */
+  /** @param tidyUp the steps before its home can be removed */
   async stop(tidyUp = () => undefined) {
     this.program.kill("SIGTERM");
     const status = await this.program.ended();
@@ -68,7 +68,7 @@ class Daemon {
     return this.until("everything holds the new login", () => this.behind().length === 0);
   }
 
-  /** Problems that were told since the last time this was asked. */
+  /** Problems that the daemon has reported since the last call. */
   told() {
     const lines = this.program.stdout.slice(this.#heard).split("\n").slice(0, -1);
     return lines

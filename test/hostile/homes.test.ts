@@ -44,7 +44,7 @@ const deep = `${"[".repeat(DEPTH)}${"]".repeat(DEPTH)}`;
 const never = 1e300;
 const alert = { kind: "expired", store: "s", profile: null, since: never, resyncs: 0, raisedAt: 1, saidAt: 1, goneSince: null };
 
-/** What others may leave around the stores: both agents get the login; the exit code, and what is said. */
+/** Things that others may leave around the stores, while both agents get the login; with the exit code and the message. */
 const goesOn: Readonly<Record<string, readonly [Spoil, number, RegExp]>> = {
   "openclaw.json a pipe": [pipeAt((home) => home.openclawConfig), 3, /openclaw\.json is not a regular file/],
   "openclaw.json a directory": [directoryAt((home) => home.openclawConfig), 3, /openclaw\.json is not a regular file/],
@@ -126,7 +126,7 @@ const goesOn: Readonly<Record<string, readonly [Spoil, number, RegExp]>> = {
   "a file where the journals belong": [fileAt(own("journal"), "x"), 0, /written/],
 };
 
-/** What makes a command refuse: nothing is written anywhere. */
+/** Things that make a command refuse: it writes nothing anywhere. */
 const refuses: Readonly<Record<string, readonly [Spoil, number, RegExp]>> = {
   "a key that is a pipe": [pipeAt(own("key")), 65, /key is not a regular file/],
   "a key of 100 MB": [fileAt(own("key"), "a", 100_000_000), 65, /key has 100000000 bytes/],

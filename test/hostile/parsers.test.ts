@@ -34,7 +34,7 @@ const SECRETS = ["access", "refresh", "key"].map(secretPart);
 const [access = "", refresh = "", key = ""] = SECRETS;
 const END = 4_102_444_800_000;
 
-/** What stands in the way of parsers, to be put anywhere. */
+/** Obstacles for parsers, for any position. */
 const burrs = [
   `"__proto__":{"polluted":true},`,
   `"constructor":{"prototype":{"polluted":true}},`,
@@ -100,7 +100,7 @@ function spoil(bytes: Buffer, change: Edit): Buffer {
   }
 }
 
-/** The outcome, or what a person is told instead; anything else that is thrown is a bug. */
+/** Returns the outcome, or null for a failure with a message; anything else that is thrown is a bug. */
 async function outcomeOf<Value>(action: () => Value | Promise<Value>): Promise<Value | null> {
   try {
     return await action();
@@ -114,7 +114,7 @@ async function outcomeOf<Value>(action: () => Value | Promise<Value>): Promise<V
   }
 }
 
-/** Runs an action on many spoiled documents, each in the place of the one before. */
+/** Runs an action on many spoiled documents, each replacing the one before. */
 function always(documents: readonly string[], path: string, action: () => unknown): Promise<void> {
   return fc.assert(
     fc.asyncProperty(spoiled(...documents), async (bytes) => {

@@ -105,7 +105,7 @@ interface SyncReport {
   readonly holds: readonly { readonly store: string; readonly explanation: string; readonly hint: string }[];
 }
 
-/** What is at a path, without opening what is no file. */
+/** Describes what is at a path, without opening anything but a file. */
 async function stateOf(path: string): Promise<string> {
   const found = await lstat(path);
   const content = found.isFile() && found.size < MANY ? await readFile(path, "latin1") : "";

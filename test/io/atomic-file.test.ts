@@ -7,7 +7,7 @@ import { Leftovers } from "../../src/io/temporary-file.js";
 import { runMounted } from "../support/mount-namespace.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
-/** Where nothing is in the way, in this process. */
+/** Options without any obstacle, in this process. */
 const always = { isStillWanted: () => true, discard: new Leftovers().discard };
 const mounted = new URL("mounted.mjs", import.meta.url);
 

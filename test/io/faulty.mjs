@@ -11,7 +11,7 @@ import { replaceOwnFile } from "../../build/io/own-file.js";
 import { Predecessors, removeForsakenLocks, takeOwnerLock } from "../../build/io/owner-lock.js";
 import { StateDirectoryLock } from "../../build/io/state-lock.js";
 
-// Does one thing while system calls of this process fail, as strace was told, and prints what came of it.
+// Does one thing while strace makes system calls of this process fail, and prints the outcome.
 const [scenario, directory] = process.argv.slice(2);
 const { signal } = new globalThis.AbortController();
 const predecessors = new Predecessors();
@@ -40,7 +40,7 @@ const scenarios = {
   async "state-lock"() {
     const path = join(directory, "state", "state.lock");
     mkdirSync(dirname(path));
-    // What an agent's lock leaves is looked for again before the state's own lock is let go.
+    // Before it releases its own lock on the state, credsyncd searches again for leftovers of an agent's lock.
     const options = { staleMs: 30_000, waitMs: 0, clock: systemClock, predecessors };
     await new StateDirectoryLock(path, systemClock, predecessors).withLock(signal, async () => {
       (await takeOwnerLock(join(directory, "lock"), options, signal))();

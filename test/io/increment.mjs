@@ -4,7 +4,7 @@ import { performance } from "node:perf_hooks";
 import { setTimeout } from "node:timers/promises";
 import { Predecessors, withOwnerLock } from "../../build/io/owner-lock.js";
 
-// Counts a file up under the lock, as often as it is told; what another process adds in between must not be lost.
+// Increments the number in a file under the lock, the given number of times; another process's increments must not be lost.
 const [lock, counter, times] = process.argv.slice(2);
 const clock = {
   now: () => Date.now(),

@@ -80,7 +80,7 @@ function ownEntries(entries: Iterable<readonly [string, JsonValue]>): Readonly<R
   return Object.fromEntries(entries);
 }
 
-/** What a change means, said without a text. */
+/** Applies a change to a value, without a text. */
 function changed(value: JsonValue, [name, ...inner]: readonly string[], to: JsonValue | undefined): JsonValue {
   if (name === undefined) return to ?? null;
   const before = new Map(Object.entries(value as Readonly<Record<string, JsonValue>>));

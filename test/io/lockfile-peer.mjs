@@ -2,7 +2,7 @@ import { once } from "node:events";
 import process from "node:process";
 import lockfile from "proper-lockfile";
 
-// Holds a lock as Claude Code does, by the package itself: says when it has it, and lets it go when it is told.
+// Has a lock as Claude Code does, by the same package: says when it has it, and releases it on a message.
 const [path, staleMs] = process.argv.slice(2);
 const release = await lockfile.lock(path, {
   lockfilePath: path,

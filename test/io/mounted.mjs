@@ -131,7 +131,7 @@ const scenarios = {
     const outcome = await outcomeOf(() => replaceFile(path, "new".repeat(4000), always));
     return { outcome, ...describeFile() };
   },
-  /** The system takes half of what is to be written over the old text; the second time it takes no more. */
+  /** The system accepts half of the overwriting text; the second time it accepts no more. */
   async "replace-bound-by-halves"() {
     writeFileSync(path, "old ".repeat(10), { mode: 0o600 });
     mount("--bind", path, path);

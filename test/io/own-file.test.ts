@@ -43,7 +43,8 @@ describe("a file of credsyncd's own", () => {
   test("leaves two names behind at the most when it is killed, and both are removed", async () => {
     const directory = await temporaryDirectory();
     const half = "file.credsyncd-01234567-0123-0123-0123-0123456789ab.tmp";
-    for (const name of ["file", half, `${half}.123456789`, "file.1234567", `other.${half}`]) await writeFile(join(directory, name), "");
+    for (const name of ["file", half, `${half}.123456789`, "file.1234567", `other.${half}`])
+      await writeFile(join(directory, name), "");
     removeOwnLeftovers(directory, new Leftovers(), "file");
     expect((await readdir(directory)).sort()).toEqual(["file", `other.${half}`]);
   });

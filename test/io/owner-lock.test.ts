@@ -58,7 +58,7 @@ async function lockPath(): Promise<string> {
   return join(await temporaryDirectory(), "auth-profiles.json.lock");
 }
 
-/** What another program left there, so long ago. */
+/** Leaves a file as another program did, so long ago. */
 async function leave(path: string, content: string, ageMs: number): Promise<void> {
   await writeFile(path, content);
   const then = new Date(NOW - ageMs);

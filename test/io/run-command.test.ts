@@ -10,7 +10,7 @@ const signal = new AbortController().signal;
 const variables = { PATH: process.env["PATH"] };
 const patient = { timeoutMs: 20_000, variables };
 
-/** Whether a process lives; a zombie that nobody has waited for does not. */
+/** Checks whether a process lives; a zombie that nobody has waited for does not. */
 async function lives(pid: number): Promise<boolean> {
   const stat = await readIfPresent(`/proc/${String(pid)}/stat`);
   return stat !== null && !/^\d+ \(.*\) Z/.test(stat);

@@ -16,7 +16,7 @@ async function take(directory: string): Promise<RunLock> {
   return lock;
 }
 
-/** What a daemon leaves behind that did not come to its end. */
+/** Leaves the files of a daemon that ended before its time. */
 async function leaveBehind(directory: string, holder: Partial<ProcessIdentity>, ageMs = 0): Promise<void> {
   await writeFile(join(directory, "run.lock"), JSON.stringify({ ...ownIdentity(), ...holder }));
   const heartbeat = join(directory, "run.lock.held");

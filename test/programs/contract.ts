@@ -42,7 +42,7 @@ export interface StoreKind {
   readonly name: string;
   /** Opens the store as a fixture of the real program has it. */
   readonly open: () => Promise<Subject>;
-  /** What the fixture holds: `id provider kind secret/refresh expiry account`. */
+  /** The content of the fixture: `id provider kind secret/refresh expiry account`. */
   readonly holds: readonly string[];
   /** The profile in use for each provider, by the fixture. */
   readonly active: Readonly<Record<string, ProfileId>>;
@@ -149,7 +149,7 @@ function loginIn(snapshot: StoreSnapshot, id: ProfileId): Login | null {
   return { access: access.reveal(), refresh: refresh?.reveal() ?? null, expires: expiresAt ?? 0 };
 }
 
-/** What every store keeps to, whatever its format. */
+/** The contract of every store, whatever its format. */
 export function describeContract(kind: StoreKind): void {
   const { document, profile } = kind;
 

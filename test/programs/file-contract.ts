@@ -25,7 +25,7 @@ async function refuses(store: CredentialStore, text: string): Promise<[string, s
   return [read.code, write.code];
 }
 
-/** What every store that is a file keeps to, beside the contract of all. */
+/** The contract of every store that is a file, besides the contract of all. */
 export function describeFileContract(kind: FileStoreKind): void {
   const before = kind.document(loginOf(0));
   const after = kind.document(loginOf(1));

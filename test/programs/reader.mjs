@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { parentPort, workerData } from "node:worker_threads";
 
-// Reads a store's text in a tight loop until it is told to stop, and hands over every different text that it saw.
+// Reads a store's text in a tight loop until a message stops it, and returns every different text that it saw.
 const { path, query, reads } = workerData;
 const seen = new Set();
 

@@ -19,7 +19,7 @@ function run(args) {
   if (args[0] === "find-generic-password") {
     if (!existsSync(path())) end(44, "security: The specified item could not be found in the keychain.");
     const content = readFileSync(path());
-    // What is not plain is printed as its bytes.
+    // `security` prints anything but plain text as its bytes.
     process.stdout.write(
       `${content.every((byte) => byte >= 0x20 && byte < 0x7f) ? content.toString() : content.toString("hex")}\n`,
     );

@@ -25,7 +25,7 @@ class Looping {
   readonly clock = new ManualClock();
   readonly stop = new AbortController();
   readonly looks: number[] = [];
-  /** What was left out of each look. */
+  /** The stores that each scan left out. */
   readonly postponed: string[][] = [];
   readonly failures: unknown[] = [];
   readonly ended: Promise<void>;
@@ -215,8 +215,6 @@ describe("what is in the way for a moment", () => {
 
 describe("a store that fails (R13)", () => {
   const both: Answer = { failed: { main: "locked", work: "locked" } };
-
-  /** Lets so much time pass that everything is looked at when it is due. */
 
   test("does not put off another one that failed later, and is left out of what that one needs", async () => {
     const looping = new Looping([busy, busy, busy, busy, both, both, busy, {}]);

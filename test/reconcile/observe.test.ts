@@ -29,7 +29,7 @@ test("a place that is source and target is read once, so that no commit between 
   await reconcile();
   await write(home, "main", { [LOGIN]: login(2), "anthropic:copy": login(1) });
   reads.length = 0;
-  // Right after the read another program signs in anew under the copy's id.
+  // Right after the read another program signs in again under the copy's id.
   onRead = async () => {
     onRead = () => Promise.resolve();
     await write(home, "main", { [LOGIN]: login(2), "anthropic:copy": login(7) });

@@ -12,7 +12,7 @@ import { endOf, HOUR_MS, PROFILE, TemporaryHome } from "../support/temporary-hom
 const WORK = "openclaw:work";
 const postponed = new Set([WORK]);
 
-/** Two agents, of which one is behind, since another program held its lock when it was to be written. */
+/** Two agents, of which one is behind: another program had its lock at the time of the write. */
 async function withLockedAgent() {
   const home = await TemporaryHome.create({ agents: ["main", "work"] });
   const { reconcile } = await composeIn(home);

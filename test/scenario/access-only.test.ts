@@ -182,7 +182,7 @@ describe("a login that appeared in an access-only agent", () => {
     expect(plan.flows[0].adoption).toBeNull();
     expect(await openclaw.store("openclaw:work").generation()).toBe(7);
     expect(await credsyncd(home, ["adopt", "openclaw:work", "--profile", PROFILE])).toMatchObject({ code: 0 });
-    // What stands there was not written by credsyncd, yet its end may have been: the earlier one is the safe one.
+    // credsyncd did not write this login, but perhaps its expiry: the earlier one is the safe one.
     const expires = endOf(7);
     expect(await profiles(openclaw)).toEqual(everywhere(openclaw, { ...bare(openclaw, 7), expires }));
   });

@@ -135,7 +135,7 @@ describe("what comes into being late", () => {
   });
 });
 
-/** What a process holds open of a file and of those beside it that begin with its name, removed or not. */
+/** Lists a process's open files with this name, or with names that begin with it, removed or not. */
 async function openFiles(pid: number, path: string): Promise<string[]> {
   const directory = `/proc/${String(pid)}/fd`;
   const links = await Promise.allSettled((await readdir(directory)).map((name) => readlink(join(directory, name))));

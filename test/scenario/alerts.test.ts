@@ -26,7 +26,7 @@ async function homeEndingIn(durationMs: number): Promise<TemporaryHome> {
   return home;
 }
 
-/** What the daemon said to a person, a line each, without what it said to the log. */
+/** Returns the daemon's lines for people, without its log. */
 function told(daemon: RunningDaemon): string[] {
   return daemon.stderr
     .split("\n")
@@ -115,7 +115,7 @@ describe("the daemon", () => {
         .filter(({ msg }) => msg === "alert")
         .map(({ kind, event }) => `${String(kind)} ${String(event)}`);
       expect(lines).toEqual(["expiring raised", "expiring repeated", "expired raised"]);
-      // It wakes for the very moment: a second here is 20 minutes there.
+      // It wakes at the exact moment: a second here is 20 minutes there.
       expect(Date.parse(String(line["time"])) - Date.parse(String(line["since"]))).toBeLessThan(10 * 60_000);
       expect(daemon.lines.filter(({ msg }) => msg === "reconcile failed")).toEqual([]);
     },

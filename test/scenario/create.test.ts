@@ -87,7 +87,7 @@ describe("an agent that lacks a profile of the source", () => {
     const { home } = openclaw;
     await openclaw.store("openclaw:work").writeProfile(keyOf(home), KEY);
     await openclaw.store("openclaw:work").writeProfile(keyOf(home, 2), "openai:second");
-    // What main has, agents use as theirs.
+    // Agents use main's profile as theirs.
     expect((await sync(openclaw)).written).toEqual([["openclaw:main", "written"]]);
     expect(await ids(openclaw)).toMatchObject({ "openclaw:main": [KEY, "openai:second"], "openclaw:ops": [] });
     expect((await sync(openclaw)).written).toEqual([]);

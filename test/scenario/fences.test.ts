@@ -12,7 +12,7 @@ import { openclawHome, type OpenclawHands, type OpenclawHome } from "../support/
 import { RunningDaemon } from "../support/running-daemon.js";
 import { generationIn, PROFILE } from "../support/temporary-home.js";
 
-/** A clock that goes on by itself and can be moved on without a jump. */
+/** A clock that runs on its own and can be moved on without a jump. */
 class MovedClock extends SetClock {
   override monotonic(): number {
     return systemClock.monotonic() + this.aheadMs;
@@ -181,7 +181,7 @@ describe("where OpenClaw 2026.9.6 marked a login in its last five minutes, witho
       }
       expect(await ledgerEvents(openclaw)).not.toContain("suspect");
 
-      // Of a refresh that was sent every row is marked.
+      // A refresh that was sent has marked every row.
       await fence([store("openclaw:shared"), ...own], { failed: true, claim: "f".repeat(32) });
       const rest = stores.filter((each) => each.name !== "openclaw:shared" && !own.includes(each));
       await fence(rest, { failed: true, claim: "f".repeat(32) });

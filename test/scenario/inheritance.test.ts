@@ -30,7 +30,7 @@ async function stateOf(openclaw: OpenclawHome, store: string): Promise<unknown> 
   return stores.find((status) => status.store === store)?.profiles.find(({ profile }) => profile === PROFILE);
 }
 
-/** Only the profile in question, so that nothing of a fixture is held beside it. */
+/** Leaves only the profile in question, so that no other profile of a fixture is on hold beside it. */
 async function withoutOthers(openclaw: OpenclawHome): Promise<OpenclawHome> {
   for (const store of openclaw.stores) await store.writeSet({ version: 1, profiles: { [PROFILE]: openclaw.home.profile(1) } });
   return openclaw;
@@ -95,7 +95,7 @@ describe.each([
     expect(report.summary).toEqual({ stores: 3, inSync: 3, drift: 0, held: 0, errors: 0 });
     const { stdout } = await credsyncd(openclaw.home, ["status"]);
     expect(stdout).toMatch(new RegExp(`^openclaw:work +${PROFILE} +inherits from ${shared} +g\\d:[0-9a-f]{6} +expires in`, "m"));
-    // What all of them hold here, OpenClaw 2026.9.6 never sends: in sync is not enough.
+    // OpenClaw 2026.9.6 never sends the profile that all of them have here: in sync is not enough.
     expect(await credsyncd(openclaw.home, ["status", "--check"])).toMatchObject({ code: version === "2026.9.6" ? 3 : 0 });
   });
 

@@ -426,7 +426,7 @@ describe("where the source is", () => {
     ]);
     await openclaw.store("openclaw:work").writeProfile(apiKey(openclaw, 2), KEY);
     await sync(openclaw);
-    // What the others inherit is a copy of the agent's own one.
+    // The other agents inherit a copy of the agent's own profile.
     expect(await openclaw.main.readProfile(KEY)).toEqual(apiKey(openclaw, 2));
     expect(await openclaw.store("openclaw:ops").readProfile(KEY)).toEqual(apiKey(openclaw, 2));
   });

@@ -31,7 +31,7 @@ async function homeWithBusyBox(): Promise<BusyHome> {
   return { home, free };
 }
 
-/** What stands in the lock of the state directory; null while nobody has it. */
+/** Reads the lock of the state directory; null while nobody has it. */
 function holderOf({ stateDirectory }: TemporaryHome): string | null {
   try {
     return readFileSync(join(stateDirectory, "state.lock"), "utf8");

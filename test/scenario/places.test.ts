@@ -7,7 +7,7 @@ import { RunningDaemon } from "../support/running-daemon.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 import { replace, TemporaryHome } from "../support/temporary-home.js";
 
-/** Puts a link in the place of a file or a directory. */
+/** Replaces a file or a directory by a link. */
 async function linkInPlaceOf(path: string, target: string): Promise<void> {
   await rm(path, { recursive: true, force: true });
   await mkdir(dirname(path), { recursive: true });

@@ -54,7 +54,7 @@ const commands: readonly (readonly string[])[] = [
   ["status", "--no-such-option"],
 ];
 
-/** A home with everything in it that must not be told: tokens, API keys, an e-mail address, broken files full of them. */
+/** A home full of things that must stay secret: tokens, API keys, an e-mail address, broken files full of them. */
 async function homeOfSecrets(): Promise<TemporaryHome> {
   const home = await TemporaryHome.create({ agents });
   const email = home.email("owner");
@@ -91,7 +91,7 @@ async function witness(home: TemporaryHome, name: string): Promise<readonly stri
   return [path, "an argument"];
 }
 
-/** What everyone on the host may read of a process, and what its user may. */
+/** Returns everything of a process that anyone on the host may read, and that its user may read. */
 async function visibleParts(pid: number): Promise<string> {
   const names = ["cmdline", "environ", "maps", "status", "comm"];
   return (await Promise.all(names.map((name) => readFile(`/proc/${String(pid)}/${name}`, "utf8")))).join("\n");

@@ -9,7 +9,7 @@ const agents = ["main", "work"];
 
 interface Trouble {
   readonly name: string;
-  /** What is done to the login file. */
+  /** Damages the login file. */
   readonly strike: (home: TemporaryHome) => Promise<void> | void;
   readonly msg: string;
 }

@@ -23,7 +23,10 @@ interface Notes {
   usageStats?: Record<string, Record<string, unknown>>;
 }
 
-/** What OpenClaw does at the end of a turn: it notes the use of a profile, under its own lock. @returns whether it got the lock */
+/**
+ * Does what OpenClaw does at the end of a turn: it notes the use of a profile, under its own lock. @returns whether it got the
+ * lock
+ */
 async function noteUse(host: SwitchHome, agent: string): Promise<boolean> {
   if (host.agents.get(agent) === "sqlite") {
     return inDatabase(host.path(agent), (database) => {
@@ -307,7 +310,7 @@ test("any home, any fault: all stores, or none but those that are named", { time
         const record = recordOf({ id: "property", at: Date.now(), provider: "anthropic", profile: NEW, donor: null }, parts);
         const wrapped = parts.map((part) => ({ ...part, store: struck.wrap(part.store) }));
         let outcome = await runSwitch(record, wrapped, portsOf(composition), signal);
-        // What was in the way then is not any more.
+        // The obstacle of that time is gone.
         for (const left of await composition.journal.list()) {
           outcome = await recoverSwitch(left, ({ name }) => storeNamed(parts, name), portsOf(composition), signal);
         }

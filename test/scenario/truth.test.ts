@@ -6,13 +6,13 @@ import { HOUR_MS, PROFILE, TemporaryHome } from "../support/temporary-home.js";
 const agents = ["main", "work"];
 
 interface Situation {
-  /** What happens after both agents follow a login that ends in five hours. */
+  /** Brings the situation about, after both agents follow a login that expires in five hours. */
   readonly make: (home: TemporaryHome) => Promise<unknown>;
   readonly source: string;
-  /** Of main and work. */
+  /** The states of main and work. */
   readonly states: readonly (string | null)[];
   readonly code: number;
-  /** What the table says of it, apart from what it always says. */
+  /** The sentence about it in the table, apart from what the table always says. */
   readonly sentence: RegExp;
 }
 

@@ -71,7 +71,7 @@ describe("a profile that this OpenClaw never sends", () => {
 });
 
 describe("a profile of provider claude-cli", () => {
-  /** Of a login of generation 1, every agent has the one before. */
+  /** A home with a login of generation 1, in which every agent has the one before. */
   async function behind(version: OpenclawVersion): Promise<OpenclawHome> {
     const openclaw = await emptied(version);
     for (const store of openclaw.stores) await store.writeProfile(openclaw.home.profile(0));
@@ -134,7 +134,7 @@ describe("the id that this OpenClaw sends in its place", () => {
     const openclaw = await emptied("2026.9.6");
     const { home } = openclaw;
     await home.writeConfig(CREATE);
-    // What nobody uses is no profile of the provider.
+    // A profile that nobody uses does not count as one of the provider.
     await openclaw.store("openclaw:shared").writeProfile(home.profile(1));
     await credsyncd(home, ["sync"]);
     const made = { type: "oauth", provider: "anthropic", email: EMAIL };

@@ -9,7 +9,7 @@ const MARGIN_MS = 5 * 60_000;
 const CLAUDE_STALE_MS = 60_000;
 const AGENT_STALE_MS = 30_000;
 
-/** What every program sees of the world. */
+/** Every program's view of the world. */
 export interface ActorWorld {
   readonly server: ModelServer;
   /** True time. */
@@ -17,7 +17,7 @@ export interface ActorWorld {
   readonly lifetimeMs: () => number;
   /** The e-mail of an account, which may change. */
   readonly emailOf: (account: string) => string;
-  /** Whether the server refuses an access token, which makes a program refresh whatever end it wrote down. */
+  /** Checks whether the server refuses an access token, which makes a program refresh whatever end it wrote down. */
   readonly refuses: (access: string) => boolean;
 }
 
@@ -26,7 +26,7 @@ export interface RefreshChoice {
   readonly forced: boolean;
   /** The server answers with a new access token under the same refresh token. */
   readonly reissue: boolean;
-  /** What becomes of the request; `answer-lost`: the token is spent nevertheless. Only fencing agents suffer from it. */
+  /** The fate of the request; `answer-lost`: the token is spent nevertheless. Only fencing agents suffer from it. */
   readonly network?: Network;
 }
 

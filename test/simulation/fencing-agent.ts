@@ -37,7 +37,7 @@ export class FencingHome {
     this.#spent.add(claim);
   }
 
-  /** What credsyncd knew of refreshes is gone, and what it hands out from then on was told by nothing. */
+  /** Forgets credsyncd's knowledge of refreshes: nothing guides what it pushes from then on. */
   forgetSpent(): void {
     this.#spent.clear();
   }
@@ -47,12 +47,12 @@ export class FencingHome {
     this.#broughtBack.add(refresh);
   }
 
-  /** Whether the refresh of a claim spent a refresh token that nobody has brought back by hand. */
+  /** Checks whether the refresh of a claim spent a refresh token that nobody has brought back by hand. */
   hasSpent(claim: string, refresh: string): boolean {
     return this.#spent.has(claim) && !this.#broughtBack.has(refresh);
   }
 
-  /** Whether another store than this one has a login unmarked that a refresh would have marked there. */
+  /** Checks whether another store than this one has a login unmarked that a refresh would have marked there. */
   hasUnmarked(refresh: string, profile: string, besides: AgentContent): boolean {
     return this.agents.some(({ file: { content } }) => {
       const held = content === besides ? undefined : content?.profiles[profile];
@@ -67,10 +67,10 @@ export class FencingHome {
 }
 
 /**
- * A model of one agent of OpenClaw 2026.9.4 and later: while it refreshes, marks stand in the place of the tokens in every
- * store that holds them, and they stay where the refresh fails, for whatever reason (2026.9.5, `fenceOAuthRefreshPeers`,
- * `settleOAuthRefreshPeerClaims`). In the last five minutes of an access token it asks no server, and marks its own store all
- * the same once the shared one has the login (2026.9.6, as it runs).
+ * A model of one agent of OpenClaw 2026.9.4 and later. While it refreshes, marks replace the tokens in every store that has them,
+ * and they stay if the refresh fails, for whatever reason (2026.9.5, `fenceOAuthRefreshPeers`, `settleOAuthRefreshPeerClaims`).
+ * In the last five minutes of an access token it asks no server, and still marks its own store once the shared one has the login
+ * (2026.9.6, as it runs).
  */
 export class FencingAgent extends ModelAgent {
   readonly #home: FencingHome;

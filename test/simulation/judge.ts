@@ -33,17 +33,17 @@ export interface JudgeWorld {
   /** Names what follows it in the ledger. */
   readonly flow: string;
   readonly sourceName: StoreName;
-  /** Whether the source's program names the account in the login itself. */
+  /** True if the source's program names the account in the login itself. */
   readonly loginNamesAccount: boolean;
-  /** Whether an expiry orders truly: no clock is off, no margin is added, and every access token lasts equally long. */
+  /** True if expiries order correctly: no clock is off, no margin is added, and every access token lasts equally long. */
   readonly expiryIsOrder: boolean;
-  /** Whether the user accepts an account change beforehand. */
+  /** True if the user accepts an account change beforehand. */
   readonly acceptsAccountChange: boolean;
-  /** Whether the refresh of a claim is under way, and not for too long. */
+  /** Checks whether the refresh of a claim is under way, and not for too long. */
   readonly isRefreshing: (claim: string) => boolean;
-  /** Whether the refresh of a claim spent a refresh token that nobody has brought back by hand. */
+  /** Checks whether the refresh of a claim spent a refresh token that nobody has brought back by hand. */
   readonly hasSpent: (claim: string, refresh: string) => boolean;
-  /** Whether another store than this one has a login unmarked that a refresh would have marked there. */
+  /** Checks whether another store than this one has a login unmarked that a refresh would have marked there. */
   readonly hasUnmarked: (refresh: string, profile: string, besides: AgentContent) => boolean;
   /** The time (epoch ms) by credsyncd's own clock. */
   readonly credsyncdNow: () => number;
@@ -69,15 +69,15 @@ export class Judge {
   readonly #followed = new Map<string, Set<ChainId>>();
   /** The generations that a profile was seen holding: an account switch gives one another chain. */
   readonly #held = new Map<string, Set<Fingerprint>>();
-  /** Whether a switch of the account was accepted by an order. */
+  /** True if an order accepted a switch of the account. */
   #accountAccepted = false;
   /** The user's order began another chain: only what came since is compared with. */
   #beganAgain = false;
-  /** New access tokens of the live generation that became live at this look. */
+  /** New access tokens of the live generation that became live in this scan. */
   #reissued = new Set<string>();
-  /** What was known when the source itself showed a new access token, which counts whatever its end: that is older than it. */
+  /** The known issues when the source itself showed a new access token, which counts whatever its end: they are older than it. */
   readonly #knownAtReissue = new Map<string, LedgerState["issues"]>();
-  /** What was known when an agent's unknown access token was adopted: only what came later is the owner's answer to it. */
+  /** The known issues when an agent's unknown access token was adopted: only later ones are the owner's answer to it. */
   readonly #adopted = new Map<string, LedgerState["issues"]>();
   writes = 0;
   records = 0;
@@ -105,7 +105,7 @@ export class Judge {
     }
   }
 
-  /** A look begins. */
+  /** Marks the start of a scan. */
   noteLook(): void {
     this.#reissued = new Set();
   }
@@ -121,7 +121,7 @@ export class Judge {
       this.#checkRecorded(slot, store);
       if (was === null) continue;
       this.#checkFence(before, slot, store, orders);
-      // What the user ordered for this very store is the user's own choice; it still must not be lost.
+      // The user's order for this store is the user's own choice; the login still must not be lost.
       if (!orders.force.has(store)) this.#checkNotOlder(was, slot, store);
       this.#checkNotLost(was.refresh, `the write to ${store}`);
       this.#checkKeepsEnd(was, slot, store);
@@ -192,7 +192,7 @@ export class Judge {
     // R4: where nothing was compared, what is replaced does not count as spent.
     const isCompared = event.reason !== "rotation" || hasPlausibleEnd(before, live, event.at);
     if (from === to) {
-      // Where expiries lie, a copy from before the ledger looks like a rotation, and its successor spent.
+      // If expiries lie, a copy from before the ledger looks like a rotation, and its successor spent.
       if (!this.#expiryIsOrder && isCompared) from.continued ||= this.#isOlder(event.generation, live.generation);
       return;
     }
@@ -313,7 +313,7 @@ export class Judge {
       this.accuse("R16a", `${store} ${slot.profile} was given ${spent} whole, of which a refresh had failed there`);
   }
 
-  /** What becomes live is in the ledger before anything is pushed. */
+  /** Checks that a live login is in the ledger before credsyncd pushes it. */
   #checkRecorded({ profile, access, refresh }: Slot, store: StoreName): void {
     const { ledger, names } = this.#world;
     const issue = ledger.state.issues.get(names.of(access ?? ""));
@@ -346,7 +346,7 @@ export class Judge {
     return left !== null && right !== null && left.generation < right.generation;
   }
 
-  /** Whether the ledger itself has one generation before another, so that no expiry had to be asked. */
+  /** Checks whether the ledger itself has one generation before another, so that no expiry had to decide. */
   #ledgerOrders(earlier: TokenTruth, later: TokenTruth): boolean {
     const { generations } = this.#world.ledger.state;
     const [left, right] = [generations.get(this.#generationOf(earlier)), generations.get(this.#generationOf(later))];

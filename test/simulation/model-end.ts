@@ -21,7 +21,7 @@ const FIRST_PLAUSIBLE_MS = Date.UTC(2020, 0, 1);
 /** No login of Claude Code lasts longer. */
 const LONGEST_MS = 48 * 3_600_000;
 
-/** Whether an end (epoch ms) may be true by a clock that shows `now`. */
+/** Checks whether an end (epoch ms) may be true by a clock that shows `now`. */
 export function isPlausible(endsAt: number | null | undefined, now: number): endsAt is number {
   return endsAt != null && endsAt > FIRST_PLAUSIBLE_MS && endsAt <= now + LONGEST_MS;
 }

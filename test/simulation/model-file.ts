@@ -41,7 +41,7 @@ export interface AgentProfile {
 
 export type FileContent = ClaudeContent | AgentContent;
 
-/** Who holds the owner's lock of a file, and since when. */
+/** The holder of the owner's lock of a file, and the time since. */
 export interface OwnerLock {
   readonly by: string;
   readonly since: number;
@@ -66,7 +66,7 @@ export class ModelFile<Content extends FileContent = FileContent> {
   readonly versions: (Content | null)[];
   readFault: Fault | null = null;
   writeFault: Fault | null = null;
-  /** What the store read out of this very content, for speed alone. */
+  /** The profiles that the store read from this content, for speed alone. */
   parsed: { readonly key: unknown; readonly profiles: readonly StoredProfile[] } | null = null;
 
   constructor(name: string, content: Content | null, now: number) {

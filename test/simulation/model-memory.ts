@@ -6,7 +6,7 @@ import type { ProfileId, StoreName } from "../../src/domain/store.js";
 import type { Judge } from "./judge.js";
 import type { ModelProcess } from "./model-process.js";
 
-/** What the ledger's file holds, whichever process reads it. */
+/** The content of the ledger's file, whichever process reads it. */
 export class DurableLedger {
   events: LedgerEvent[] = [];
   state: LedgerState = emptyLedger;
@@ -75,7 +75,7 @@ interface StoredBackup {
   readonly text: string;
 }
 
-/** What the backup directory holds. */
+/** The content of the backup directory. */
 export class DurableBackups {
   stored: StoredBackup[] = [];
   failures = 0;

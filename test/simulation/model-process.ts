@@ -1,7 +1,7 @@
 import type { Clock } from "../../src/domain/clock.js";
 import type { Orders } from "../../src/domain/observation.js";
 
-/** What a killed process comes to at its next step. */
+/** The error that ends a killed process at its next step. */
 export class Crash extends Error {
   constructor() {
     super("killed");
@@ -10,7 +10,7 @@ export class Crash extends Error {
 }
 
 export interface ProcessEnvironment {
-  /** What the user ordered of this process; a daemon has no orders. */
+  /** The user's orders to this process; a daemon has none. */
   readonly orders: Orders;
   /** True time (epoch ms). */
   readonly trueNow: () => number;
@@ -48,7 +48,7 @@ export class ModelProcess {
     return this.#alive;
   }
 
-  /** What is to happen in the middle of the next work, by the number of the step before which it happens. */
+  /** Sets the interruptions of the next work, by the number of the step that each precedes. */
   interruptWith(interruptions: ReadonlyMap<number, () => Promise<void>>): void {
     this.#steps = 0;
     this.#interruptions = interruptions;

@@ -4,7 +4,7 @@ import type { ModelFence } from "./model-fence.js";
 /** Every token of the model starts with it, so that no part of one can hide in a text. */
 export const TOKEN_MARK = "§";
 
-/** The OAuth credentials that descend from one sign-in, as the server alone knows them. */
+/** The OAuth credentials that come from one sign-in, as the server alone knows them. */
 export interface Chain {
   readonly id: number;
   readonly account: string;
@@ -23,7 +23,7 @@ export interface Chain {
   continued: boolean;
 }
 
-/** What a token truly is. */
+/** The truth about a token. */
 export interface TokenTruth {
   readonly chain: Chain;
   readonly generation: number;
@@ -78,7 +78,7 @@ export class ModelServer {
     return null;
   }
 
-  /** Whether a server refuses an access token (401). */
+  /** Checks whether a server refuses an access token (401). */
   refuses(access: string, now: number): boolean {
     const truth = this.truthOf(access);
     return truth !== null && now >= (truth.takenUntil ?? Infinity);

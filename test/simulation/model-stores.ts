@@ -27,7 +27,7 @@ export interface StoreWorld {
   readonly note: (words: string) => void;
 }
 
-/** What every model store does alike: faults, the owner's lock, compare-and-swap, read back. */
+/** The common part of every model store: faults, the owner's lock, compare-and-swap, read back. */
 abstract class ModelStore<Content extends FileContent> implements CredentialStore {
   abstract readonly format: string;
   readonly name: StoreName;
@@ -269,7 +269,7 @@ function credentialFields(credential: Credential): Partial<AgentProfile> {
   }
 }
 
-/** What a profile's own text holds. */
+/** Reads the content of a profile's own text. */
 export function readImage(id: ProfileId, image: Secret): ProfileContent {
   return readProfile(id, JSON.parse(image.reveal()) as AgentProfile);
 }

@@ -16,7 +16,7 @@ export class Names {
     return name;
   }
 
-  /** What a name stands for; only the judge and the trace may ask. */
+  /** Returns the text behind a name; only the judge and the trace may ask. */
   textOf(name: string): string | null {
     return this.#texts[Number(name.slice(1))] ?? null;
   }

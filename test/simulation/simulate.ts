@@ -4,7 +4,7 @@ import { drawSetting, withFencing, withMainAsOwnTarget, withNamedAgents, withWro
 import { drawSteps, withEnds, withFences, withOwnTarget, withRenewals, type Step } from "./steps.js";
 import { World } from "./world.js";
 
-/** What a seed stands for. */
+/** The meaning of a seed. */
 export interface Story {
   readonly setting: Setting;
   readonly steps: readonly Step[];

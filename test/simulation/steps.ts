@@ -51,13 +51,13 @@ export type Step =
   | { readonly kind: "compact"; readonly kept: number }
   | { readonly kind: "clock-jump"; readonly ms: number }
   | { readonly kind: "restart" | "lose-ledger" }
-  /** Of one program, or (`host`) of all programs and of credsyncd; 0: the clock is right again. */
+  /** Moves the clock of one program, or (`host`) of all programs and of credsyncd; 0: the clock is right again. */
   | { readonly kind: "clock-ahead"; readonly of: Program | "host"; readonly who: number; readonly ms: number }
   | { readonly kind: "end-form"; readonly of: Program; readonly who: number; readonly form: EndForm }
   /** How long the access tokens last that the server grants from now on; null: as long as usual. */
   | { readonly kind: "lifetime"; readonly ms: number | null }
   | { readonly kind: "email-changes"; readonly account: string }
-  /** For some seconds something else in the source's file changes at every look. */
+  /** For some seconds something else in the source's file changes at every scan. */
   | { readonly kind: "busy-siblings"; readonly seconds: number };
 
 export type Program = "claude" | "agent";
@@ -260,7 +260,7 @@ function drawRun(random: Random, source: Program): Step[] {
   ])();
 }
 
-/** What the source's own program and the clocks do. */
+/** Draws the steps of the source's own program and of the clocks. */
 function drawCalmRun(random: Random, source: Program): Step[] {
   return random.weighted<() => Step[]>([
     [4, () => drawWrongEnd(random, source)],

@@ -145,7 +145,7 @@ export class World {
     for (let second = 0; second < seconds; second++) {
       if (file.content !== null) file.replace(edited(file.content), this.#now);
       result = await this.#reconcile(this.#daemon, []);
-      // What could not be recorded, or not be read, is new at the next look.
+      // Events that could not be recorded, or not be read, are new at the next scan.
       if (result === null || result.plan.flows[0].source.kind === "unreadable") return;
       this.#now += 1000;
     }
@@ -204,8 +204,8 @@ export class World {
   }
 
   /**
-   * What was recorded under a clock that ran ahead counts again when that moment has come, and what ends too far ahead to be
-   * believed is believed when its end draws near.
+   * Returns the moments at which unknown expiries become known. A record from a clock that ran ahead counts again when its moment
+   * has come. An expiry too far ahead to be believed is believed when it comes near.
    */
   #timesThatMatter(): number[] {
     if (this.#setting.ends === true) return [3 * DAY_MS, 400 * DAY_MS];
@@ -220,7 +220,7 @@ export class World {
     for (const actor of [...this.#claudes, ...this.#agents]) Object.assign(actor, { aheadMs: 0, endForm: "ms" });
   }
 
-  /** What was written wrong holds up the next rotations for two days at most. */
+  /** Wrong expiries hold up the next rotations for two days at most. */
   async #rotateRightly(): Promise<void> {
     await this.#reconcile(this.#daemon, []);
     this.#now += 3 * DAY_MS;
@@ -253,7 +253,7 @@ export class World {
       this.judge.accuse("R4", "the rotation after what the user accepted is held again");
   }
 
-  /** What every file holds at the end, for a person. */
+  /** Describes the content of every file at the end, for a person. */
   describe(): string[] {
     return [
       ...this.#files.map(({ name, text }) => `${name}: ${text}`),
@@ -529,7 +529,7 @@ export class World {
     return null;
   }
 
-  /** Whether a refresh is under way that must be left alone still. */
+  /** Checks whether a refresh is under way that credsyncd must still leave alone. */
   #isRefreshing(claim: string): boolean {
     const since = this.#home.underWaySince(claim);
     return since !== null && this.#now < since + REFRESH_LASTS_MS && this.#clockJumpedAt < since;
@@ -600,7 +600,7 @@ export class World {
     this.judge.accuse("R16a", `the source is left without ${access}, of which there is a copy`);
   }
 
-  /** Whether a backup of the source's own profile has a token: what is kept of other stores is in other forms. */
+  /** Checks whether a backup of the source's own profile has a token: copies of other stores are in other forms. */
   #keepsOfSource(token: string): boolean {
     const own = this.#backups.stored.filter(
       ({ entry }) => entry.store === this.#sourceName && entry.profile === this.judge.sourceProfile,
@@ -608,7 +608,9 @@ export class World {
     return own.some(({ text }) => text.includes(`"${token}"`));
   }
 
-  /** Where only the source's program refreshed, every copy comes into step, unless a consumer keeps putting back its own. */
+  /**
+   * Checks that every copy comes in sync after only the source's program refreshed, unless a consumer keeps putting back its own.
+   */
   #checkCalm(where: string, listed: boolean, verdict: { readonly kind: string; readonly reason?: string }): void {
     if (!listed || verdict.kind === "in-sync" || verdict.kind === "absent") return;
     if (verdict.kind === "hold" && verdict.reason === "reverting") return;

@@ -11,9 +11,9 @@ const GATEWAY = "gateway";
 const KINDS = ["one-file", "two-files", "database", "two-files", "one-file"];
 const DAY_MS = 24 * 3_600_000;
 
-/** A throw-away home in which months pass: a made-up login, agents that come and go, a gateway that is started again and again. */
+/** A throw-away home in which months pass: a made-up login, agents that come and go, a gateway that restarts repeatedly. */
 export class SoakHome {
-  /** Where each agent's login is kept, by its name. */
+  /** The path of each agent's login, by its name. */
   agents = new Map();
   generation = 1;
   signIns = 1;
@@ -42,7 +42,7 @@ export class SoakHome {
     return home;
   }
 
-  /** What the daemon is started with beside its home: the stand-in for OpenClaw's command comes first. */
+  /** The daemon's variables besides its home: the stand-in for OpenClaw's command comes first. */
   get variables() {
     return { PATH: `${join(this.path, "bin")}:${process.env.PATH}` };
   }
@@ -154,7 +154,7 @@ export class SoakHome {
     return wrong;
   }
 
-  /** Databases are opened anew, and another process seems to listen. */
+  /** Opens the databases again, and makes it look as if another process listens. */
   async restartGateway() {
     for (const { store } of this.agents.values()) store.restart();
     if (this.#server !== null) {
@@ -166,7 +166,7 @@ export class SoakHome {
     this.#port = this.#server.address().port;
   }
 
-  /** What `openclaw secrets reload` ends with from now on. */
+  /** Sets the exit code of `openclaw secrets reload` from now on. */
   answerReloads(code) {
     const path = join(this.path, "bin", "openclaw");
     writeFileSync(`${path}.new`, `#!/bin/sh\nexit ${code}\n`);

@@ -27,11 +27,11 @@ const SAMPLES = 120;
 const ROWS = 10;
 const DOCS = fileURLToPath(new URL("../../docs/soak.md", import.meta.url));
 
-/** What may be seen in the second half. */
+/** The limits for the second half. */
 const MEMORY_RATIO = 1.2;
 /** Beyond the most of the first half: one that is just being used, and a database's three. */
 const MORE_DESCRIPTORS = 4;
-/** What the ledger's state takes for each generation, which it never forgets: 0.4 to 0.8 KiB, folded by itself. */
+/** The size of the ledger's state for each generation, which it never forgets: 0.4 to 0.8 KiB, folded on its own. */
 const LEDGER_KIB = 0.5;
 const LARGEST_LEDGER_KIB = 8192;
 const BACKUPS_A_STORE = 5;

@@ -24,9 +24,9 @@ export class ProbedDaemon extends Measured {
   /** When something was pushed (ms, `performance.now`). */
   pushes = [];
   logBytes = 0;
-  /** What a person was told, on stderr. */
+  /** The number of lines for people, on stderr. */
   told = 0;
-  /** Whether a part of a login was said. */
+  /** True if the output has a part of a login. */
   leaked = false;
   code = null;
 
@@ -70,7 +70,7 @@ export class ProbedDaemon extends Measured {
     return readFileSync(`/proc/${this.child.pid}/task/${this.child.pid}/children`, "utf8").split(" ").filter(Boolean);
   }
 
-  /** What the process itself knows; the measuring of delays begins anew. */
+  /** Reads the process's own figures, and restarts the measuring of delays. */
   async probe() {
     const before = linesOf(probeFile(this.#home)).length;
     this.child.kill("SIGUSR2");
@@ -78,7 +78,7 @@ export class ProbedDaemon extends Measured {
     return JSON.parse(linesOf(probeFile(this.#home))[before]);
   }
 
-  /** What the kernel knows: open descriptors, those of them that are watches of directories, and how many they watch. */
+  /** Reads the kernel's figures: open descriptors, those of them that are watches of directories, and how many they watch. */
   get descriptors() {
     const directory = `/proc/${this.child.pid}/fd`;
     let inotifyWatches = 0;
@@ -110,7 +110,7 @@ export function statusOf(home) {
   return JSON.parse(execFileSync(process.execPath, args, { env: environmentOf(home), encoding: "utf8", maxBuffer: 1 << 26 }));
 }
 
-/** Looks again and again until something holds; throws after a minute. */
+/** Checks repeatedly until something holds; throws after a minute. */
 export async function until(holds, what, everyMs = 5) {
   const deadline = performance.now() + PATIENCE_MS;
   while (!(await holds())) {

@@ -11,7 +11,7 @@ import { LockTimeout, openStore } from "./stores.mjs";
 const FAILS = 0.1;
 const HOLDS_LOCK = 0.02;
 const LONGEST_HOLD_MS = 300;
-/** A gateway that works from a snapshot is started anew after so many turns. */
+/** A gateway that works from a snapshot restarts after so many turns. */
 const SNAPSHOT_TURNS = 20;
 
 const [{ gateway, places, turnsPerSecond, seed }] = await once(process, "message");
@@ -75,7 +75,7 @@ function note(agent, generation) {
   agent.generation = generation ?? agent.generation;
 }
 
-/** What it wrote last must be there when it reads again. */
+/** Checks that its last write is there when it reads again. */
 function restart({ store, turns }) {
   store.restart();
   const count = store.read().set.profiles[`openai:${gateway}`].metadata.count;

@@ -6,7 +6,7 @@ import { contentOf, isExactly, openStore, readingOf, tokensOf } from "./stores.m
 
 /** In every ten agents: eight with files, two with a database. */
 const KINDS = ["one-file", "two-files", "database", "two-files", "one-file", "two-files", "database", "one-file", "two-files"];
-/** Of a gateway that writes its snapshot back. */
+/** The interval of a gateway that writes its snapshot back. */
 const EVERY_SNAPSHOT = 25;
 /** Agents that a second program writes too, as a command beside the gateway does. */
 const EVERY_SHARED = 10;

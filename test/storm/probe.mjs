@@ -1,5 +1,5 @@
-// Loaded into the daemon before its own code (`node --import`), so that nothing of it is in the product: at SIGUSR2 a line
-// with what only the process itself knows is added to the file that PROBE_FILE names, and the measuring begins anew.
+// Loaded into the daemon before its own code (`node --import`), so that nothing of it is in the product. At SIGUSR2 it
+// appends a line with the process's own figures to the file that PROBE_FILE names, and restarts its measuring.
 import { appendFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import process from "node:process";

@@ -6,7 +6,7 @@ import process from "node:process";
 import { setImmediate as turn } from "node:timers/promises";
 import { openStore, readingOf } from "./stores.mjs";
 
-/** So many findings of a kind are told. */
+/** The number of findings of a kind that are reported. */
 const TOLD = 5;
 
 const [{ places, login }] = await once(process, "message");
@@ -52,7 +52,7 @@ function read(store) {
   try {
     return store.read();
   } catch (error) {
-    // What writes in place, without a rename, is half written now and then.
+    // A store that its program writes in place, without a rename, is half written now and then.
     if (store.kind === "snapshot") report.tornByOwner += 1;
     else find("torn", `${store.agent}: ${error.code ?? error.name}`);
     return null;

@@ -19,7 +19,7 @@ const START_TIME = startTime();
 /** The profile that follows the source. */
 export const LOGIN = "anthropic:claude-cli";
 
-/** What OpenClaw notes of a profile that failed, which credsyncd clears when it heals the profile. */
+/** OpenClaw's notes on a profile that failed, which credsyncd clears when it heals the profile. */
 const PENALTIES = ["cooldownUntil", "cooldownReason", "errorCount"];
 
 /** The two tokens of a generation, as long as real ones. @param {number} generation */
@@ -47,7 +47,7 @@ export function generationOf(profile) {
   return whole ? generation : null;
 }
 
-/** What a store holds where the gateways have taken so many turns. @param {Record<string, number>} turns by gateway */
+/** Returns the content of a store after so many turns of the gateways. @param {Record<string, number>} turns by gateway */
 export function contentOf(generation, turns) {
   const profiles = { [LOGIN]: loginProfile(generation) };
   const usageStats = { [LOGIN]: { lastUsed: 1 } };
@@ -68,7 +68,7 @@ export function readingOf({ set, notes }) {
   return { generation: generationOf(set.profiles[LOGIN]), turns };
 }
 
-/** Whether a content is exactly what it should be, penalties aside. */
+/** Checks whether a content is exactly what it should be, penalties aside. */
 export function isExactly(content, generation, turns) {
   const { [LOGIN]: used, ...others } = content.notes.usageStats;
   const kept = Object.fromEntries(Object.entries(used).filter(([name]) => !PENALTIES.includes(name)));
@@ -96,7 +96,7 @@ class Files {
   #profiles;
   #state;
   #lock;
-  /** What a gateway of 2026.3.22 and earlier keeps in memory and writes back. */
+  /** The snapshot that a gateway of 2026.3.22 and earlier keeps in memory and writes back. */
   #snapshot = null;
 
   constructor({ agent, kind, directory }) {
@@ -120,7 +120,7 @@ class Files {
     return { set: others, notes: { version: 1, usageStats } };
   }
 
-  /** A gateway was started anew: it reads everything once. */
+  /** Restarts the gateway, which reads everything once. */
   restart() {
     this.#snapshot = this.kind === "snapshot" ? this.read() : null;
   }

@@ -222,7 +222,7 @@ function figures(seen) {
     ["turns of the gateways, each a rewrite of a store", sum(taken)],
     ["of these, failures that left a penalty on the login", sum(turned.map(({ failed }) => failed))],
     ["longest wait of a gateway for a lock", ms(Math.max(...turned.map(({ waitedMs }) => waitedMs)))],
-    ["reads that were looked at", read.reads],
+    ["reads that were checked", read.reads],
     ["reads of a file that its own gateway was writing in place", read.tornByOwner],
     ["reconciles that wrote", total('credsyncd_sync_total{result="changed"}')],
     ["rotations among them (the others were skipped over)", total("credsyncd_rotations_total")],

@@ -22,13 +22,13 @@ import {
   type Situation,
 } from "./planning.js";
 
-/** What a user calls Claude Code's login and all that follows it. */
+/** The users' names for Claude Code's login and everything that follows it. */
 export const claudeNames = namesIn(
   { observation: { inventory: { source: { stores: [{ name: SOURCE }], signIn: "claude auth login" } } } },
   true,
 );
 
-/** What a look at a situation tells the alerts; `written`: what was planned was done. */
+/** The facts of a scan of a situation; `written`: the planned writes were done. */
 export function factsFor(situation: Situation, written: readonly StoreName[] = []): Facts {
   const plan = planFor(situation);
   const flow = {
@@ -62,7 +62,7 @@ const reverts = [0, 1, 2].map((count) => {
   return { kind: "revert", at: NOW - HOUR_MS + count, store: "openclaw:main", profile: "anthropic:claude-cli" } as const;
 });
 
-/** A look that finds just this kind of trouble. */
+/** A scan that finds just this kind of trouble. */
 export const trouble: Readonly<Record<Exclude<AlertKind, "keep-warm-failed">, () => Facts>> = {
   expiring: () => factsFor({ source: sourceWith(login("live", { endsInHours: 23 })) }),
   expired: () => factsFor({ source: sourceWith(login("live", { endsInHours: -1 })) }),
@@ -109,7 +109,7 @@ export const trouble: Readonly<Record<Exclude<AlertKind, "keep-warm-failed">, ()
   },
 };
 
-/** What keepWarm says of itself. */
+/** The condition that keepWarm reports about its own failure. */
 export const notKeptWarm: Condition = {
   kind: "keep-warm-failed",
   store: SOURCE,

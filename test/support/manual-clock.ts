@@ -5,7 +5,7 @@ interface Sleeper {
   readonly wake: () => void;
 }
 
-/** A clock that stands still until it is told to go on. */
+/** A clock that stands still until the test moves it. */
 export class ManualClock implements Clock {
   #ms = 0;
   #sleepers: Sleeper[] = [];

@@ -18,7 +18,7 @@ export function leaksIn(text: string, secretParts: Iterable<string>): string[] {
     addWindows(plain, part, WINDOW);
     const bytes = Buffer.from(part);
     addWindows(hex, bytes.toString("hex"), HEX_WINDOW);
-    // Where a secret begins within the three bytes that make four characters is not known.
+    // A secret may begin at any of the three bytes that make four characters.
     for (const start of [0, 1, 2]) {
       const whole = bytes.subarray(start, start + 3 * Math.floor((bytes.length - start) / 3));
       addWindows(base64, whole.toString("base64"), BASE64_WINDOW);

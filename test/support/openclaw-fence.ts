@@ -6,7 +6,7 @@ interface FenceOptions {
   readonly claim?: string;
 }
 
-/** Puts OpenClaw's refresh marks into a profile in the place of its tokens, as 2026.9.4 and later do. */
+/** Replaces the tokens of a profile by OpenClaw's refresh marks, as 2026.9.4 and later do. */
 export function fenced(
   entry: Readonly<Record<string, unknown>>,
   { profile, failed, claim = "0123456789abcdef0123456789abcdef" }: FenceOptions,

@@ -67,7 +67,7 @@ export class OpenclawHands {
     return generationIn((await this.readProfile(id))?.["access"]);
   }
 
-  /** What the program notes of the use of its profiles; null before it noted anything. */
+  /** Reads the program's notes on the use of its profiles; null before it noted anything. */
   async readNotes(): Promise<Json | null> {
     const text = await this.#readText("state");
     return text === null ? null : (JSON.parse(text) as Json);

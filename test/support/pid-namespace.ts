@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import type { TestContext } from "vitest";
 
-/** What runs a command among pids of its own, as in a container; skips the test where this user may not. */
+/** Returns a command that runs another among pids of its own, as in a container; skips the test if this user may not. */
 export function ownPids(context: TestContext): readonly string[] {
   const user = process.getuid?.() === 0 ? [] : ["--user", "--map-root-user"];
   const command = [...user, "--pid", "--fork", "--mount-proc", "--kill-child"];

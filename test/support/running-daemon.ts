@@ -18,7 +18,7 @@ export interface LogLine {
 export interface StartOptions {
   readonly args?: readonly string[];
   readonly variables?: Readonly<Record<string, string>>;
-  /** Whether its log is JSON, and so is understood; it is by default. */
+  /** True (the default) if its log is JSON, so that tests can read it. */
   readonly isJson?: boolean;
   /** How long a line of its log is waited for. */
   readonly patienceMs?: number;

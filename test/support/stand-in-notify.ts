@@ -2,10 +2,10 @@ import { chmod, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { temporaryDirectory } from "./temporary-directory.js";
 
-/** A program `systemd-notify` that writes down what it is told, and the environment of a process that is to use it. */
+/** A program `systemd-notify` that writes down its messages, and the environment of a process that uses it. */
 export interface StandInNotify {
   readonly variables: { readonly PATH: string; readonly NOTIFY_SOCKET: string };
-  /** What was told so far, one line a call, without the pid; times are left out. */
+  /** Returns the messages so far, one line a call, without the pid and times. */
   readonly told: () => Promise<string[]>;
 }
 

@@ -13,7 +13,7 @@ type Json = Record<string, unknown>;
 export const OLD = "anthropic:old";
 export const NEW = "anthropic:new";
 
-/** What an agent's store says. */
+/** The content of an agent's store. */
 export interface StoreContent {
   readonly profiles: Readonly<Record<string, Json>>;
   readonly order?: Json;
@@ -147,7 +147,7 @@ export class SwitchHome {
     return Object.fromEntries(entries);
   }
 
-  /** What an agent's store says, whatever place it keeps it in. */
+  /** Reads the content of an agent's store, whatever place it is in. */
   async content(agent: string): Promise<StoreContent> {
     const { profiles, state } = await this.texts(agent);
     const whole = { profiles: {}, ...(JSON.parse(profiles ?? "{}") as Json), ...(JSON.parse(state ?? "{}") as Json) };

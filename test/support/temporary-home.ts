@@ -26,9 +26,9 @@ export interface HomeOptions {
   readonly agents?: readonly string[];
   /** The generation that the login and every agent hold at first; null: nothing is there. */
   readonly generation?: number | null;
-  /** Takes what is to be done when the home is not needed any more; by default that is at the end of the test. */
+  /** Takes the steps for the time when the home is not needed any more; by default that is at the end of the test. */
   readonly atEnd?: AtEnd;
-  /** A directory that is to be the home, instead of a new one. */
+  /** An existing directory for the home, instead of a new one. */
   readonly path?: string;
 }
 
@@ -137,7 +137,7 @@ export class TemporaryHome {
     return JSON.stringify({ claudeAiOauth: login });
   }
 
-  /** What Claude Code does at a refresh: the new login takes the old one's place by a rename. */
+  /** Refreshes as Claude Code does: a rename replaces the old login by the new one. */
   async writeLogin(generation: number, options: LoginOptions = {}): Promise<void> {
     await replace(this.loginFile, this.login(generation, options));
   }

@@ -108,7 +108,7 @@ describe.each(CLAUDE_VERSIONS)("with Claude Code %s", (version) => {
       const record = host.home.at(".claude", ".oauth_refresh.lock.owner");
       expect(existsSync(record)).toBe(true);
       for (const lock of host.refreshLocks) await makeOld(lock);
-      // What the killed one got and did not write, as an agent's adoption would bring it.
+      // The login that the killed one got and did not write, as an agent's adoption would bring it.
       const { access, refresh } = host.standIn.current;
       await host.writeLogin({ accessToken: access, refreshToken: refresh });
       const requests = host.standIn.tokenRequests;

@@ -11,7 +11,7 @@ export const CLAUDE_VERSION = CLAUDE_VERSIONS[0];
 /** Every OpenClaw that is tried needs a Node with `node:sqlite`; they run on this one, whatever runs the tests. */
 const NODE_VERSION = "24";
 
-/** What the versions before and after a change have of their own. */
+/** The differences between versions before and after a change. */
 interface Peculiarity {
   /** A gateway that was not told writes its old snapshot over the stores (up to 2026.3.22). */
   readonly reverts?: true;
@@ -25,7 +25,7 @@ interface Peculiarity {
   readonly failsEarly?: true;
   /** A gateway does not read its stores again when its login has ended, so that the command line makes the turn itself. */
   readonly keepsEnded?: true;
-  /** A refresh that fails leaves a marker in the place of the tokens (from 2026.9.4). */
+  /** A refresh that fails leaves a marker instead of the tokens (from 2026.9.4). */
   readonly fences?: true;
 }
 
@@ -48,7 +48,7 @@ export interface OpenclawProgram {
   readonly script: string;
 }
 
-/** Where the real programs are. */
+/** The paths of the real programs. */
 export interface Clients {
   readonly claude: Readonly<Record<(typeof CLAUDE_VERSIONS)[number], Found<{ readonly binary: string }>>>;
   readonly openclaw: Readonly<Record<OpenclawRelease["version"], Found<OpenclawProgram>>>;

@@ -16,7 +16,7 @@ const FOUR_HOURS_SECONDS = 4 * 60 * 60;
 const NINE_HOURS_SECONDS = 9 * 60 * 60;
 /** Within the last five minutes; on a busy machine a turn takes more than one of them. */
 const IN_LAST_MINUTES_SECONDS = 295;
-/** What OpenClaw makes of the name `team`. */
+/** The port that OpenClaw derives from the name `team`. */
 const TEAM_PORT = 21_612;
 const RELOAD_PATIENCE_MS = 240_000;
 
@@ -78,7 +78,7 @@ for (const release of OPENCLAWS as readonly OpenclawRelease[]) {
         async () => (await host.held()).map((place) => place["refresh"]),
         host.places.map(() => refresh),
       );
-      // What was replaced has ended, so that the gateway reads its stores again without a reload.
+      // The replaced login has expired, so the gateway reads its stores again without a reload.
       for (const agent of ["research", "work"]) expect(await bearerOf(host, agent, by), agent).toBe(access);
     });
 
@@ -88,7 +88,7 @@ for (const release of OPENCLAWS as readonly OpenclawRelease[]) {
       await host.letTimePass(NINE_HOURS_SECONDS);
       await host.startGateway();
       const daemon = await startDaemon(host);
-      // What it replaces has ended, so that the gateway reads its stores again without a reload.
+      // The replaced login has expired, so the gateway reads its stores again without a reload.
       const { access } = await host.rotate(IN_LAST_MINUTES_SECONDS);
       const whole = host.holding(host.standIn.current);
       await becomes(() => host.held(), whole);
@@ -222,7 +222,7 @@ async function alertsOf({ home }: OpenclawHost): Promise<string[]> {
   return (JSON.parse(stdout) as { alerts: { kind: string }[] }).alerts.map(({ kind }) => kind);
 }
 
-/** Whether the gateway of a state directory is found, and what a reload of it comes to. */
+/** Looks for the gateway of a state directory, and returns the outcome of a reload. */
 async function reloaded({ home, openclaw }: OpenclawHost, stateDir: string | null, more: Readonly<Record<string, string>>) {
   const variables = { ...home.environment({ ...openclaw.variables, ...more }) };
   const gateway = openclawGateway(stateDir, true, environmentIn(home.path, variables));

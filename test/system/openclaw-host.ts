@@ -10,7 +10,7 @@ import { ACCOUNT, StandIn, type Pair } from "./stand-in.js";
 
 /** `main` is there from the first; the others are made by OpenClaw's own command. */
 export const AGENTS = ["main", "work", "research"] as const;
-/** What OpenClaw names a login that it takes over from its oldest format. */
+/** The name that OpenClaw gives a login from its oldest format. */
 export const DEFAULT_PROFILE = "anthropic:default";
 /** A login that one agent has for itself, beside what it inherits. */
 const OWN_PROFILE = "anthropic:research";
@@ -61,7 +61,7 @@ export class OpenclawHost {
   }
 
   /**
-   * Begins anew with a credsyncd that knows nothing, where everybody holds the login whole.
+   * Begins again with a credsyncd that knows nothing, while everybody has the whole login.
    *
    * @param config more of its configuration, as JSON5
    */
@@ -86,11 +86,11 @@ export class OpenclawHost {
   }
 
   /**
-   * Gives an agent a login of its own under the id of the one that the others have, in the place of what it had; what it had
-   * is put back with the end of the test.
+   * Gives an agent a login of its own under the id that the others use, instead of its present one, and puts that back at the end
+   * of the test.
    *
-   * @param email whose it says that it is; null for one that says nothing
-   * @returns what stands in its store then, under that id
+   * @param email the e-mail in it; null for none
+   * @returns the content of its store then, under that id
    */
   async giveOwn(agent: string, { access, refresh, expiresAt: expires }: Pair, email: string | null): Promise<object> {
     const store = this.#storeOf(agent);
@@ -106,7 +106,7 @@ export class OpenclawHost {
     return own;
   }
 
-  /** What an agent's own store holds under the id that the others have. */
+  /** Reads an agent's own profile under the id that the others use. */
   async ownOf(agent: string): Promise<object | null> {
     return this.#storeOf(agent).readProfile(DEFAULT_PROFILE);
   }
@@ -127,14 +127,14 @@ export class OpenclawHost {
     for (const { store } of this.places) await store.writeSet({ ...(await store.readSet()), profiles: {} });
   }
 
-  /** What Claude Code does at a sign-in. */
+  /** Signs in as Claude Code does. */
   async #signIn(): Promise<void> {
     const account = { accountUuid: ACCOUNT.uuid, emailAddress: ACCOUNT.email };
     await replace(this.home.at(".claude.json"), JSON.stringify({ oauthAccount: account }));
     await this.#writeLogin(await this.standIn.refresh(this.standIn.invitation));
   }
 
-  /** What Claude Code does at a refresh. @returns what the login is now */
+  /** Refreshes as Claude Code does. @returns the new login */
   async rotate(lifetimeSeconds = EIGHT_HOURS_SECONDS): Promise<Pair> {
     this.standIn.lifetimeSeconds = lifetimeSeconds;
     const pair = await this.standIn.refresh(this.standIn.current.refresh);
@@ -166,7 +166,7 @@ export class OpenclawHost {
     return RunningGateway.start(this.openclaw, this.#port);
   }
 
-  /** What every place holds, as the program that owns it sees it. */
+  /** Reads the login in every place, as the program that owns it sees it. */
   async held(): Promise<Record<string, unknown>[]> {
     return Promise.all(
       this.places.map(async ({ store, profile }) => {
@@ -176,12 +176,12 @@ export class OpenclawHost {
     );
   }
 
-  /** What every place should hold. */
+  /** Returns the login that every place should have. */
   holding({ access, refresh, expiresAt }: Pair): Record<string, unknown>[] {
     return this.places.map(() => ({ access, refresh, expires: expiresAt }));
   }
 
-  /** What every place should hold that is given the access token alone. @param marginMs added to its end */
+  /** Returns the login that every place should have if it gets the access token alone. @param marginMs added to its end */
   holdingAccess({ access, expiresAt }: Pair, marginMs: number): Record<string, unknown>[] {
     return this.places.map(() => ({ access, refresh: undefined, expires: expiresAt + marginMs }));
   }
@@ -205,7 +205,7 @@ export class OpenclawHost {
     const login = { access, refresh, expires: expiresAt, email: ACCOUNT.email };
     await replace(this.home.at(".openclaw", "credentials", "oauth.json"), JSON.stringify({ anthropic: login }));
     if (this.#release.era === "json") {
-      // Looking at an agent without a store of its own copies main's to it, in these versions.
+      // Reading an agent without a store of its own copies main's to it, in these versions.
       for (const agent of AGENTS) await this.openclaw.profiles(agent);
       return;
     }
@@ -249,7 +249,7 @@ export function onHost(program: Found<OpenclawProgram>, release: OpenclawRelease
   });
 }
 
-/** Where each era keeps what was handed over. */
+/** Returns the places where each era keeps the login. */
 function placesOf({ era }: OpenclawRelease, home: TemporaryHome): Place[] {
   if (era === "json") {
     return AGENTS.map((agent) => {

@@ -219,7 +219,7 @@ async function synced({ home }: OpenclawHost): Promise<void> {
   expect(code, `${stdout}${stderr}`).toBe(0);
 }
 
-/** What `credsyncd status` takes this OpenClaw's stores for. */
+/** Returns the eras that `credsyncd status` shows for this OpenClaw's stores. */
 async function erasShown({ home }: OpenclawHost): Promise<unknown[]> {
   const { stdout } = await credsyncd(home, ["status", "--json"]);
   const { stores } = JSON.parse(stdout) as { stores: { store: string; era: string }[] };
@@ -235,7 +235,7 @@ async function turnsOf({ openclaw, standIn }: OpenclawHost, agents: readonly str
   return [...new Set(standIn.bearers.slice(before))];
 }
 
-/** Whether the tokens were replaced by what OpenClaw from 2026.9.4 puts in their place for a refresh. */
+/** Checks whether the mark of an OpenClaw from 2026.9.4 that refreshes has replaced the tokens. */
 function isFence({ access }: Readonly<Record<string, unknown>>): boolean {
   return String(access).startsWith("openclaw-oauth-refresh-fence:");
 }

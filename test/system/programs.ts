@@ -21,14 +21,14 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** What OpenClaw says of an OAuth profile; it never shows the tokens. */
+/** OpenClaw's report on an OAuth profile; it never shows the tokens. */
 export interface OpenclawProfile {
   readonly profileId: string;
   readonly status: string;
   readonly expiresAt?: number;
 }
 
-/** Whether a turn is made by a process of its own, by the gateway that runs, or by the first where the second fails. */
+/** The maker of a turn: a process of its own, the running gateway, or the first if the second fails. */
 export type TurnBy = "itself" | "gateway" | "either";
 
 /** A real OpenClaw in a home. Whatever it asks of the network goes to the stand-in, or nowhere. */
@@ -78,12 +78,12 @@ export class RealOpenclaw {
     await this.run("agents", "add", id, "--non-interactive", "--workspace", this.#home.at(`workspace-${id}`), "--json");
   }
 
-  /** What `models status` shows of an agent's OAuth profile; null where it shows none. */
+  /** Returns the entry of an agent's OAuth profile in `models status`; null if there is none. */
   async profile(agent: string, id: string): Promise<OpenclawProfile | null> {
     return (await this.profiles(agent)).find(({ profileId }) => profileId === id) ?? null;
   }
 
-  /** What `models status` shows of the OAuth profiles that an agent has or inherits. */
+  /** Returns the entries in `models status` of the OAuth profiles that an agent has or inherits. */
   async profiles(agent: string): Promise<OpenclawProfile[]> {
     const stdout = await this.run("models", "status", "--agent", agent, "--json");
     // Lines of the log may stand before the JSON.
@@ -112,7 +112,7 @@ export class RealOpenclaw {
 /** Nobody listens on the discard port. */
 const NOWHERE = "http://127.0.0.1:9";
 
-/** What makes a program, and Node's own `fetch`, ask a proxy for everything but the loopback. */
+/** Returns the variables that make a program, and Node's own `fetch`, ask a proxy for everything but the loopback. */
 function networkBy(proxy: string): Record<string, string> {
   return { NODE_USE_ENV_PROXY: "1", HTTPS_PROXY: proxy, HTTP_PROXY: proxy, NO_PROXY: "127.0.0.1,localhost,::1" };
 }

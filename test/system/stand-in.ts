@@ -52,7 +52,7 @@ export class StandIn {
   lifetimeSeconds = 28_800;
   /** How long the token endpoint takes to answer; a refresh token is spent when it is asked. */
   tokenAnswerMs = 0;
-  /** Whether the token endpoint spends the refresh token and drops the connection without an answer. */
+  /** True if the token endpoint spends the refresh token and drops the connection without an answer. */
   losesAnswers = false;
   readonly requests: SeenRequest[] = [];
   /** The refresh token that a sign-in can be made with, once. */

@@ -21,7 +21,7 @@ function isOfVersions({ name }: TestSuite): boolean {
   return /^\w+ \d\S+ \([\w-]+\)$/.test(name);
 }
 
-/** What stands before the colon, without what a version has in its place. */
+/** Returns the title before the colon, without the part that depends on the version. */
 function checkOf(test: TestCase): string {
   return headOf(test).replace(/ \(.*\)$/, "");
 }

@@ -9,9 +9,9 @@ import { temporaryDirectory } from "../support/temporary-directory.js";
 
 interface Watch {
   readonly watcher: Watcher;
-  /** Paths that were told, in order. */
+  /** Reported paths, in order. */
   readonly told: string[];
-  /** Waits until a path is told that was not told before this call. */
+  /** Waits until a path is reported that was not reported before this call. */
   readonly isTold: (path: string, action: () => Promise<unknown>) => Promise<void>;
 }
 

@@ -4,7 +4,7 @@ import { Failure } from "../../domain/errors.js";
 import { Alerter, type AlerterPorts } from "../alerter.js";
 import type { Observer, Running } from "../observer.js";
 
-/** Tells a person what is wrong with what a look found. */
+/** Reports the problems that a scan found to people. */
 export interface AlertTeller extends Observer {
   readonly alerter: Alerter;
 }
@@ -48,7 +48,7 @@ function portsOf(
       try {
         await lock.withLock(signal, () => ledger.append(events));
       } catch (error) {
-        // The history lacks a line; the alert itself was told.
+        // The history lacks a line; the alert itself was reported.
         if (!(error instanceof Failure)) throw error;
         log.debug({ reason: error.message }, "alert not recorded");
       }

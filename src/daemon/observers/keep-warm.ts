@@ -2,7 +2,7 @@ import { keepWarmAdvice, noEffectHint, type KeepWarmAdvice } from "../../app/kee
 import { KeepWarm } from "../keep-warm.js";
 import type { Observer, Running } from "../observer.js";
 
-/** Has the login renewed that a look found to end soon. */
+/** Renews a login that a scan found to expire soon. */
 export interface WarmKeeper extends Observer {
   /** Null where the configuration does not ask for it. */
   readonly keepWarm: KeepWarm | null;

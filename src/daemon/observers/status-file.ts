@@ -23,7 +23,7 @@ export class StatusFile implements Observer {
     await this.write();
   }
 
-  /** Writes what is known now; nothing before the first look. */
+  /** Writes the newest result; nothing before the first scan. */
   write(): Promise<void> {
     this.#writing = this.#writing.then(async () => {
       if (this.#last !== null) await this.#leave(this.#last);

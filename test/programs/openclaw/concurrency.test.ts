@@ -32,7 +32,7 @@ const TEXT = JSON.stringify({
 
 interface Shared {
   readonly store: CredentialStore;
-  /** What the other program needs to know. */
+  /** The parameters of the other program. */
   readonly peer: { readonly path: string; readonly query: string | null; readonly update: string | null };
 }
 

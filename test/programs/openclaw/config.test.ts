@@ -11,7 +11,7 @@ import { leaveFile } from "../../support/store-file.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 import { gatewayPort } from "../../../src/programs/openclaw/gateway.js";
 
-// What each case says was seen in OpenClaw 2026.3.11, 2026.5.28, 2026.7.1 and 2026.9.6, where nothing else is said.
+// Each case was seen in OpenClaw 2026.3.11, 2026.5.28, 2026.7.1 and 2026.9.6, unless it says otherwise.
 
 type Files = Readonly<Record<string, string>>;
 

@@ -28,7 +28,7 @@ async function copySharedInto(home: string): Promise<void> {
   await cp(join(stateDirectory, "state"), join(home, ".openclaw", "state"), { recursive: true });
 }
 
-/** What is found, a line an agent, with paths below the home. */
+/** Lists the agents found, a line each, with paths below the home. */
 async function find(home: string, variables: Record<string, string> = {}): Promise<string[]> {
   const environment = environmentIn(home, variables);
   const { agents } = await discoverOpenclaw(await openclawStateDirectory(environment, null), [], environment);

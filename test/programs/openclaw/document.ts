@@ -1,7 +1,7 @@
 import { Secret } from "../../../src/domain/secret.js";
 import { loginOf, type Login, type StoreKind } from "../contract.js";
 
-/** What the contract needs of a set of profiles as OpenClaw keeps it, in a file or in a row. */
+/** The parts of the contract for a set of profiles as OpenClaw keeps it, in a file or in a row. */
 export const profileSet: Pick<StoreKind, "profile" | "provider" | "document" | "misfit"> = {
   profile: "anthropic:claude-cli",
   provider: "claude-cli",

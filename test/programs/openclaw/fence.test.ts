@@ -16,7 +16,7 @@ import { failureOf } from "../contract.js";
 
 const signal = new AbortController().signal;
 const PROFILE = "anthropic:claude";
-/** What the fixtures' agents held before it was fenced. */
+/** The refresh token that the fixtures' agents had before the fence. */
 const SPENT = "sk-ant-ort01-FAKE-FENCEREF-00000001";
 const ENTRY = { type: "oauth", provider: "anthropic", access: "a-of-entry", refresh: "r-of-entry", expires: 5, email: "e@x" };
 

@@ -199,7 +199,7 @@ describe("a profile of OpenClaw", () => {
   });
 });
 
-/** What OpenClaw notes of profiles that failed. */
+/** OpenClaw's notes on profiles that failed. */
 const punished = `{"version":1, "order":{"anthropic":["anthropic:default"]},
   "usageStats":{ "anthropic:claude-cli":{"lastUsed":7,"errorCount":3,"failureCounts":{"auth":3},"cooldownUntil":9e15,
     "cooldownReason":"auth","disabledUntil":9e15 , "disabledReason":"auth"}, "anthropic:default":{"errorCount":1,"cooldownUntil":5} } }`;

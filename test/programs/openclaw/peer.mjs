@@ -3,7 +3,7 @@ import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { takeOpenclawLock } from "../../support/openclaw-lock.mjs";
 
-// Counts a field of its own profile up, as often as it is told, by the locking rules of OpenClaw.
+// Increments a field of its own profile, the given number of times, by the locking rules of OpenClaw.
 const { path, query, update, pauses, inPlace } = JSON.parse(process.argv[2]);
 
 function counted(text) {

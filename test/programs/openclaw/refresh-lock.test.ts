@@ -28,7 +28,7 @@ async function setUp(): Promise<Setting> {
   return { stateDirectory, locks: join(stateDirectory, "locks", "oauth-refresh"), environment: environmentIn(home) };
 }
 
-/** What a program of this host writes into its lock. */
+/** Returns the content of a lock that a program of this host writes. */
 function payloadOf(pid: number): string {
   return JSON.stringify({ pid, createdAt: new Date().toISOString(), starttime: ownIdentity().startTime }, null, 2);
 }

@@ -15,7 +15,7 @@ import { profileSet, spoiltSets } from "./document.js";
 const signal = new AbortController().signal;
 const isRoot = process.geteuid?.() === 0;
 
-/** Where a version keeps a set of profiles. */
+/** The place of a set of profiles in one version. */
 interface Place {
   readonly version: OpenclawVersion;
   readonly file: string;

@@ -31,7 +31,7 @@ export async function property(name: string, unit = UNIT): Promise<string> {
 
 /** The journal's lines of a unit since this test began. */
 export async function journal(since: Date, ...args: readonly string[]): Promise<string[]> {
-  // What was said comes to the journal a little later.
+  // Messages come to the journal a little later.
   spawnSync("journalctl", ["--sync"]);
   const text = await system("journalctl", "--user-unit", UNIT, "--quiet", `--since=@${String(since.getTime() / 1000)}`, ...args);
   return text === "" ? [] : text.split("\n");

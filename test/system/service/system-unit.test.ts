@@ -10,11 +10,11 @@ import { TemporaryHome } from "../../support/temporary-home.js";
 import { becomesActive, property, system, systemctl, UNIT_DIRECTORY } from "./manager.js";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
-/** Where the program is seen by a unit that has a /tmp of its own. */
+/** The path of the program for a unit that has a /tmp of its own. */
 const PROGRAM = "/run/program";
 const UNIT = "credsyncd@alice.service";
 const ALICE = { uid: 4242, home: "/run/alice" } as const;
-/** What `systemd-analyze security` may find at most. */
+/** The highest exposure that `systemd-analyze security` may find. */
 const MOST_EXPOSURE = 1.5;
 const agents = ["main", "work"] as const;
 
