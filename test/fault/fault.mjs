@@ -109,7 +109,7 @@ function injectedTable(outcomes) {
 }
 
 function messagesTable(outcomes) {
-  const lines = ["| what is told | after |", "| --- | --- |"];
+  const lines = ["| message | after |", "| --- | --- |"];
   const told = outcomes.flatMap(({ told: texts, call, error }) =>
     texts.map((text) => ({ text: plain(text), fault: `${call} ${error}` })),
   );
@@ -138,7 +138,7 @@ function terminatedTable(outcomes) {
 }
 
 function scenariosTable(outcomes, canMount) {
-  const lines = ["| what happens | outcome | what is told |", "| --- | --- | --- |"];
+  const lines = ["| event | outcome | messages |", "| --- | --- | --- |"];
   for (const { what, told, ...rest } of outcomes)
     lines.push(`| ${what} | ${outcomeOf(rest)} | ${[...new Set(told.map(plain))].join("; ") || "nothing"} |`);
   if (!canMount) lines.push("| a full disk | not tried: this user may not mount | |");
@@ -155,7 +155,7 @@ Made by \`npm run fault -- ${process.argv.slice(2).join(" ")}\` (Node ${process.
 
 A login is rotated; \`sync\`, or the daemon (\`run\`), pushes it to five agents with a JSON store and three with a database, and a
 fault comes in between. During and after it every store and the source are read: none is torn, and none goes back to an older
-login. No output holds a part of a token. What is told names the thing, the reason and the next step. The daemon converges
+login. No output holds a part of a token. Every message names the thing, the reason and the next step. The daemon converges
 without a restart; \`sync\` exits with the code for what it tells, and the next one converges. No file is left over.
 
 ${summary}.
@@ -169,7 +169,7 @@ what only a person can mend (permissions, a read-only disk) is not tried again b
 
 ${injectedTable(injected)}
 
-### What is told
+### Messages
 
 ${messagesTable(injected)}
 
@@ -182,7 +182,7 @@ ${ratesTable(rates)}
 
 ## SIGTERM at each call
 
-The daemon is told to end right before a call, from its start to its end.
+A signal ends the daemon right before a call, from its start to its end.
 
 ${terminatedTable(terminated)}
 

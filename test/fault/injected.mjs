@@ -40,7 +40,7 @@ export function allFaults({ call, error }) {
 }
 
 /** The temporary names of credsyncd's own state. */
-const OWN_TEMPORARY = /\.tmp\.\d+$/;
+const OWN_TEMPORARY = /\.tmp\.\d+$|\.\d{6,}$/;
 
 /** Locks that are held by nobody any more once all is done, and files that were to take another's place. */
 function leftoversIn(home) {
@@ -79,7 +79,7 @@ export class Judge {
 
   /** The output may name everything, but never a token. A file that was left must be gone after one more rotation. */
   end(output) {
-    if (/made-up-(access|refresh|key)/.test(output)) this.#note("a token was told");
+    if (/made-up-(access|refresh|key)/.test(output)) this.#note("a token was printed");
     const left = leftoversIn(this.#home);
     for (const name of left) if (this.#lately.has(name)) this.#note(`left over: ${name}`);
     this.#lately = new Set(left);
@@ -140,7 +140,7 @@ export class FaultySync extends Faulty {
     const outcome =
       status === 0
         ? "nothing was in the way"
-        : `exit ${status}, told; ${isDone ? "everything was written" : "the next one writes the rest"}`;
+        : `exit ${status}, reported; ${isDone ? "everything was written" : "the next one writes the rest"}`;
     return { calls, told, outcome, wrongs: [...this.#judge.end(program.stdout + program.stderr), ...wrongs] };
   }
 }
@@ -158,9 +158,9 @@ function judgeReport({ stdout, stderr }, status) {
   const all = error === undefined ? bad : [{ error: error.message, hint: error.hint }];
   const wrongs = [];
   if (holds.length > 0) wrongs.push(`held: ${holds[0].reason}`);
-  for (const { error: message, hint } of all) if (!message || !hint) wrongs.push(`told without a next step: ${message}`);
+  for (const { error: message, hint } of all) if (!message || !hint) wrongs.push(`reported without a next step: ${message}`);
   const right = error !== undefined ? [1, 65, 69, 75, 77, 78] : all.length > 0 ? [3, 69] : [0];
-  if (!right.includes(status)) wrongs.push(`exit ${status} with ${all.length} problems told`);
+  if (!right.includes(status)) wrongs.push(`exit ${status} with ${all.length} problems reported`);
   return { told: all.map(({ error: message, hint }) => `${message} (${hint})`), wrongs };
 }
 
@@ -215,9 +215,9 @@ export class FaultyDaemon extends Faulty {
       .filter((line) => /"hint":/.test(line))
       .map((line) => JSON.parse(line));
     const texts = told.map(({ msg, reason, hint }) => `${msg}: ${reason} (${hint})`);
-    const words = told.length > 0 ? "told; " : "";
-    const outcome = byItself ? `${words}it converged by itself` : `${words}it converged at the next event or resync`;
-    if (!byItself && told.length === 0) wrongs.push("nothing was told");
+    const words = told.length > 0 ? "reported; " : "";
+    const outcome = byItself ? `${words}it converged automatically` : `${words}it converged at the next event or resync`;
+    if (!byItself && told.length === 0) wrongs.push("nothing was reported");
     const all = [...this.#judge.end(output + this.#program.stderr), ...wrongs];
     if (!this.#program.isRunning || all.length > 0) await this.#start();
     return { calls, told: texts, outcome, wrongs: all };

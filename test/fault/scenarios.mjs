@@ -38,7 +38,7 @@ class Daemon {
     this.program.kill("SIGTERM");
     const status = await this.program.ended();
     if (status !== 0) this.wrongs.push(`the daemon ended with ${status}`);
-    if (/made-up-(access|refresh|key)/.test(this.program.stdout + this.program.stderr)) this.wrongs.push("a token was told");
+    if (/made-up-(access|refresh|key)/.test(this.program.stdout + this.program.stderr)) this.wrongs.push("a token was printed");
     tidyUp();
     this.home.remove();
   }
@@ -127,7 +127,7 @@ async function fullDisk(what, directoryOf) {
   return {
     what,
     told,
-    outcome: `${behind} of 8 stores waited, whole, for space; then it converged by itself`,
+    outcome: `${behind} of 8 stores waited, whole, for space; then it converged automatically`,
     wrongs: daemon.wrongs,
   };
 }
@@ -159,7 +159,7 @@ async function shortWrites() {
   await daemon.stop();
   const what =
     "writes cut short by the limit of a file's size (`prlimit --fsize`), at 8 sizes of the locks, the stores and the ledger";
-  return { what, told, outcome: "nothing torn; it converged by itself each time", wrongs: daemon.wrongs };
+  return { what, told, outcome: "nothing torn; it converged automatically each time", wrongs: daemon.wrongs };
 }
 
 async function removedDirectory() {
@@ -177,7 +177,7 @@ async function removedDirectory() {
   const told = daemon.told();
   await daemon.stop();
   const what = "an agent's directory is removed and made again with an old file, while its new file waits for its rename";
-  return { what, told, outcome: "it converged by itself", wrongs: daemon.wrongs };
+  return { what, told, outcome: "it converged automatically", wrongs: daemon.wrongs };
 }
 
 async function removedDatabase() {
@@ -195,7 +195,7 @@ async function removedDatabase() {
   const told = daemon.told();
   await daemon.stop();
   const what = "an agent's directory is removed and made again with an old database, while a commit waits for the disk";
-  return { what, told, outcome: "it converged by itself", wrongs: daemon.wrongs };
+  return { what, told, outcome: "it converged automatically", wrongs: daemon.wrongs };
 }
 
 async function setClock() {
@@ -228,7 +228,7 @@ async function hangingHolder() {
   return {
     what: "the holder of an agent's lock hangs, and lets it go at last",
     told,
-    outcome: "the others were served meanwhile; then it converged by itself",
+    outcome: "the others were served meanwhile; then it converged automatically",
     wrongs: daemon.wrongs,
   };
 }
@@ -246,7 +246,7 @@ async function dyingHolder() {
   return {
     what: "the holder of an agent's lock is killed, more than 30 s after it took it",
     told,
-    outcome: "the lock was kept while it lived, and broken then; it converged by itself",
+    outcome: "the lock was kept while it lived, and broken then; it converged automatically",
     wrongs: daemon.wrongs,
   };
 }
@@ -279,7 +279,7 @@ async function stealingHolder() {
   return {
     what: "another program takes the lock away and writes the file, while credsyncd's new file waits for the disk",
     told,
-    outcome: "the other's lock and file were left alone; once it was done, it converged by itself",
+    outcome: "the other's lock and file were left alone; once it was done, it converged automatically",
     wrongs: daemon.wrongs,
   };
 }
