@@ -4,7 +4,7 @@ import type { SourceVerdict } from "../domain/source-verdict.js";
 import type { StoreName } from "../domain/store.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { refusedAgents } from "./refused.js";
-import { namesIn, sourceProfile } from "./words.js";
+import { namesAround, sourceProfile } from "./words.js";
 import type { Config } from "../config/config.js";
 
 /** credsyncd's own state, where an alert is about no other store. */
@@ -29,7 +29,7 @@ export function factsOf(result: ReconcileResult): Facts {
 
 function flowsOf(result: ReconcileResult): FlowFacts[] {
   const { plan, adoptions } = result;
-  const names = namesIn(result, true);
+  const names = namesAround(result.observation.inventory.source, true);
   return plan.flows.map((flow) => {
     const { head, source, adoption, restoration, live, suspect, reports } = flow;
     const failed = adoptions.some(({ store, error }) => store === head.store && error !== null);

@@ -32,7 +32,7 @@ import { refusedAgents } from "./refused.js";
 import { turnsIn } from "./turns.js";
 import { unusedProfiles, type UnusedProfile } from "./unused.js";
 import { gatewayStatus, lagReasons, leftBehind, type Lag } from "./lag.js";
-import { namesIn } from "./words.js";
+import { namesAround } from "./words.js";
 
 const moment = z.number().check(z.refine(isTime));
 const lagShape = z.object({
@@ -111,7 +111,7 @@ export async function statusOf(
   const stores: StoreStatus[] = [];
   const byStore = groupByStore(result.plan.reports);
   const unused = unusedProfiles(result);
-  const names = namesIn(result, daemon.running);
+  const names = namesAround(result.observation.inventory.source, daemon.running);
   const sendsFrom = turnsIn(result, now);
   const refused = new Map(refusedAgents(result).map((agent) => [agent.store, agent]));
   const [first, ...others] = result.plan.flows;

@@ -1,5 +1,5 @@
 import type { Facts } from "../domain/conditions.js";
-import { describeTarget } from "../domain/describe/target.js";
+import { targetState } from "../domain/describe/target.js";
 import type { StoreName } from "../domain/store.js";
 
 export type StoreState = "in-sync" | "drift" | "held" | "error";
@@ -13,10 +13,10 @@ export function storeStates({ flows, failures, written }: Facts): Map<StoreName,
     const known = states.get(store) ?? "in-sync";
     states.set(store, mildestFirst.indexOf(state) > mildestFirst.indexOf(known) ? state : known);
   };
-  for (const { reports, names } of flows)
+  for (const { reports } of flows)
     for (const report of reports) {
       const { store } = report.target;
-      const { state } = describeTarget(report, names);
+      const state = targetState(report);
       if (report.verdict?.kind === "write" && written.has(store)) note(store, "in-sync");
       else if (state === "in-sync" || state === "drift" || state === "held") note(store, state);
     }

@@ -42,19 +42,14 @@ export function wordsOf(store: StoreName): ProgramWords {
   return programOf(store)?.words ?? usualWords;
 }
 
-interface Look {
-  readonly observation: {
-    readonly inventory: {
-      readonly source: Pick<Inventory["source"], "signIn"> & { readonly stores: readonly [Named, ...Named[]] };
-    };
-  };
-}
-
 type Named = Pick<CredentialStore, "name">;
 
-/** Returns the users' names for the source and the stores of a scan. */
-export function namesIn({ observation }: Look, isDaemonRunning: boolean): Names {
-  const { stores, signIn } = observation.inventory.source;
+interface NamedSource extends Pick<Inventory["source"], "signIn"> {
+  readonly stores: readonly [Named, ...Named[]];
+}
+
+/** Returns the users' names for a source and the stores around it. */
+export function namesAround({ stores, signIn }: NamedSource, isDaemonRunning: boolean): Names {
   const of = (store: StoreName): StoreNames => {
     const { name, user, keepOwn } = wordsOf(store);
     return { store: hasNamelessLogin(store) ? name : store, program: name, user, keepOwn: keepOwn(store) };

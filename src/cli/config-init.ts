@@ -23,7 +23,7 @@ import { errnoOf } from "../io/system-error.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { Questioner } from "./ask.js";
 import { exitCodes, openOutput, table, type CommonOptions, type ExitCode, type Output } from "./output.js";
-import { namesIn, sourceProfile, findingText } from "../app/words.js";
+import { namesAround, sourceProfile, findingText } from "../app/words.js";
 import type { TargetReport } from "../domain/target-verdict.js";
 import { programOf } from "../programs/registry.js";
 
@@ -75,7 +75,7 @@ async function create(path: string, text: string): Promise<void> {
 function overview(result: ReconcileResult, { paint }: Output): string {
   const { observation, plan } = result;
   const unused = unusedProfiles(result);
-  const names = namesIn(result, false);
+  const names = namesAround(result.observation.inventory.source, false);
   const rows = [["STORE", "PROFILE", "TYPE", "ACCOUNT", "WITH THIS CONFIGURATION"].map((title) => paint("dim", title))];
   for (const flow of plan.flows) rows.push([flow.head.store, sourceProfile(flow), "", "", sourceLine(flow, names)]);
   for (const report of plan.reports) {
@@ -138,7 +138,7 @@ async function askAll(result: ReconcileResult, config: Config): Promise<Choices>
   const questioner = new Questioner();
   let share: Share | null = null;
   try {
-    const names = namesIn(result, false);
+    const names = namesAround(result.observation.inventory.source, false);
     for (const report of result.plan.reports) {
       const { target, verdict } = report;
       if (verdict?.kind !== "hold" || profiles.has(target.profile)) continue;

@@ -17,7 +17,7 @@ import { tidily } from "./stuck.js";
 import { refuseIfStopped } from "./interruption.js";
 import { exitCodes, openOutput, type CommonOptions, type ExitCode, type Output } from "./output.js";
 import { warnOfUnmatched } from "./unmatched.js";
-import { namesIn, NO_STORE, NO_STORE_HINT } from "../app/words.js";
+import { namesAround, NO_STORE, NO_STORE_HINT } from "../app/words.js";
 import { describeSource, describeSuspect } from "../domain/describe/source.js";
 import { describeTarget } from "../domain/describe/target.js";
 import type { Names } from "../domain/describe/description.js";
@@ -153,7 +153,7 @@ function syncReport(result: ReconcileResult, dryRun: boolean): SyncReport {
   );
   const findings = observation.inventory.findings.flatMap(({ store, error }) => (error === null ? [] : [{ store, error }]));
   const [source, ...others] = plan.flows;
-  const names = namesIn(result, true);
+  const names = namesAround(result.observation.inventory.source, true);
   const described = plan.reports.map((report) => {
     const { reason, explanation, hint } = describeTarget(report, names);
     const { store, profile } = report.target;

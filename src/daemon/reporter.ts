@@ -11,7 +11,7 @@ import type { Stuck } from "../io/owner-lock.js";
 import type { ReconcileResult } from "../reconcile/reconciler.js";
 import { refusedAgents } from "../app/refused.js";
 import { unmatchedHint } from "../app/unmatched-agents.js";
-import { namesIn, sourceProfile, stuckHints, findingText } from "../app/words.js";
+import { namesAround, sourceProfile, stuckHints, findingText } from "../app/words.js";
 
 /**
  * Turns reconciles into log lines: one for each push, and one for each state that began or ended. It does not repeat a state that
@@ -116,7 +116,7 @@ interface State {
 function statesOf(result: ReconcileResult): Map<string, State> {
   const states = new Map<string, State>();
   const { inventory, reads } = result.observation;
-  const names = namesIn(result, true);
+  const names = namesAround(result.observation.inventory.source, true);
   for (const flow of result.plan.flows) {
     const state = sourceStateOf(flow, names, inventory.source.stores[0].path);
     if (state !== null) states.set(aboutSource(flow), state);

@@ -8,7 +8,7 @@ import { storeStates } from "../app/store-states.js";
 import { isServed } from "../domain/target-verdict.js";
 import type { StoreName } from "../domain/store.js";
 import { unusedProfiles } from "../app/unused.js";
-import { namesIn } from "../app/words.js";
+import { namesAround } from "../app/words.js";
 
 /** Describes the result of a reconcile in one line: `12 stores in sync, next expiry in 3 h 12 min`. */
 export function statusLine(result: ReconcileResult, now: number): string {
@@ -17,7 +17,7 @@ export function statusLine(result: ReconcileResult, now: number): string {
 }
 
 function sourceTrouble(flow: Plan, result: ReconcileResult): string | null {
-  const { explanation, severity } = describeSource(flow, namesIn(result, true));
+  const { explanation, severity } = describeSource(flow, namesAround(result.observation.inventory.source, true));
   return severity === null ? null : explanation;
 }
 

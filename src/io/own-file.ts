@@ -1,8 +1,9 @@
-import { realpathSync, statSync, writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Failure, failureCodes, StoreError } from "../domain/errors.js";
 import { syncDirectory } from "./atomic-file.js";
+import { realPathIfKnown } from "./real-path.js";
 import { decodeText, readRegularBytes, refuseForeignOwner } from "./regular-file.js";
 import { errnoOf, toStoreError } from "./system-error.js";
 import { isTemporaryName, Leftovers, temporaryName } from "./temporary-file.js";
@@ -94,7 +95,8 @@ interface Replacement {
  */
 async function replace(path: string, text: string, { mode, fsync, leftovers }: Replacement): Promise<void> {
   const { default: writeFileAtomic } = await import("write-file-atomic");
-  const place = behindLinks(path);
+  // The write reports what is in the way of the path itself.
+  const place = realPathIfKnown(path);
   const temporary = temporaryName(place);
   const made: string[] = [];
   try {
@@ -113,16 +115,6 @@ async function replace(path: string, text: string, { mode, fsync, leftovers }: R
   } catch (error) {
     for (const name of [...made, temporary]) leftovers.discard(name);
     throw error;
-  }
-}
-
-/** Returns the real path, or the path itself if there is none: the write then reports the obstacle. */
-function behindLinks(path: string): string {
-  try {
-    return realpathSync.native(path);
-  } catch (error) {
-    if (errnoOf(error) === null) throw error;
-    return path;
   }
 }
 

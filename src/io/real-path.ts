@@ -16,6 +16,16 @@ export function realPathOf(path: string): string {
   }
 }
 
+/** Resolves the links of a path; returns the path itself if the system cannot. */
+export function realPathIfKnown(path: string): string {
+  try {
+    return realpathSync.native(path);
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    return path;
+  }
+}
+
 /** Checks whether a path is a directory or inside it; both are real paths. */
 export function isInside(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`);

@@ -4,7 +4,7 @@ import { describeSource } from "../../src/domain/describe/source.js";
 import { describeTarget } from "../../src/domain/describe/target.js";
 import type { SourceHoldCause, SourceVerdict } from "../../src/domain/source-verdict.js";
 import type { TargetHold, TargetHoldCause, TargetVerdict } from "../../src/domain/target-verdict.js";
-import { namesIn } from "../../src/app/words.js";
+import { namesAround } from "../../src/app/words.js";
 import { claudeNames } from "../support/alerting.js";
 import { fence, login, SOURCE, targetWith } from "../support/planning.js";
 
@@ -155,8 +155,6 @@ describe("the words for a target", () => {
 });
 
 test("a source with agents is called by its store", () => {
-  const look = {
-    observation: { inventory: { source: { stores: [{ name: "openclaw:main" }], signIn: "openclaw configure" } } },
-  } as const;
-  expect(namesIn(look, true).source).toBe("openclaw:main");
+  const source = { stores: [{ name: "openclaw:main" }], signIn: "openclaw configure" } as const;
+  expect(namesAround(source, true).source).toBe("openclaw:main");
 });

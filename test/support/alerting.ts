@@ -1,4 +1,4 @@
-import { namesIn } from "../../src/app/words.js";
+import { namesAround } from "../../src/app/words.js";
 import type { AlertKind, Condition } from "../../src/domain/alerts.js";
 import type { Facts } from "../../src/domain/conditions.js";
 import { StoreError } from "../../src/domain/errors.js";
@@ -23,10 +23,7 @@ import {
 } from "./planning.js";
 
 /** The users' names for Claude Code's login and everything that follows it. */
-export const claudeNames = namesIn(
-  { observation: { inventory: { source: { stores: [{ name: SOURCE }], signIn: "claude auth login" } } } },
-  true,
-);
+export const claudeNames = namesAround({ stores: [{ name: SOURCE }], signIn: "claude auth login" }, true);
 
 /** The facts of a scan of a situation; `written`: the planned writes were done. */
 export function factsFor(situation: Situation, written: readonly StoreName[] = []): Facts {

@@ -6,27 +6,46 @@ import { pendingHint, type Description, type Names, type StoreNames } from "./de
 /** `separate`: pinned or ignored. `unrelated`: not a copy of the source's login. */
 export type DescribedTarget = "in-sync" | "drift" | "held" | "absent" | "separate" | "unrelated";
 
+/** Returns the state of one profile of a target, without its words. */
+export function targetState({ verdict }: Pick<TargetReport, "verdict">): DescribedTarget {
+  switch (verdict?.kind) {
+    case undefined:
+      return "separate";
+    case "write":
+      return "drift";
+    case "hold":
+      return "held";
+    case "unrelated":
+    case "in-sync":
+    case "absent":
+    case "drift":
+      return verdict.kind;
+  }
+}
+
 /** Describes one profile of a target. */
-export function describeTarget({ target, verdict }: TargetReport, names: Names): Description<DescribedTarget> {
+export function describeTarget(report: TargetReport, names: Names): Description<DescribedTarget> {
+  const { target, verdict } = report;
+  const state = targetState(report);
   const { program, user } = names.of(target.store);
   const isFenced = target.held.kind === "fence";
   switch (verdict?.kind) {
     case undefined:
-      return { state: "separate", reason: null, explanation: null, hint: null, severity: null };
+      return { state, reason: null, explanation: null, hint: null, severity: null };
     case "unrelated": {
       const explanation = `it is not a copy of the login of ${names.source}`;
-      return { state: "unrelated", reason: null, explanation, hint: null, severity: null };
+      return { state, reason: null, explanation, hint: null, severity: null };
     }
     case "in-sync": {
       const { held, share } = target;
       const isPart = held.kind === "credential" && held.credential.type === "oauth" && held.generation === null;
-      if (!isPart || share !== "full") return { state: "in-sync", reason: null, explanation: null, hint: null, severity: null };
+      if (!isPart || share !== "full") return { state, reason: null, explanation: null, hint: null, severity: null };
       const explanation = `${user} has only the access token until ${names.source} refreshes its login`;
-      return { state: "in-sync", reason: "suspect", explanation, hint: null, severity: null };
+      return { state, reason: "suspect", explanation, hint: null, severity: null };
     }
     case "absent":
       return {
-        state: "absent",
+        state,
         reason: "removed",
         explanation: "somebody logged out here. credsyncd does not create this profile again automatically",
         hint: `create it again: credsyncd sync --force ${shellWord(target.store)}`,
@@ -34,7 +53,7 @@ export function describeTarget({ target, verdict }: TargetReport, names: Names):
       };
     case "write":
       return {
-        state: "drift",
+        state,
         reason: isFenced ? "refresh-failed" : "behind",
         explanation: isFenced ? `${program} failed to refresh this login and lost its tokens` : "this profile is out of date",
         hint: pendingHint(names),
@@ -44,7 +63,7 @@ export function describeTarget({ target, verdict }: TargetReport, names: Names):
       const { reason, until } = verdict;
       // If the source has nothing to give, its own state says so, once.
       const explanation = until === null ? null : waitTexts[reason === "refreshing" ? reason : "re-asserting"](program);
-      return { state: "drift", reason, explanation, hint: null, severity: "warning" };
+      return { state, reason, explanation, hint: null, severity: "warning" };
     }
     case "hold":
       return describeHold(verdict, target.store, names);

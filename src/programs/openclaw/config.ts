@@ -1,11 +1,10 @@
-import { realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Clock } from "../../domain/clock.js";
 import { StoreError } from "../../domain/errors.js";
 import { isPresentable } from "../../domain/presentable.js";
 import { isJsonObject } from "../../io/json-document.js";
+import { realPathIfKnown } from "../../io/real-path.js";
 import { isThere, readRegularBytes, readRegularFile } from "../../io/regular-file.js";
-import { errnoOf } from "../../io/system-error.js";
 import { refuseUntrustedFile } from "../../io/trusted-file.js";
 import { expandHome, variable, type Environment } from "../environment.js";
 import { parseJson5 } from "../json5.js";
@@ -88,7 +87,7 @@ export async function readOpenclawConfig(environment: Environment, configured: s
 
 /** A file behind a link changes where it is. */
 function withLinked(config: OpenclawConfig): OpenclawConfig {
-  return { ...config, files: [...new Set(config.files.flatMap((file) => [file, realName(file)]))] };
+  return { ...config, files: [...new Set(config.files.flatMap((file) => [file, realPathIfKnown(file)]))] };
 }
 
 /** The profile whose state directory this is; null for any other directory. */
@@ -343,16 +342,7 @@ function includeRoots(variables: Variables, home: string): string[] {
 }
 
 function isSamePlace(one: string, other: string): boolean {
-  return one === other || realName(one) === realName(other);
-}
-
-function realName(path: string): string {
-  try {
-    return realpathSync.native(path);
-  } catch (error) {
-    if (errnoOf(error) === null) throw error;
-    return path;
-  }
+  return one === other || realPathIfKnown(one) === realPathIfKnown(other);
 }
 
 /** A part of the configuration with variables put into every text; those that are not set stay as they are written. */
